@@ -1,0 +1,119 @@
+/*
+ * One request as its handler sees it, and the table that finds the handler. A handler runs on a
+ * worker thread and may block on the database; it knows nothing of FastCGI.
+ *
+ * What dispatch does before a handler: finds the route (404, 405 with Allow), answers HEAD and OPTIONS, reads the body
+ * up to fcgi.max_body (413), parses JSON for ROUTE_JSON (415, 400), authenticates unless ROUTE_OPEN
+ * (401), checks `perm` (403). For ROUTE_TXN it opens the database and a transaction; after a handler that leaves a
+ * status below 400 it stores the Idempotency-Key response, writes the audit row, inserts the events the handler
+ * emitted (last, so that they wait least for COMMIT), commits, raises the shared generations and rings the poller; on anything else
+ * it rolls back. A transaction lost to a deadlock is run again, so a ROUTE_TXN handler changes
+ * nothing but the database and *ctx. For ROUTE_DB it only makes sure there is a connection (503).
+ */
+#ifndef CMDB_ROUTE_H
+#define CMDB_ROUTE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config.h"
+#include "db.h"
+#include "err.h"
+#include "event.h"
+#include "json.h"
+#include "perm.h"
+#include "shm.h"
+#include "str.h"
+
+enum http_method { HTTP_GET = 1, HTTP_POST = 2, HTTP_PUT = 4, HTTP_DELETE = 8, HTTP_OPTIONS = 16 };
+
+/* The request line and headers; all texts borrowed from the gateway, "" when absent, never NULL. */
+struct http_req {
+	enum http_method method; /* HEAD arrives as GET with is_head */
+	bool is_head;
+	const char *path;  /* percent-decoded, no NUL, "/api/v1/websites/7" */
+	const char *query; /* raw */
+	const char *body;
+	size_t body_len;
+	const char *content_type;
+	const char *authorization, *api_key, *origin, *accept, *if_none_match, *last_event_id,
+		*idempotency_key, *upgrade, *cors_method, *cors_headers;
+	const char *remote_addr;
+	char request_id[33];
+};
+
+struct http_res {
+	int status;               /* 0 until answered */
+	const char *content_type; /* static text */
+	struct str headers;       /* further "Name: value\r\n" lines */
+	struct str body;
+};
+
+struct worker; /* what one worker thread owns: database, caches; see worker.h */
+struct emitted;
+
+struct ctx {
+	const struct config *cfg;
+	struct http_req req;
+	struct http_res res;
+	struct db *db;               /* the worker's */
+	const struct shm *shm;       /* NULL when there is no poller */
+	const struct principal *who; /* NULL on ROUTE_OPEN */
+	struct json_object *body;    /* ROUTE_JSON: an object; borrowed */
+	uint64_t id;                 /* what {id} matched */
+	const struct route *route;
+	struct worker *worker;
+	struct emitted *emitted;     /* ctx_emit()'s, inserted at the end */
+	size_t emitted_n;
+	struct str problems;         /* ctx_problem()'s */
+	size_t problems_n;
+	struct str audit_target;
+	bool is_parked;              /* the handler has handed the request to the loop */
+};
+
+enum route_flag {
+	ROUTE_OPEN = 1,  /* no authentication */
+	ROUTE_JSON = 2,  /* takes a JSON object as its body */
+	ROUTE_DB = 4,    /* needs the database */
+	ROUTE_TXN = 8,   /* in a transaction; implies ROUTE_DB; takes Idempotency-Key; audited */
+	ROUTE_PARKS = 16 /* may park: the gateway reads stdin to its end first */
+};
+
+struct route {
+	unsigned methods;    /* enum http_method, or'ed */
+	const char *pattern; /* exact, or with one {id} (decimal, 1..2^63-1) as a whole segment */
+	unsigned flags;
+	const char *perm;    /* NULL: any authenticated caller */
+	void (*handle)(struct ctx *ctx);
+	const void *arg;     /* the handler's own: a resource descriptor */
+};
+
+/* ---- what handlers call ---- */
+
+/* {"success":true,"data":<json text>}; data is copied. status 200 or 201. */
+void ctx_ok(struct ctx *ctx, int status, const struct str *data);
+/* The failure body for e, with its status. message NULL: err_text(e). Details are the problems
+ * noted so far. Retry-After, WWW-Authenticate and the like are added by status. */
+void ctx_fail(struct ctx *ctx, enum err e, const char *message);
+void ctx_failf(struct ctx *ctx, enum err e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* For an error of a db call: logs it with db_errmsg and answers 503, 500, ... ERR_DB_RETRY is left for dispatch to run again. */
+void ctx_fail_db(struct ctx *ctx, enum err e, const char *what);
+/* Notes a problem of a field for a 422; call ctx_fail(ctx, ERR_VALIDATION, NULL) when all are collected. */
+void ctx_problem(struct ctx *ctx, const char *field, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* An event of this transaction (ROUTE_TXN); texts are copied. */
+void ctx_emit(struct ctx *ctx, enum event_type type, const char *topic, const char *room,
+	const struct str *payload);
+/* What the audit row's target says, e.g. "websites/7"; several calls are joined by a blank. */
+void ctx_audit(struct ctx *ctx, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Query string: the decoded value of a parameter into out (cleared first); false if absent. The
+ * last of several wins. *bad is set if its percent-encoding or UTF-8 is broken. */
+bool query_get(const char *query, const char *key, struct str *out, bool *bad);
+/* Visits each pair, decoded. Returns false at broken encoding. */
+bool query_each(const char *query, void (*visit)(const char *key, const char *value, void *arg), void *arg);
+/* Strict decimal, whole text, within min..max. */
+bool parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *out);
+
+#endif

@@ -1,0 +1,20 @@
+/*
+ * Time. Deadlines are absolute monotonic milliseconds; what people read is RFC 3339 UTC with
+ * milliseconds. Any thread; never blocks.
+ */
+#ifndef CMDB_CLOCK_H
+#define CMDB_CLOCK_H
+
+#include <stdint.h>
+
+#define CLOCK_RFC3339_SIZE 25 /* 2026-11-22T19:35:00.123Z and the NUL */
+
+int64_t clock_ms(void);      /* CLOCK_MONOTONIC: the same in all processes of a host */
+int64_t clock_us(void);      /* CLOCK_MONOTONIC */
+int64_t clock_wall_ms(void); /* CLOCK_REALTIME, since 1970 */
+void clock_rfc3339(int64_t wall_ms, char out[CLOCK_RFC3339_SIZE]);
+/* "2026-11-22 19:35:00.123" as MariaDB prints DATETIME(3) in UTC -> RFC 3339. A shorter or NULL
+ * text gives "". */
+void clock_from_sql(const char *sql, char out[CLOCK_RFC3339_SIZE]);
+
+#endif

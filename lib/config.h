@@ -1,0 +1,80 @@
+/*
+ * The configuration of all three programs: one file, one table of keys (config.c) that parses,
+ * checks, prints and documents itself. Read once at the start and again on SIGHUP; a struct config
+ * is immutable while threads share it.
+ *
+ * File: INI (inih), `[section]` and `key = value`, `#` or `;` comments. CMDB_CONFIG names it, else
+ * --config FILE, else /etc/cmdb/cmdb.conf. `--set section.key=value` goes over the file.
+ */
+#ifndef CMDB_CONFIG_H
+#define CMDB_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "db.h"
+#include "perm.h"
+#include "str.h"
+
+struct config {
+	struct {
+		char *socket, *host, *name, *tls_ca;
+		int64_t port, connect_timeout_ms, io_timeout_ms;
+	} database;
+	struct {
+		char *db_user, *db_password;
+		int64_t workers, max_parked, max_body, stop_timeout_ms;
+		bool cache;
+	} fcgi;
+	struct {
+		char *db_user, *db_password;
+		char *socket; /* UNIX socket; the shared page is this path with ".page" added */
+		int64_t node_id, server_id, timer_ms, safety_ms, grace_ms, hold_limit_ms;
+		int64_t ring_events, ring_bytes;
+		bool binlog, doorbell; /* sources that may be used; the timer always is */
+	} poller;
+	struct {
+		int64_t timeout_s, timeout_max_s, limit, sse_heartbeat_s;
+		int64_t retention_days, retention_rows;
+	} events;
+	struct {
+		char *algorithm, *key_file, *public_key_file, *issuer, *audience;
+		int64_t access_ttl_s, refresh_ttl_s, leeway_s;
+		int64_t login_failures, login_window_s; /* failed logins per account, then 429 */
+		int64_t address_failures;               /* failed logins or bad tokens per address and window */
+		int64_t argon2_parallel, argon2_memory_kib, argon2_passes;
+	} auth;
+	struct {
+		struct strlist cors_origins;
+		int64_t idempotency_ttl_s;
+	} http;
+	struct {
+		char *level, *format;
+	} log;
+	struct {
+		char *db_user, *db_password, *url, *api_key_file;
+	} cli;
+};
+
+/* Reads file (NULL: the default place; a missing file is an error only when it was named) and then
+ * sets ("section.key=value", n of them). On failure *errors has one line per problem, each naming
+ * file, line, key, what is wrong and what is accepted, and nothing is left to free. */
+bool config_load(struct config *c, const char *file, const char *const *sets, size_t n,
+	struct str *errors) __attribute__((warn_unused_result));
+void config_fini(struct config *c);
+/* The whole configuration as a commented file; defaults when c is NULL. Passwords show as
+ * ******** unless with_secrets. */
+void config_print(struct str *out, const struct config *c, bool with_secrets);
+void config_print_json(struct str *out, const struct config *c);
+/* Visits every key, for docs and tests. */
+void config_each(void (*visit)(const char *section, const char *key, const char *unit,
+			  const char *def, const char *help, void *arg), void *arg);
+
+enum config_account { CONFIG_FCGI, CONFIG_POLLER, CONFIG_CLI };
+/* How that program logs in to the database; texts borrowed from c. */
+struct db_login config_login(const struct config *c, enum config_account who);
+/* "<poller.socket>.page" */
+void config_page_path(const struct config *c, struct str *out);
+
+#endif

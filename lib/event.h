@@ -1,0 +1,56 @@
+/*
+ * A row of ws_events: how it is published and how a client sees it. Publishing is an INSERT in the
+ * transaction that made the change, and the last statement of it (ids are given at INSERT, so the
+ * shorter the time from there to COMMIT, the shorter others wait for it).
+ */
+#ifndef CMDB_EVENT_H
+#define CMDB_EVENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "db.h"
+#include "str.h"
+
+#define EVENT_TOPIC_MAX 64
+#define EVENT_ROOM_MAX 128
+#define EVENT_NAME_MAX 64
+/* Topics that begin with '_' are cmdb's own and never reach a client: _auth tells of tokens, users, roles. */
+#define EVENT_TOPIC_AUTH "_auth"
+
+enum event_type { EVENT_ADD, EVENT_UPDATE, EVENT_DELETE, EVENT_TYPE_N };
+
+const char *event_type_name(enum event_type t);           /* "add", ... */
+int event_type_find(const char *name);                    /* -1 when unknown */
+
+/* An event to publish; all texts borrowed. */
+struct event_out {
+	uint32_t tenant_id;
+	const char *topic;
+	enum event_type type;
+	const char *payload; /* JSON text */
+	const char *room;    /* NULL: none */
+	const char *name;    /* NULL: none; the event name a Socket.IO client gets when it is not the topic's own */
+};
+
+extern const struct db_set event_sql;
+
+/* Inserts it on db's open transaction. *id may be NULL. Blocks. */
+enum err event_insert(struct db *db, const struct event_out *e, uint64_t *id)
+	__attribute__((warn_unused_result));
+
+/* What a client gets for one event, CONTRACTS section 0, GET /events:
+ * {"id","topic","type","data","room","name","created_at"}; room and name are null when empty. */
+struct event_row {
+	uint64_t id;
+	uint32_t tenant_id;
+	enum event_type type;
+	const char *topic, *room, *name; /* room, name: "" for none */
+	const char *payload;
+	size_t payload_len;
+	const char *created_at; /* as MariaDB prints DATETIME(3), UTC */
+};
+/* Appends its JSON on one line: line breaks, which valid JSON has only between tokens, become blanks. */
+void event_render(struct str *s, const struct event_row *e);
+
+#endif

@@ -1,0 +1,40 @@
+/*
+ * Who asks, and what that identity may do. Permissions are `<resource>:<verb>`; `*` grants all,
+ * `<resource>:*` all verbs of a resource. A principal is immutable once made, so threads may share
+ * one; perm_principal_free() by its last owner.
+ */
+#ifndef CMDB_PERM_H
+#define CMDB_PERM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct strlist {
+	char **v;
+	size_t n;
+};
+void strlist_add(struct strlist *l, const char *s, size_t len); /* copies */
+bool strlist_has(const struct strlist *l, const char *s);
+void strlist_fini(struct strlist *l);
+
+struct principal {
+	uint64_t user_id; /* 0 for an API key */
+	uint64_t apikey_id;
+	uint32_t tenant_id;
+	char *username;
+	char *display_name;
+	char *tenant; /* its name */
+	struct strlist roles, departments, perms;
+	char *jti;            /* of the access token; NULL for an API key */
+	int64_t expires_at_s; /* wall clock, seconds since 1970; 0: never */
+};
+
+bool perm_is_valid(const char *perm); /* syntax: lower-case words, ':' between, '*' allowed as said */
+bool perm_has(const struct principal *p, const char *perm);
+/* "<resource>:<verb>" without building the text. */
+bool perm_has2(const struct principal *p, const char *resource, const char *verb);
+bool perm_is_all(const struct principal *p); /* has "*" */
+void perm_principal_free(struct principal *p);
+
+#endif

@@ -1,0 +1,47 @@
+/*
+ * The page the poller of a host shares with its cmdb-fcgi processes: a file beside the poller's
+ * socket, made anew at each start of the poller, mapped by all. It answers without a message what
+ * would otherwise cost one per request: where the log's tail is, and whether something cached is still true.
+ *
+ * Freshness of cached answers: each (tenant, topic) has a generation, a slot of gen[] by hash (a
+ * collision only costs a miss). Whoever commits a change raises the generation after COMMIT and before it answers its client;
+ * the poller raises it for each event it releases, whoever wrote it. A reader notes the generation
+ * *before* its SELECT and may serve the result as long as the generation is the same and the lease
+ * is good. So on one host a client reads its own writes, and writes from elsewhere show as soon as
+ * the poller has seen them. Without a poller the lease runs out and nothing is served from caches.
+ *
+ * All fields but magic, version and epoch are atomics; any thread; nothing here blocks.
+ */
+#ifndef CMDB_SHM_H
+#define CMDB_SHM_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SHM_MAGIC 0x62646d63u
+#define SHM_VERSION 1u
+#define SHM_GEN_N 4096u
+#define SHM_EPOCH_SIZE 33
+#define SHM_LEASE_MS 1500
+
+struct shm {
+	uint32_t magic, version;
+	char epoch[SHM_EPOCH_SIZE];
+	_Atomic int64_t lease_until_ms; /* monotonic; renewed by the poller while its tail follows the table */
+	_Atomic uint64_t tail;          /* last released id */
+	_Atomic uint64_t floor;         /* ids up to here may be pruned */
+	_Atomic uint32_t gen[SHM_GEN_N];
+};
+
+/* The poller: creates path (mode 0660) with `epoch`, replacing an old one. NULL with errno set on failure. */
+struct shm *shm_create(const char *path, const char *epoch);
+/* Others: maps an existing file. NULL if it is not there or of another version. */
+struct shm *shm_attach(const char *path);
+void shm_detach(struct shm *shm); /* takes NULL */
+
+bool shm_is_fresh(const struct shm *shm); /* is the lease good? false for NULL */
+uint32_t shm_gen(const struct shm *shm, uint32_t tenant_id, const char *topic);
+void shm_raise(struct shm *shm, uint32_t tenant_id, const char *topic); /* takes NULL */
+
+#endif

@@ -1,0 +1,163 @@
+/*
+ * The protocol between cmdb-fcgi (and cmdbctl) and cmdb-poller: this header is its specification.
+ *
+ * A UNIX stream socket (it must be able to run over an authenticated TCP connection as well, so
+ * nothing here rides on the socket's kind). Both sides send frames:
+ *
+ *     u32 length of what follows | u8 type | fields of that type
+ *
+ * Integers are little-endian. `text` is u16 length and bytes, `blob` u32 length and bytes. A frame
+ * is read to its last byte or refused: a short, long or unknown frame ends the connection with
+ * ERROR, never the process. The client's first frame is HELLO, the poller's answer WELCOME or
+ * ERROR. Everything from poller to client comes in the order it was decided: when DELIVER carries
+ * `cursor`, every event up to it that the ticket wants has been sent.
+ *
+ * client -> poller
+ *   HELLO     u16 version, u8 role (enum wire_role), u32 pid
+ *   WAIT      u64 ticket, u64 since, u32 timeout_ms (0: answer at once; ignored for SSE),
+ *             text epoch ("": none given), blob interest
+ *             The ticket is the client's name for a parked request, unique on its connection.
+ *             interest (equal bytes = equal wishes, so the sender sorts the lists):
+ *               u32 tenant, u8 format (enum wire_format), u16 limit,
+ *               u8 all_topics, u16 n, n * text topic   (all_topics: any topic but "_..."; then n = 0)
+ *               u8 all_rooms,  u16 n, n * text room    (rooms the asker is in; all_rooms: any)
+ *               u8 only_rooms                           (events without a room are not wanted)
+ *   CANCEL    u64 ticket                       an unknown one is ignored (it may just have been answered)
+ *   DOORBELL  (nothing)                        this host has committed an event
+ *   REFRESH   (nothing)                        read epoch and floor again; answered by REFRESHED
+ *   STATUS    (nothing)                        answered by STATUS_IS
+ *
+ * poller -> client
+ *   WELCOME   u16 version, u16 node_id, u64 tail, text epoch
+ *   DELIVER   u8 format, u8 is_final, u64 cursor, u32 n, n * u64 ticket, blob body
+ *             body is what the HTTP client gets (JSON: the whole body; SSE: a run of messages).
+ *             is_final: these tickets are answered and gone; else (SSE) they stay, at `cursor`.
+ *   REVOKED   u8 what (enum wire_revoke), u64 user_id, text jti
+ *             requests parked for that user, token or API key (in user_id) are to be ended now.
+ *   REFRESHED u64 floor, u64 tail
+ *   STATUS_IS blob json
+ *   ERROR     text                             then the connection is closed
+ *
+ * Encoding appends to an evbuffer; decoding reads one whole frame from it. Any thread owning the buffer.
+ */
+#ifndef CMDB_WIRE_H
+#define CMDB_WIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <event2/buffer.h>
+
+#include "perm.h"
+#include "str.h"
+
+#define WIRE_VERSION 1u
+#define WIRE_TO_POLLER_MAX (64u * 1024)         /* frame length a poller takes */
+#define WIRE_FROM_POLLER_MAX (64u * 1024 * 1024) /* frame length a client takes */
+
+enum wire_type {
+	WIRE_HELLO = 1,
+	WIRE_WAIT,
+	WIRE_CANCEL,
+	WIRE_DOORBELL,
+	WIRE_REFRESH,
+	WIRE_STATUS,
+	WIRE_WELCOME = 64,
+	WIRE_DELIVER,
+	WIRE_REVOKED,
+	WIRE_REFRESHED,
+	WIRE_STATUS_IS,
+	WIRE_ERROR,
+};
+
+enum wire_role { WIRE_ROLE_FCGI = 1, WIRE_ROLE_CGI, WIRE_ROLE_CLI };
+enum wire_format { WIRE_JSON = 1, WIRE_SSE };
+enum wire_revoke { WIRE_REVOKE_JTI = 1, WIRE_REVOKE_USER, WIRE_REVOKE_APIKEY };
+
+/* One frame, decoded. Texts and blobs point into the frame's bytes (not NUL-terminated) and live
+ * until wire_drop(). */
+struct wire_text {
+	const char *p;
+	size_t len;
+};
+struct wire_frame {
+	enum wire_type type;
+	union {
+		struct {
+			uint16_t version;
+			uint8_t role;
+			uint32_t pid;
+		} hello;
+		struct {
+			uint64_t ticket, since;
+			uint32_t timeout_ms;
+			struct wire_text epoch, interest;
+		} wait;
+		struct {
+			uint64_t ticket;
+		} cancel;
+		struct {
+			uint16_t version, node_id;
+			uint64_t tail;
+			struct wire_text epoch;
+		} welcome;
+		struct {
+			uint8_t format, is_final;
+			uint64_t cursor;
+			uint32_t tickets_n;
+			const unsigned char *tickets; /* wire_ticket() reads one */
+			struct wire_text body;
+		} deliver;
+		struct {
+			uint8_t what;
+			uint64_t user_id;
+			struct wire_text jti;
+		} revoked;
+		struct {
+			uint64_t floor, tail;
+		} refreshed;
+		struct wire_text status_is;
+		struct wire_text error;
+	};
+	size_t size; /* bytes in the buffer, its length field included */
+};
+
+enum wire_got { WIRE_GOT_FRAME, WIRE_GOT_NONE, WIRE_GOT_BAD };
+
+/* Looks at the front of `in`: a whole frame (decoded, still in the buffer until wire_drop), not
+ * enough bytes yet, or something that is no frame of this protocol (*why says what). max is the
+ * greatest length field taken. */
+enum wire_got wire_peek(struct evbuffer *in, size_t max, struct wire_frame *f, const char **why);
+void wire_drop(struct evbuffer *in, const struct wire_frame *f);
+uint64_t wire_ticket(const struct wire_frame *f, uint32_t i);
+
+void wire_put_hello(struct evbuffer *out, enum wire_role role, uint32_t pid);
+void wire_put_wait(struct evbuffer *out, uint64_t ticket, uint64_t since, uint32_t timeout_ms,
+	const char *epoch, const void *interest, size_t interest_len);
+void wire_put_cancel(struct evbuffer *out, uint64_t ticket);
+void wire_put_bare(struct evbuffer *out, enum wire_type type); /* DOORBELL, REFRESH, STATUS */
+void wire_put_welcome(struct evbuffer *out, uint16_t node_id, uint64_t tail, const char *epoch);
+/* body is added by reference (evbuffer_add_buffer_reference): one copy for all connections; body
+ * must not change afterwards. */
+void wire_put_deliver(struct evbuffer *out, enum wire_format format, bool is_final, uint64_t cursor,
+	const uint64_t *tickets, uint32_t n, struct evbuffer *body);
+void wire_put_revoked(struct evbuffer *out, enum wire_revoke what, uint64_t user_id, const char *jti);
+void wire_put_refreshed(struct evbuffer *out, uint64_t floor, uint64_t tail);
+void wire_put_status_is(struct evbuffer *out, const char *json, size_t len);
+void wire_put_error(struct evbuffer *out, const char *text);
+
+/* The interest blob. The lists are sorted and freed of doubles by wire_interest_put(). */
+struct wire_interest {
+	uint32_t tenant_id;
+	uint8_t format;
+	uint16_t limit;
+	bool all_topics, all_rooms, only_rooms;
+	struct strlist topics, rooms;
+};
+void wire_interest_put(struct str *out, struct wire_interest *i);
+/* false if the bytes are no interest; then nothing is left to free. */
+bool wire_interest_get(const void *p, size_t len, struct wire_interest *i);
+void wire_interest_fini(struct wire_interest *i);
+
+#endif
