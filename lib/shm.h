@@ -1,6 +1,7 @@
 /*
  * The page the poller of a host shares with its cmdb-fcgi processes: a file beside the poller's
- * socket, made anew at each start of the poller, mapped by all. It answers without a message what
+ * socket, mapped by all. A restarted poller goes on with the same file, so that a mapping stays good;
+ * only another epoch (another database) gets a new one. It answers without a message what
  * would otherwise cost one per request: where the log's tail is, and whether something cached is still true.
  *
  * Freshness of cached answers: each (tenant, topic) has a generation, a slot of gen[] by hash (a
@@ -32,12 +33,17 @@ struct shm {
 	_Atomic uint64_t tail;          /* last released id */
 	_Atomic uint64_t floor;         /* ids up to here may be pruned */
 	_Atomic uint32_t gen[SHM_GEN_N];
+	uint64_t inode; /* of the file, written by its creator */
 };
 
-/* The poller: creates path (mode 0660) with `epoch`, replacing an old one. NULL with errno set on failure. */
+/* The poller: maps path (mode 0660), going on with an existing page of the same version and epoch
+ * (its lease is ended and every generation raised), else replacing it by a new file. NULL with
+ * errno set on failure. */
 struct shm *shm_create(const char *path, const char *epoch);
 /* Others: maps an existing file. NULL if it is not there or of another version. */
 struct shm *shm_attach(const char *path);
+/* Is path still the file that shm maps? */
+bool shm_is_current(const struct shm *shm, const char *path);
 void shm_detach(struct shm *shm); /* takes NULL */
 
 bool shm_is_fresh(const struct shm *shm); /* is the lease good? false for NULL */

@@ -1,0 +1,38 @@
+/*
+ * What all threads of one cmdb-fcgi process share. Made by main(), lives until the last thread has
+ * ended. The fields are set before the threads start and never change; what they point to says how
+ * it is shared.
+ */
+#ifndef CMDB_APP_H
+#define CMDB_APP_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "config.h"
+#include "shm.h"
+#include "token.h"
+
+/* Configuration and keys as of one (re)load: immutable, counted. A request holds the one it began with. */
+struct settings {
+	atomic_uint refs;
+	struct config cfg;
+	struct token_key *key;
+};
+
+struct app {
+	struct loop *loop;         /* parked requests and the poller link; loop.h */
+	struct cache *cache;       /* rendered answers; cache.h */
+	struct identities *identities; /* who a token or key belongs to; identity.h */
+	_Atomic(struct shm *) shm; /* NULL until there was a poller; a replaced page stays mapped */
+	pthread_mutex_t settings_lock;
+	struct settings *settings; /* under settings_lock; app_settings_get() */
+	int64_t started_ms;
+	bool is_cgi;
+};
+
+struct settings *app_settings_get(struct app *app); /* a reference of the caller's */
+void app_settings_put(struct settings *s);          /* takes NULL */
+
+#endif

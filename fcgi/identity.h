@@ -1,0 +1,33 @@
+/*
+ * Who asks: from `Authorization: Bearer`, `?token=` or `X-API-Key` to a principal, with roles,
+ * permissions and departments as the database has them now. Any worker thread; may block on the worker's database.
+ *
+ * Cached by the BLAKE2b hash of the token or key, bounded, shared by the workers of a process. An entry is good while the
+ * shared page's generation of (0, "_auth") is what it was before the database was asked, the page's lease is good, the entry is younger than
+ * IDENTITY_MAX_AGE_MS and the token has not expired; so a revocation counts within a second whatever
+ * way it was made. Every change to users, roles or tokens publishes an "_auth" event.
+ */
+#ifndef CMDB_IDENTITY_H
+#define CMDB_IDENTITY_H
+
+#include "err.h"
+#include "route.h"
+
+#define IDENTITY_MAX_AGE_MS 1000
+#define IDENTITY_CACHE_MAX 8192
+
+struct identities;
+struct identities *identities_new(void);
+void identities_free(struct identities *c);
+
+/* A principal that several requests share, counted. */
+struct identity;
+
+/* Finds who asks. On ERR_OK *id is a reference of the caller's, released with identity_put(); NULL on failure. ERR_UNAUTHENTICATED (nothing given), ERR_TOKEN_*, ERR_RATE_LIMITED (too many bad tokens
+ * from this address), ERR_DB_LOST and the like. */
+enum err identity_get(struct ctx *ctx, struct identity **id) __attribute__((warn_unused_result));
+const struct principal *identity_who(const struct identity *id);
+void identity_ref(struct identity *id); /* parked requests keep one */
+void identity_put(struct identity *id); /* takes NULL */
+
+#endif
