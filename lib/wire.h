@@ -9,19 +9,23 @@
  * Integers are little-endian. `text` is u16 length and bytes, `blob` u32 length and bytes. A frame
  * is read to its last byte or refused: a short, long or unknown frame ends the connection with
  * ERROR, never the process. The client's first frame is HELLO, the poller's answer WELCOME or
- * ERROR. Everything from poller to client comes in the order it was decided: when DELIVER carries
- * `cursor`, every event up to it that the ticket wants has been sent.
+ * ERROR. Every WAIT is answered by exactly one DELIVER, unless it is cancelled or the connection
+ * ends: with events, with a reset, or with none when timeout_ms is over. All that the ticket wants
+ * between its `since` and the answer's `cursor` is in the body. A stream (SSE) asks again with WAIT
+ * when what it got has been written, so a slow reader holds nothing in the poller.
  *
  * client -> poller
  *   HELLO     u16 version, u8 role (enum wire_role), u32 pid
- *   WAIT      u64 ticket, u64 since, u32 timeout_ms (0: answer at once; ignored for SSE),
+ *   WAIT      u64 ticket, u64 since, u32 timeout_ms (0: answer at once),
  *             text epoch ("": none given), blob interest
  *             The ticket is the client's name for a parked request, unique on its connection.
  *             interest (equal bytes = equal wishes, so the sender sorts the lists):
  *               u32 tenant, u8 format (enum wire_format), u16 limit,
  *               u8 all_topics, u16 n, n * text topic   (all_topics: any topic but "_..."; then n = 0)
  *               u8 all_rooms,  u16 n, n * text room    (rooms the asker is in; all_rooms: any)
- *               u8 only_rooms                           (events without a room are not wanted)
+ *               u8 only_rooms        (events without a room are not wanted)
+ *               u8 rooms_any_topic   (an event of one of the rooms is wanted whatever its topic; the
+ *                                     topics then choose among events without a room)
  *   CANCEL    u64 ticket                       an unknown one is ignored (it may just have been answered)
  *   DOORBELL  (nothing)                        this host has committed an event
  *   REFRESH   (nothing)                        read epoch and floor again; answered by REFRESHED
@@ -29,9 +33,9 @@
  *
  * poller -> client
  *   WELCOME   u16 version, u16 node_id, u64 tail, text epoch
- *   DELIVER   u8 format, u8 is_final, u64 cursor, u32 n, n * u64 ticket, blob body
- *             body is what the HTTP client gets (JSON: the whole body; SSE: a run of messages).
- *             is_final: these tickets are answered and gone; else (SSE) they stay, at `cursor`.
+ *   DELIVER   u8 format, u64 cursor, u32 n, n * u64 ticket, blob body
+ *             body is what the HTTP client gets (JSON: the whole body; SSE: a run of messages,
+ *             empty at a timeout). The tickets are answered and gone.
  *   REVOKED   u8 what (enum wire_revoke), u64 user_id, text jti
  *             requests parked for that user, token or API key (in user_id) are to be ended now.
  *   REFRESHED u64 floor, u64 tail
@@ -103,7 +107,7 @@ struct wire_frame {
 			struct wire_text epoch;
 		} welcome;
 		struct {
-			uint8_t format, is_final;
+			uint8_t format;
 			uint64_t cursor;
 			uint32_t tickets_n;
 			const unsigned char *tickets; /* wire_ticket() reads one */
@@ -140,7 +144,7 @@ void wire_put_bare(struct evbuffer *out, enum wire_type type); /* DOORBELL, REFR
 void wire_put_welcome(struct evbuffer *out, uint16_t node_id, uint64_t tail, const char *epoch);
 /* body is added by reference (evbuffer_add_buffer_reference): one copy for all connections; body
  * must not change afterwards. */
-void wire_put_deliver(struct evbuffer *out, enum wire_format format, bool is_final, uint64_t cursor,
+void wire_put_deliver(struct evbuffer *out, enum wire_format format, uint64_t cursor,
 	const uint64_t *tickets, uint32_t n, struct evbuffer *body);
 void wire_put_revoked(struct evbuffer *out, enum wire_revoke what, uint64_t user_id, const char *jti);
 void wire_put_refreshed(struct evbuffer *out, uint64_t floor, uint64_t tail);
@@ -152,7 +156,7 @@ struct wire_interest {
 	uint32_t tenant_id;
 	uint8_t format;
 	uint16_t limit;
-	bool all_topics, all_rooms, only_rooms;
+	bool all_topics, all_rooms, only_rooms, rooms_any_topic;
 	struct strlist topics, rooms;
 };
 void wire_interest_put(struct str *out, struct wire_interest *i);
