@@ -20,12 +20,13 @@
  *             text epoch ("": none given), blob interest
  *             The ticket is the client's name for a parked request, unique on its connection.
  *             interest (equal bytes = equal wishes, so the sender sorts the lists):
- *               u32 tenant, u8 format (enum wire_format), u16 limit,
- *               u8 all_topics, u16 n, n * text topic   (all_topics: any topic but "_..."; then n = 0)
- *               u8 all_rooms,  u16 n, n * text room    (rooms the asker is in; all_rooms: any)
- *               u8 only_rooms        (events without a room are not wanted)
- *               u8 rooms_any_topic   (an event of one of the rooms is wanted whatever its topic; the
- *                                     topics then choose among events without a room)
+ *               u32 tenant, u8 format (enum wire_format), u16 limit, u8 flags,
+ *               u16 n, n * text topic, u16 n, n * text room
+ *             flags 1: any topic but "_..." (then there is no topic in the list)
+ *                   2: any room
+ *                   4: events without a room are not wanted
+ *                   8: an event of one of the rooms is wanted whatever its topic; the topics then
+ *                      choose among events without a room
  *   CANCEL    u64 ticket                       an unknown one is ignored (it may just have been answered)
  *   DOORBELL  (nothing)                        this host has committed an event
  *   REFRESH   (nothing)                        read epoch and floor again; answered by REFRESHED
