@@ -15,7 +15,8 @@
 #define JSON_DEPTH_MAX 32
 
 /* Returns a new reference, or NULL with *why set to a static sentence that names the problem and
- * *offset to the byte it was seen at. A valid text `null` also gives NULL, with *why NULL. */
+ * *offset to the byte it was seen at (0, the whole text, for a key given twice and for a number too
+ * large for a double). Integers must fit an int64_t. A valid text `null` also gives NULL, with *why NULL. */
 struct json_object *json_parse(const char *text, size_t len, const char **why, size_t *offset);
 /* Adds the compact text of o to s. */
 void json_print(struct str *s, struct json_object *o);

@@ -30,6 +30,8 @@ struct principal {
 	int64_t expires_at_s; /* wall clock, seconds since 1970; 0: never */
 };
 
+#define PERM_MAX 64 /* bytes */
+
 bool perm_is_valid(const char *perm); /* syntax: lower-case words, ':' between, '*' allowed as said */
 bool perm_has(const struct principal *p, const char *perm);
 /* "<resource>:<verb>" without building the text. */

@@ -1,0 +1,101 @@
+#include "perm.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "mem.h"
+
+void strlist_add(struct strlist *l, const char *s, size_t len)
+{
+	l->v = xreallocarray(l->v, l->n + 1, sizeof(*l->v));
+	l->v[l->n++] = xstrndup(s, len);
+}
+
+bool strlist_has(const struct strlist *l, const char *s)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (strcmp(l->v[i], s) == 0)
+			return true;
+	return false;
+}
+
+void strlist_fini(struct strlist *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		free(l->v[i]);
+	free(l->v);
+	*l = (struct strlist){0};
+}
+
+/* The length of the word s begins with: a letter, then letters, digits, '_', '-', '.'. */
+static size_t word_len(const char *s)
+{
+	if (*s < 'a' || *s > 'z')
+		return 0;
+	return strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_-.");
+}
+
+bool perm_is_valid(const char *perm)
+{
+	if (strcmp(perm, "*") == 0)
+		return true;
+	size_t n = word_len(perm);
+	if (n == 0 || perm[n] != ':' || strlen(perm) > PERM_MAX)
+		return false;
+	const char *verb = perm + n + 1;
+	if (strcmp(verb, "*") == 0)
+		return true;
+	n = word_len(verb);
+	return n > 0 && verb[n] == '\0';
+}
+
+static bool grants(const char *granted, const char *resource, size_t len, const char *verb)
+{
+	if (strcmp(granted, "*") == 0)
+		return true;
+	if (strncmp(granted, resource, len) != 0 || granted[len] != ':')
+		return false;
+	const char *v = granted + len + 1;
+	return strcmp(v, "*") == 0 || strcmp(v, verb) == 0;
+}
+
+static bool any_grants(const struct principal *p, const char *resource, size_t len,
+	const char *verb)
+{
+	for (size_t i = 0; i < p->perms.n; i++)
+		if (grants(p->perms.v[i], resource, len, verb))
+			return true;
+	return false;
+}
+
+bool perm_has(const struct principal *p, const char *perm)
+{
+	const char *colon = strchr(perm, ':');
+	if (!colon)
+		return perm_is_all(p);
+	return any_grants(p, perm, (size_t)(colon - perm), colon + 1);
+}
+
+bool perm_has2(const struct principal *p, const char *resource, const char *verb)
+{
+	return any_grants(p, resource, strlen(resource), verb);
+}
+
+bool perm_is_all(const struct principal *p)
+{
+	return strlist_has(&p->perms, "*");
+}
+
+void perm_principal_free(struct principal *p)
+{
+	if (!p)
+		return;
+	free(p->username);
+	free(p->display_name);
+	free(p->tenant);
+	free(p->jti);
+	strlist_fini(&p->roles);
+	strlist_fini(&p->departments);
+	strlist_fini(&p->perms);
+	free(p);
+}
