@@ -1,0 +1,394 @@
+#include "cmd.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mem.h"
+
+/* Options of every command. */
+static const struct opt global_opts[] = {
+	{"config", OPT_TEXT, "FILE", "read this configuration, not /etc/cmdb/cmdb.conf", 0, 0},
+	{"set", OPT_LIST, "SECTION.KEY=VALUE", "goes over the configuration; repeatable", 0, 0},
+	{"json", OPT_FLAG, NULL, "print JSON", 0, 0},
+	{"help", OPT_FLAG, NULL, "show what the command takes", 0, 0},
+	{"version", OPT_FLAG, NULL, "show the version", 0, 0},
+	{0},
+};
+
+enum ctl_exit cmd_fail(enum ctl_exit status, const char *fmt, ...)
+{
+	struct str line = STR_INIT;
+	va_list ap;
+
+	va_start(ap, fmt);
+	str_addv(&line, fmt, ap);
+	va_end(ap);
+	fflush(stdout);
+	fprintf(stderr, "cmdbctl: %s\n", str_c(&line));
+	str_fini(&line);
+	return status;
+}
+
+/* ---- finding what was asked for ---- */
+
+static const struct cmd *find_cmd(const char *name)
+{
+	for (size_t i = 0; cmd_table[i]; i++)
+		if (!strcmp(cmd_table[i]->name, name))
+			return cmd_table[i];
+	return NULL;
+}
+
+static const struct verb *find_verb(const struct cmd *cmd, const char *name)
+{
+	for (const struct verb *v = cmd->verbs; v->run; v++)
+		if (!strcmp(v->name, name))
+			return v;
+	return NULL;
+}
+
+/* The index of the option called name, len bytes; -1 if there is none. */
+static int find_opt(const struct opt *opts, const char *name, size_t len)
+{
+	for (int i = 0; opts && opts[i].name; i++)
+		if (strlen(opts[i].name) == len && !memcmp(opts[i].name, name, len))
+			return i;
+	return -1;
+}
+
+static bool set_global(struct call *call, const struct opt *o, const char *value)
+{
+	if (!strcmp(o->name, "config"))
+		call->config_file = value;
+	else if (!strcmp(o->name, "set"))
+		strlist_add(&call->sets, value, strlen(value));
+	else if (!strcmp(o->name, "json"))
+		call->json = true;
+	else if (!strcmp(o->name, "help"))
+		call->help = true;
+	else
+		call->version = true;
+	return true;
+}
+
+static bool parse_number(const struct opt *o, const char *text, int64_t *out)
+{
+	char *end = NULL;
+	long long v;
+
+	errno = 0;
+	v = strtoll(text, &end, 10);
+	if (errno || end == text || *end || v < o->min || v > o->max) {
+		cmd_fail(CTL_USAGE, "--%s wants a number from %lld to %lld, not \"%s\"", o->name,
+			(long long)o->min, (long long)o->max, text);
+		return false;
+	}
+	*out = v;
+	return true;
+}
+
+static bool set_own(struct call *call, int i, const char *value)
+{
+	const struct opt *o = &call->verb->opts[i];
+
+	call->values[i].is_given = true;
+	switch (o->kind) {
+	case OPT_FLAG:
+		return true;
+	case OPT_NUMBER:
+		return parse_number(o, value, &call->values[i].number);
+	case OPT_TEXT:
+		strlist_fini(&call->values[i].texts);
+		/* fall through */
+	case OPT_LIST:
+		strlist_add(&call->values[i].texts, value, strlen(value));
+		return true;
+	}
+	return false;
+}
+
+/* One option at argv[*at], "--name value", "--name=value" or "-n value"; moves *at on past its value. */
+static bool take_option(struct call *call, int argc, char **argv, int *at)
+{
+	const char *arg = argv[*at], *name = arg + (arg[1] == '-' ? 2 : 1);
+	size_t len = strcspn(name, "=");
+	const char *value = name[len] ? name + len + 1 : NULL;
+	const struct opt *opts = call->verb ? call->verb->opts : NULL;
+	int i = find_opt(opts, name, len);
+	bool is_own = i >= 0;
+	const struct opt *o;
+
+	if (!is_own)
+		i = find_opt(global_opts, name, len);
+	if (i < 0 || (len == 1) != (arg[1] != '-')) {
+		cmd_fail(CTL_USAGE, "unknown option %s; see cmdbctl %s%s--help", arg,
+			call->cmd ? call->cmd->name : "", call->cmd ? " " : "");
+		return false;
+	}
+	o = is_own ? &opts[i] : &global_opts[i];
+	if (o->kind == OPT_FLAG && value) {
+		cmd_fail(CTL_USAGE, "--%s takes no value", o->name);
+		return false;
+	}
+	if (o->kind != OPT_FLAG && !value) {
+		if (*at + 1 >= argc) {
+			cmd_fail(CTL_USAGE, "%s wants a value: %s", arg, o->arg);
+			return false;
+		}
+		value = argv[++*at];
+	}
+	return is_own ? set_own(call, i, value) : set_global(call, o, value);
+}
+
+/* A word that is no option: the command, its verb, or an argument. */
+static bool take_word(struct call *call, const char *word)
+{
+	if (!call->cmd) {
+		call->cmd = find_cmd(word);
+		if (!call->cmd) {
+			cmd_fail(CTL_USAGE, "there is no command \"%s\"; see cmdbctl --help", word);
+			return false;
+		}
+		call->verb = find_verb(call->cmd, "");
+		return true;
+	}
+	if (!call->verb) {
+		call->verb = find_verb(call->cmd, word);
+		if (!call->verb)
+			cmd_fail(CTL_USAGE, "\"%s\" has no \"%s\"; see cmdbctl %s --help", call->cmd->name, word,
+				call->cmd->name);
+		return call->verb;
+	}
+	strlist_add(&call->args, word, strlen(word));
+	return true;
+}
+
+static bool check_args(const struct call *call)
+{
+	const struct verb *v = call->verb;
+	int n = (int)call->args.n;
+
+	if (!v) {
+		if (call->cmd)
+			cmd_fail(CTL_USAGE, "what about %s? See cmdbctl %s --help", call->cmd->name, call->cmd->name);
+		else
+			cmd_fail(CTL_USAGE, "no command given; see cmdbctl --help");
+		return false;
+	}
+	if (n >= v->args_min && (v->args_max < 0 || n <= v->args_max))
+		return true;
+	cmd_fail(CTL_USAGE, "%s: usage: cmdbctl %s%s%s%s%s", n < v->args_min ? "an argument is missing"
+		: "too many arguments", call->cmd->name, *v->name ? " " : "", v->name, *v->args ? " " : "",
+		v->args);
+	return false;
+}
+
+bool cmd_parse(struct call *call, int argc, char **argv)
+{
+	bool is_words_only = false;
+
+	for (int i = 1; i < argc; i++) {
+		const char *arg = argv[i];
+
+		if (!is_words_only && !strcmp(arg, "--")) {
+			is_words_only = true;
+		} else if (!is_words_only && arg[0] == '-' && arg[1]) {
+			if (!take_option(call, argc, argv, &i))
+				return false;
+		} else if (!take_word(call, arg)) {
+			return false;
+		}
+	}
+	return call->help || call->version || check_args(call);
+}
+
+void cmd_fini(struct call *call)
+{
+	str_fini(&call->config_errors);
+	strlist_fini(&call->sets);
+	strlist_fini(&call->args);
+	for (size_t i = 0; i < CMD_OPTS_MAX; i++)
+		strlist_fini(&call->values[i].texts);
+	db_free(call->db);
+	call->db = NULL;
+}
+
+static int own_opt(const struct call *call, const char *name)
+{
+	int i = find_opt(call->verb->opts, name, strlen(name));
+
+	assert(i >= 0 && i < CMD_OPTS_MAX);
+	return i;
+}
+
+bool opt_flag(const struct call *call, const char *name)
+{
+	return call->values[own_opt(call, name)].is_given;
+}
+
+const char *opt_text(const struct call *call, const char *name)
+{
+	const struct strlist *l = &call->values[own_opt(call, name)].texts;
+
+	return l->n ? l->v[0] : NULL;
+}
+
+const struct strlist *opt_list(const struct call *call, const char *name)
+{
+	return &call->values[own_opt(call, name)].texts;
+}
+
+int64_t opt_number(const struct call *call, const char *name, int64_t fallback)
+{
+	int i = own_opt(call, name);
+
+	return call->values[i].is_given ? call->values[i].number : fallback;
+}
+
+/* ---- help and completion ---- */
+
+static void help_opts(const struct opt *opts, FILE *to)
+{
+	for (const struct opt *o = opts; o && o->name; o++) {
+		struct str left = STR_INIT;
+
+		str_addf(&left, "%s%s%s%s", o->name[1] ? "--" : "-", o->name, o->arg ? " " : "",
+			o->arg ? o->arg : "");
+		fprintf(to, "  %-28s %s\n", str_c(&left), o->help);
+		str_fini(&left);
+	}
+}
+
+static void help_verb(const struct cmd *cmd, const struct verb *v, FILE *to)
+{
+	struct str left = STR_INIT;
+
+	str_addf(&left, "%s%s%s%s%s", cmd->name, *v->name ? " " : "", v->name, *v->args ? " " : "", v->args);
+	fprintf(to, "  %-44s %s\n", str_c(&left), v->help);
+	str_fini(&left);
+}
+
+void cmd_help(const struct call *call, FILE *to)
+{
+	if (call->verb) {
+		fprintf(to, "usage: cmdbctl [options]\n");
+		help_verb(call->cmd, call->verb, to);
+		fputs("options:\n", to);
+		help_opts(call->verb->opts, to);
+		help_opts(global_opts, to);
+		return;
+	}
+	fputs("usage: cmdbctl COMMAND [VERB] [ARGUMENT...] [OPTION...]\n", to);
+	for (size_t i = 0; cmd_table[i]; i++) {
+		if (call->cmd && call->cmd != cmd_table[i])
+			continue;
+		fprintf(to, "%s: %s\n", cmd_table[i]->name, cmd_table[i]->help);
+		for (const struct verb *v = cmd_table[i]->verbs; v->run; v++)
+			help_verb(cmd_table[i], v, to);
+	}
+	fputs("options of all commands:\n", to);
+	help_opts(global_opts, to);
+	fputs("exit status: 0 done, 1 failed, 2 wrong usage, 3 something could not be reached, 4 not found or in "
+	      "conflict\n",
+		to);
+}
+
+static void words_of_opts(struct str *out, const struct opt *opts)
+{
+	for (const struct opt *o = opts; o && o->name; o++)
+		str_addf(out, " %s%s", o->name[1] ? "--" : "-", o->name);
+}
+
+void cmd_completion(struct str *out)
+{
+	str_adds(out, "# bash completion of cmdbctl: the output of `cmdbctl completion bash`.\n"
+		      "_cmdbctl() {\n"
+		      "\tlocal cur=${COMP_WORDS[COMP_CWORD]} words=() w\n"
+		      "\tfor w in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n"
+		      "\t\t[[ $w == -* ]] || words+=(\"$w\")\n"
+		      "\tdone\n"
+		      "\tlocal all='");
+	words_of_opts(out, global_opts);
+	str_adds(out, "' what=\n\tcase \"${words[0]-}:${words[1]-}\" in\n");
+	for (size_t i = 0; cmd_table[i]; i++) {
+		const struct cmd *c = cmd_table[i];
+		bool has_verbs = !find_verb(c, "");
+
+		for (const struct verb *v = c->verbs; v->run; v++) {
+			str_addf(out, "\t%s:%s) what='", c->name, has_verbs ? v->name : "*");
+			words_of_opts(out, v->opts);
+			str_adds(out, "' ;;\n");
+		}
+		if (!has_verbs)
+			continue;
+		str_addf(out, "\t%s:*) what='", c->name);
+		for (const struct verb *v = c->verbs; v->run; v++)
+			str_addf(out, " %s", v->name);
+		str_adds(out, "' ;;\n");
+	}
+	str_adds(out, "\t*) what='");
+	for (size_t i = 0; cmd_table[i]; i++)
+		str_addf(out, " %s", cmd_table[i]->name);
+	str_adds(out, "' ;;\n\tesac\n"
+		      "\tmapfile -t COMPREPLY < <(compgen -W \"$what $all\" -- \"$cur\")\n"
+		      "}\n"
+		      "complete -o default -F _cmdbctl cmdbctl\n");
+}
+
+/* ---- the database ---- */
+
+enum ctl_exit cmd_exit_of(enum err e)
+{
+	switch (e) {
+	case ERR_OK:
+		return CTL_OK;
+	case ERR_BAD_REQUEST:
+	case ERR_BAD_JSON:
+	case ERR_VALIDATION:
+		return CTL_USAGE;
+	case ERR_UNAVAILABLE:
+	case ERR_BUSY:
+	case ERR_DB_LOST:
+		return CTL_UNREACHABLE;
+	case ERR_NOT_FOUND:
+	case ERR_CONFLICT:
+	case ERR_STALE:
+	case ERR_IN_USE:
+	case ERR_DUPLICATE:
+	case ERR_DB_DUP:
+	case ERR_DB_REF_USED:
+	case ERR_DB_REF_NONE:
+		return CTL_NOT_FOUND;
+	default:
+		return CTL_FAILED;
+	}
+}
+
+enum ctl_exit cmd_fail_db(const struct call *call, enum err e, const char *what)
+{
+	const char *cure = "";
+
+	if (e == ERR_DB_LOST)
+		cure = "; is MariaDB running, and [database] socket or host right? See cmdbctl doctor";
+	else if (e == ERR_DB_DENIED)
+		cure = "; run it as the system user that owns the database, or set [cli] db_user";
+	return cmd_fail(cmd_exit_of(e), "%s: %s%s", what, db_errmsg(call->db), cure);
+}
+
+enum ctl_exit cmd_db(struct call *call, const struct db_set *const *sets)
+{
+	enum err e;
+
+	call->login = config_login(call->cfg, CONFIG_CLI);
+	call->db = db_new(&call->login, sets);
+	e = db_ensure(call->db);
+	if (e == ERR_OK)
+		return CTL_OK;
+	if (e == ERR_DB)
+		return cmd_fail(CTL_FAILED, "the database has another schema than this program: %s; run "
+					    "cmdbctl migrate", db_errmsg(call->db));
+	return cmd_fail_db(call, e, "cannot open the database");
+}

@@ -1,0 +1,169 @@
+#include "rest.h"
+
+#include <curl/curl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "json.h"
+#include "mem.h"
+
+#define CONNECT_TIMEOUT_MS 5000L
+#define BODY_MAX (64u * 1024 * 1024)
+
+struct rest {
+	CURL *curl;
+	struct curl_slist *headers;
+	char *url;
+};
+
+/* Header texts hold a secret: they go to libcurl and nowhere else. */
+static void add_header(struct rest *r, const char *name, const char *value)
+{
+	struct str line = STR_INIT;
+
+	str_addf(&line, "%s: %s", name, value);
+	r->headers = curl_slist_append(r->headers, str_c(&line));
+	str_fini(&line);
+}
+
+struct rest *rest_new(const char *url, const char *api_key, const char *token)
+{
+	struct rest *r = xcalloc(1, sizeof(*r));
+	size_t len = strlen(url);
+
+	while (len > 0 && url[len - 1] == '/')
+		len--;
+	r->url = xstrndup(url, len);
+	r->curl = curl_easy_init();
+	if (!r->curl)
+		abort();
+	add_header(r, "Accept", "application/json");
+	add_header(r, "Content-Type", "application/json");
+	if (api_key)
+		add_header(r, "X-API-Key", api_key);
+	if (token) {
+		struct str bearer = STR_INIT;
+
+		str_addf(&bearer, "Bearer %s", token);
+		add_header(r, "Authorization", str_c(&bearer));
+		str_fini(&bearer);
+	}
+	return r;
+}
+
+void rest_free(struct rest *r)
+{
+	if (!r)
+		return;
+	curl_slist_free_all(r->headers);
+	curl_easy_cleanup(r->curl);
+	free(r->url);
+	free(r);
+}
+
+static size_t on_body(char *p, size_t size, size_t n, void *arg)
+{
+	struct str *body = arg;
+
+	if (body->len + size * n > BODY_MAX)
+		return 0;
+	str_add(body, p, size * n);
+	return size * n;
+}
+
+static void set_request(struct rest *r, const char *method, const char *body, unsigned timeout_ms)
+{
+	curl_easy_setopt(r->curl, CURLOPT_HTTPHEADER, r->headers);
+	curl_easy_setopt(r->curl, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(r->curl, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(r->curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
+	curl_easy_setopt(r->curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
+	curl_easy_setopt(r->curl, CURLOPT_USERAGENT, "cmdbctl");
+	if (body) {
+		curl_easy_setopt(r->curl, CURLOPT_POSTFIELDS, body);
+		curl_easy_setopt(r->curl, CURLOPT_POSTFIELDSIZE, (long)strlen(body));
+	}
+	curl_easy_setopt(r->curl, CURLOPT_CUSTOMREQUEST, method);
+}
+
+bool rest_call(struct rest *r, const char *method, const char *path, const char *body,
+	unsigned timeout_ms, struct rest_answer *a, struct str *why)
+{
+	char text[CURL_ERROR_SIZE] = "";
+	struct str url = STR_INIT;
+	const char *bad = NULL;
+	curl_off_t retry_after = 0;
+	size_t at = 0;
+	long status = 0;
+	CURLcode code;
+
+	*a = (struct rest_answer){0};
+	str_addf(&url, "%s%s", r->url, path);
+	/* Keeps the connections, forgets what the last request was. */
+	curl_easy_reset(r->curl);
+	set_request(r, method, body, timeout_ms);
+	curl_easy_setopt(r->curl, CURLOPT_URL, str_c(&url));
+	curl_easy_setopt(r->curl, CURLOPT_ERRORBUFFER, text);
+	curl_easy_setopt(r->curl, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(r->curl, CURLOPT_WRITEDATA, &a->body);
+	code = curl_easy_perform(r->curl);
+	curl_easy_setopt(r->curl, CURLOPT_ERRORBUFFER, NULL);
+	str_fini(&url);
+	if (code != CURLE_OK) {
+		str_addf(why, "%s: %s", r->url, *text ? text : curl_easy_strerror(code));
+		rest_answer_fini(a);
+		return false;
+	}
+	curl_easy_getinfo(r->curl, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_getinfo(r->curl, CURLINFO_RETRY_AFTER, &retry_after);
+	a->status = (int)status;
+	a->retry_after_s = retry_after > 0 && retry_after < 3600 ? (unsigned)retry_after : 0;
+	a->json = json_parse(str_c(&a->body), a->body.len, &bad, &at);
+	return true;
+}
+
+void rest_answer_fini(struct rest_answer *a)
+{
+	str_fini(&a->body);
+	json_object_put(a->json);
+	a->json = NULL;
+}
+
+struct json_object *rest_data(const struct rest_answer *a)
+{
+	return json_get(a->json, "data");
+}
+
+void rest_problem(const struct rest_answer *a, struct str *out)
+{
+	struct json_object *error = json_get(a->json, "error"), *details = json_get(error, "details");
+	const char *message = json_get_str(error, "message");
+
+	if (!message) {
+		str_addf(out, "HTTP status %d from something that is not cmdb", a->status);
+		return;
+	}
+	str_addf(out, "%s (%d %s)", message, a->status, json_get_str(error, "code"));
+	if (!json_object_is_type(details, json_type_array))
+		return;
+	for (size_t i = 0; i < json_object_array_length(details); i++) {
+		struct json_object *d = json_object_array_get_idx(details, i);
+		const char *field = json_get_str(d, "field"), *problem = json_get_str(d, "problem");
+
+		str_addf(out, "\n  %s: %s", field ? field : "?", problem ? problem : "?");
+	}
+}
+
+void rest_query(struct str *path, const char *key, const char *value)
+{
+	static const char keep[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+
+	str_addc(path, strchr(str_c(path), '?') ? '&' : '?');
+	str_addf(path, "%s=", key);
+	for (const char *p = value; *p; p++) {
+		if (strchr(keep, *p))
+			str_addc(path, *p);
+		else
+			str_addf(path, "%%%02X", (unsigned char)*p);
+	}
+}

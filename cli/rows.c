@@ -1,0 +1,264 @@
+#include "rows.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <wchar.h>
+#include <wctype.h>
+
+#include "clock.h"
+#include "json.h"
+#include "mem.h"
+
+/* Length of the word at p, which ends at a blank or the end. */
+static size_t word_len(const char *p)
+{
+	return strcspn(p, " ");
+}
+
+static const char *next_word(const char *p)
+{
+	p += word_len(p);
+	return *p ? p + 1 : p;
+}
+
+static struct json_object *list_of(const char *text)
+{
+	struct json_object *a = json_object_new_array();
+
+	while (text && *text) {
+		size_t len = strcspn(text, "\n");
+
+		json_object_array_add(a, json_object_new_string_len(text, (int)len));
+		text += len + (text[len] == '\n');
+	}
+	return a;
+}
+
+static struct json_object *value_of(const struct db_val *v, char kind)
+{
+	char at[CLOCK_RFC3339_SIZE];
+	const char *why = NULL;
+	size_t offset = 0;
+
+	if (kind == 'l')
+		return list_of(dbv_text(v));
+	if (v->type == DB_NULL)
+		return NULL;
+	switch (kind) {
+	case 'u':
+		return json_object_new_uint64(dbv_u(v));
+	case 'b':
+		return json_object_new_boolean(dbv_u(v) != 0);
+	case 't':
+		clock_from_sql(dbv_text(v), at);
+		return json_object_new_string(at);
+	case 'j':
+		return json_parse(v->s.p, v->s.len, &why, &offset);
+	default:
+		return json_object_new_string(dbv_text(v));
+	}
+}
+
+enum err rows_query(struct db *db, const struct db_stmt *st, const struct db_val *in, size_t in_n,
+	const char *cols, struct json_object **rows)
+{
+	const struct db_val *row;
+	enum err e = db_query(db, st, in, in_n);
+
+	*rows = NULL;
+	if (e != ERR_OK)
+		return e;
+	*rows = json_object_new_array();
+	while ((row = db_fetch(db))) {
+		struct json_object *o = json_object_new_object();
+		const char *p = cols;
+
+		for (int i = 0; i < st->cols_n; i++, p = next_word(p)) {
+			char *name = xstrndup(p, strcspn(p, ":"));
+
+			json_object_object_add(o, name, value_of(&row[i], p[word_len(p) - 1]));
+			free(name);
+		}
+		json_object_array_add(*rows, o);
+	}
+	db_done(db);
+	return ERR_OK;
+}
+
+/* ---- text ---- */
+
+/* Calls for each character of text; returns the columns they take on a terminal. */
+static size_t add_safe(struct str *out, const char *text)
+{
+	mbstate_t state = {0};
+	size_t left = strlen(text), width = 0;
+
+	while (left > 0) {
+		wchar_t c;
+		size_t n = mbrtowc(&c, text, left, &state);
+		int w;
+
+		if (n == (size_t)-1 || n == (size_t)-2) {
+			memset(&state, 0, sizeof(state));
+			n = 1;
+			w = -1;
+		} else {
+			w = iswprint((wint_t)c) ? wcwidth(c) : -1;
+		}
+		if (w < 0)
+			str_addc(out, '?');
+		else
+			str_add(out, text, n);
+		width += w < 0 ? 1 : (size_t)w;
+		text += n;
+		left -= n;
+	}
+	return width;
+}
+
+void rows_add_safe(struct str *out, const char *text)
+{
+	add_safe(out, text);
+}
+
+/* A value as a cell of a table; returns its width. */
+static size_t add_cell(struct str *out, struct json_object *v)
+{
+	size_t width = 0;
+
+	if (!v)
+		return add_safe(out, "-");
+	if (json_object_is_type(v, json_type_boolean))
+		return add_safe(out, json_object_get_boolean(v) ? "yes" : "no");
+	if (!json_object_is_type(v, json_type_array)) {
+		const char *text = json_object_get_string(v);
+
+		return add_safe(out, *text ? text : "-");
+	}
+	for (size_t i = 0; i < json_object_array_length(v); i++) {
+		if (i > 0)
+			width += add_safe(out, ",");
+		width += add_cell(out, json_object_array_get_idx(v, i));
+	}
+	return width ? width : add_safe(out, "-");
+}
+
+static struct json_object *member(struct json_object *o, const char *word)
+{
+	char *name = xstrndup(word, word_len(word));
+	struct json_object *v = json_get(o, name);
+
+	free(name);
+	return v;
+}
+
+static void print_json(struct json_object *o)
+{
+	struct str out = STR_INIT;
+
+	json_print(&out, o);
+	str_addc(&out, '\n');
+	fputs(str_c(&out), stdout);
+	str_fini(&out);
+}
+
+static size_t column_width(struct json_object *rows, const char *word)
+{
+	struct str cell = STR_INIT;
+	size_t most = word_len(word);
+
+	for (size_t i = 0; i < json_object_array_length(rows); i++) {
+		size_t width = add_cell(&cell, member(json_object_array_get_idx(rows, i), word));
+
+		str_clear(&cell);
+		if (width > most)
+			most = width;
+	}
+	str_fini(&cell);
+	return most;
+}
+
+static void pad(struct str *out, size_t n)
+{
+	while (n-- > 0)
+		str_addc(out, ' ');
+}
+
+void rows_print(const struct call *call, struct json_object *rows, const char *cols)
+{
+	struct str out = STR_INIT;
+	size_t widths[32], n = 0;
+
+	if (call->json) {
+		print_json(rows);
+		return;
+	}
+	for (const char *p = cols; *p && n < sizeof(widths) / sizeof(widths[0]); p = next_word(p), n++) {
+		widths[n] = column_width(rows, p);
+		for (size_t i = 0; i < word_len(p); i++)
+			str_addc(&out, p[i] == '_' ? ' ' : (char)(p[i] >= 'a' && p[i] <= 'z' ? p[i] - 32 : p[i]));
+		pad(&out, *next_word(p) ? widths[n] - word_len(p) + 2 : 0);
+	}
+	str_addc(&out, '\n');
+	for (size_t i = 0; i < json_object_array_length(rows); i++) {
+		const char *p = cols;
+
+		for (size_t k = 0; k < n; k++, p = next_word(p)) {
+			size_t width = add_cell(&out, member(json_object_array_get_idx(rows, i), p));
+
+			pad(&out, *next_word(p) ? widths[k] - width + 2 : 0);
+		}
+		str_addc(&out, '\n');
+	}
+	fputs(str_c(&out), stdout);
+	str_fini(&out);
+}
+
+static void add_members(struct str *out, const char *prefix, struct json_object *o)
+{
+	json_object_object_foreach(o, name, v)
+	{
+		struct str dotted = STR_INIT;
+
+		str_addf(&dotted, "%s%s%s", prefix, *prefix ? "." : "", name);
+		if (json_object_is_type(v, json_type_object)) {
+			add_members(out, str_c(&dotted), v);
+		} else {
+			rows_add_safe(out, str_c(&dotted));
+			str_adds(out, ": ");
+			add_cell(out, v);
+			str_addc(out, '\n');
+		}
+		str_fini(&dotted);
+	}
+}
+
+void rows_print_one(const struct call *call, struct json_object *o)
+{
+	struct str out = STR_INIT;
+
+	if (call->json) {
+		print_json(o);
+		return;
+	}
+	add_members(&out, "", o);
+	fputs(str_c(&out), stdout);
+	str_fini(&out);
+}
+
+void rows_print_done(const struct call *call, struct json_object *o, const char *fmt, ...)
+{
+	struct str out = STR_INIT;
+	va_list ap;
+
+	if (call->json) {
+		print_json(o);
+		return;
+	}
+	va_start(ap, fmt);
+	str_addv(&out, fmt, ap);
+	va_end(ap);
+	puts(str_c(&out));
+	str_fini(&out);
+}
