@@ -3,8 +3,9 @@
  * checks, prints and documents itself. Read once at the start and again on SIGHUP; a struct config
  * is immutable while threads share it.
  *
- * File: INI (inih), `[section]` and `key = value`, `#` or `;` comments. CMDB_CONFIG names it, else
- * --config FILE, else /etc/cmdb/cmdb.conf. `--set section.key=value` goes over the file.
+ * File: INI (inih), `[section]` and `key = value`, lines that begin with `#` or `;` are comments, as
+ * is what follows a blank and `;`. --config FILE names it, else the environment's CMDB_CONFIG,
+ * else /etc/cmdb/cmdb.conf. `--set section.key=value` goes over the file.
  */
 #ifndef CMDB_CONFIG_H
 #define CMDB_CONFIG_H

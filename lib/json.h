@@ -1,7 +1,7 @@
 /*
  * json-c behind a strict door: RFC 8259 as written (no comments, no NaN, no trailing bytes), valid
- * UTF-8 without NUL (also no \u0000), at most JSON_DEPTH_MAX deep, no duplicate keys. Objects come from json-c and are
- * released with json_object_put(). Any thread.
+ * UTF-8 without NUL (also no \u0000), at most JSON_DEPTH_MAX deep, no duplicate keys, integers
+ * within int64_t. Objects come from json-c and are released with json_object_put(). Any thread.
  */
 #ifndef CMDB_JSON_H
 #define CMDB_JSON_H
@@ -15,8 +15,8 @@
 #define JSON_DEPTH_MAX 32
 
 /* Returns a new reference, or NULL with *why set to a static sentence that names the problem and
- * *offset to the byte it was seen at (0, the whole text, for a key given twice and for a number too
- * large for a double). Integers must fit an int64_t. A valid text `null` also gives NULL, with *why NULL. */
+ * *offset to the byte it was seen at (0 for a key given twice and a number too large for a double).
+ * A valid text `null` also gives NULL, with *why NULL. */
 struct json_object *json_parse(const char *text, size_t len, const char **why, size_t *offset);
 /* Adds the compact text of o to s. */
 void json_print(struct str *s, struct json_object *o);
