@@ -1,6 +1,6 @@
 /*
- * The configuration of all three programs: one file, one table of keys (config.c) that parses,
- * checks, prints and documents itself. Read once at the start and again on SIGHUP; a struct config
+ * The configuration of all three programs: one file, one table of keys (config.c) that is
+ * parsed, checked, printed and documented from. Read once at the start and again on SIGHUP; a struct config
  * is immutable while threads share it.
  *
  * File: INI (inih), `[section]` and `key = value`, lines that begin with `#` or `;` are comments, as
