@@ -28,10 +28,16 @@ void secret_hex(char *out, const uint8_t *p, size_t len); /* 2 * len + 1 bytes *
 bool secret_password_hash(char out[SECRET_PHC_SIZE], const char *password, size_t len,
 	uint64_t passes, uint64_t memory_kib) __attribute__((warn_unused_result));
 bool secret_password_verify(const char *phc, const char *password, size_t len);
+/* Was phc made with other parameters than these (or is it no PHC string)? Then hash again at the
+ * next login. */
+bool secret_password_is_stale(const char *phc, uint64_t passes, uint64_t memory_kib);
 
-/* Reads a whole small file (a key), at most 64 KiB, refusing one that others may read or write.
- * NULL with *why set (static text) on failure; the caller wipes (sodium_free is not needed: secret_wipe) and frees. */
+/* Reads a whole small file (a key), at most 64 KiB, NUL added behind it. Refuses one that others
+ * may read or write, or its group may write. NULL with *why set (static text) on failure; the
+ * caller wipes with secret_wipe() and frees. */
 char *secret_read_file(const char *path, size_t *len, const char **why);
+/* The same for what is no secret but must be genuine (a public key): others may read it. */
+char *secret_read_public_file(const char *path, size_t *len, const char **why);
 void secret_wipe(void *p, size_t len);
 
 #endif
