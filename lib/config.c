@@ -86,7 +86,7 @@ const struct config_row config_rows[CONFIG_ROWS_N] = {
 	KEY(auth, access_ttl_s, INT, "900", 30, DAY_S, "s", "Life of an access token."),
 	KEY(auth, refresh_ttl_s, INT, "1209600", 60, 366 * DAY_S, "s", "Life of a refresh token."),
 	KEY(auth, leeway_s, INT, "5", 0, 300, "s",
-		"How far the clocks of hosts may differ when times in tokens are checked."),
+		"How far ahead of this host's clock iat and nbf of a token may be."),
 	KEY(auth, login_failures, INT, "5", 1, 1000, "",
 		"Failed logins of an account within login_window_s before it has to wait."),
 	KEY(auth, login_window_s, INT, "300", 1, DAY_S, "s", "The window of both limits."),
