@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "err.h"
+#include "str.h"
 
 struct db;
 
@@ -73,8 +74,9 @@ struct db_login {
 /* Does not connect yet. sets ends with NULL, is borrowed. Never NULL. */
 struct db *db_new(const struct db_login *login, const struct db_set *const *sets);
 void db_free(struct db *db);
-/* Connects if there is no connection or it was lost; else costs nothing. ERR_DB_LOST if the server cannot be reached (try
- * again), ERR_DB_DENIED, ERR_DB if a statement does not fit the schema (db_errmsg() says which). */
+/* Connects if there is no connection, it was lost, or the server has hung up; else costs one
+ * poll(2), in a transaction nothing. ERR_DB_LOST if the server cannot be reached (try again),
+ * ERR_DB_DENIED, ERR_DB if a statement does not fit the schema (db_errmsg() says which). */
 enum err db_ensure(struct db *db) __attribute__((warn_unused_result));
 /* Drops the connection; db_ensure() makes a new one. */
 void db_close(struct db *db);
@@ -109,8 +111,12 @@ enum err db_one(struct db *db, const struct db_stmt *st, const struct db_val *in
 	const struct db_val **row) __attribute__((warn_unused_result));
 
 /* Text protocol, for DDL and session settings out of constant text or migration files; never with
- * input of a client in it. Results are read and thrown away. */
+ * input of a client in it. May hold several statements: the server takes them apart, and the first
+ * that fails ends it (db_errmsg() counts them). Results are read and thrown away. */
 enum err db_script(struct db *db, const char *sql) __attribute__((warn_unused_result));
+/* Adds text as an SQL literal with its quotes, for the few statements that cannot be prepared with
+ * parameters (CREATE USER). db must be open. */
+void db_quote(struct db *db, struct str *out, const char *text);
 
 /* Value readers: NULL gives 0 or NULL. */
 uint64_t dbv_u(const struct db_val *v);
