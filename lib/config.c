@@ -35,7 +35,8 @@ const struct config_row config_rows[CONFIG_ROWS_N] = {
 	KEY(fcgi, stop_timeout_ms, INT, "10000", 0, 600000, "ms",
 		"How long running requests may go on after SIGTERM."),
 	KEY(fcgi, cache, BOOL, "on", 0, 0, "",
-		"Serve unchanged answers and identities from memory while the poller vouches for them."),
+		"Serve unchanged answers and identities from memory while the poller "
+		"vouches for them."),
 
 	KEY(poller, db_user, TEXT, "cmdb_poller", 0, 128, "",
 		"Database account of cmdb-poller. Empty: the user it runs as."),
@@ -67,7 +68,7 @@ const struct config_row config_rows[CONFIG_ROWS_N] = {
 
 	KEY(events, timeout_s, INT, "25", 0, 55, "s",
 		"How long GET /events waits when the request does not say."),
-	KEY(events, timeout_max_s, INT, "55", 0, 55, "s", "The longest wait a request may ask for."),
+	KEY(events, timeout_max_s, INT, "55", 0, 55, "s", "The longest wait of a request."),
 	KEY(events, limit, INT, "500", 1, 10000, "events", "Most events in one answer."),
 	KEY(events, sse_heartbeat_s, INT, "15", 1, 300, "s",
 		"Pause after which a quiet event stream gets a comment."),
@@ -91,7 +92,8 @@ const struct config_row config_rows[CONFIG_ROWS_N] = {
 		"Failed logins of an account within login_window_s before it has to wait."),
 	KEY(auth, login_window_s, INT, "300", 1, DAY_S, "s", "The window of both limits."),
 	KEY(auth, address_failures, INT, "50", 1, 100000, "",
-		"Failed logins and bad tokens of an address within login_window_s before it has to wait."),
+		"Failed logins and bad tokens of an address within login_window_s before it "
+		"has to wait."),
 	KEY(auth, argon2_parallel, INT, "2", 1, 64, "",
 		"Passwords one process hashes at a time, each taking argon2_memory_kib."),
 	KEY(auth, argon2_memory_kib, INT, "65536", 8, 4194304, "KiB", "Memory of Argon2id."),
@@ -191,7 +193,8 @@ void config_print(struct str *out, const struct config *c, bool with_secrets)
 	config_defaults(&defaults);
 	if (!c)
 		c = &defaults;
-	str_adds(out, "# cmdb.conf, see cmdb.conf(5). Keys that begin with # are at their defaults.\n");
+	str_adds(out,
+		"# cmdb.conf, see cmdb.conf(5). Keys that begin with # are at their defaults.\n");
 	for (size_t i = 0; i < CONFIG_ROWS_N; i++) {
 		const struct config_row *r = &config_rows[i];
 		if (i == 0 || strcmp(r->section, config_rows[i - 1].section) != 0)
@@ -246,8 +249,8 @@ void config_print_json(struct str *out, const struct config *c)
 void config_each(void (*visit)(const char *section, const char *key, const char *unit,
 			 const char *def, const char *help, void *arg), void *arg)
 {
-	for (size_t i = 0; i < CONFIG_ROWS_N; i++)
-		visit(config_rows[i].section, config_rows[i].key, config_rows[i].unit, config_rows[i].def, config_rows[i].help, arg);
+	for (const struct config_row *r = config_rows; r < config_rows + CONFIG_ROWS_N; r++)
+		visit(r->section, r->key, r->unit, r->def, r->help, arg);
 }
 
 struct db_login config_login(const struct config *c, enum config_account who)

@@ -1,10 +1,10 @@
 /*
- * The configuration of all three programs: one file, one table of keys (config.c) that is
- * parsed, checked, printed and documented from. Read once at the start and again on SIGHUP; a struct config
- * is immutable while threads share it.
+ * The configuration of all three programs: one file, one table of keys (config.c) by which it
+ * is parsed, checked, printed and documented. Read once at the start and again on SIGHUP; a struct
+ * config is immutable while threads share it.
  *
- * File: INI (inih), `[section]` and `key = value`, lines that begin with `#` or `;` are comments, as
- * is what follows a blank and `;`. --config FILE names it, else the environment's CMDB_CONFIG,
+ * File: INI (inih), `[section]` and `key = value`, lines that begin with `#` or `;` are
+ * comments, as is what follows a blank and `;`. --config FILE names it, else the environment's CMDB_CONFIG,
  * else /etc/cmdb/cmdb.conf. `--set section.key=value` goes over the file.
  */
 #ifndef CMDB_CONFIG_H
@@ -43,7 +43,7 @@ struct config {
 		char *algorithm, *key_file, *public_key_file, *issuer, *audience;
 		int64_t access_ttl_s, refresh_ttl_s, leeway_s;
 		int64_t login_failures, login_window_s; /* failed logins per account, then 429 */
-		int64_t address_failures;               /* failed logins or bad tokens per address and window */
+		int64_t address_failures; /* failed logins or bad tokens per address and window */
 		int64_t argon2_parallel, argon2_memory_kib, argon2_passes;
 	} auth;
 	struct {

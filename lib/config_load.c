@@ -109,8 +109,8 @@ static void set_origins(struct load *l, const struct config_row *r, const char *
 		char *origin = xstrndup(p, n);
 		if (strcmp(origin, "*") == 0)
 			problem(l, r->section, r->key,
-				"\"*\" is not accepted: answers carry credentials, and browsers refuse "
-				"\"*\" with those; list the origins");
+				"\"*\" is not accepted: answers carry credentials, and browsers "
+				"refuse \"*\" with those; list the origins");
 		else if (n && !is_origin(origin))
 			problem(l, r->section, r->key,
 				"\"%s\" is no origin: write scheme://host[:port] in lower case, "
@@ -140,6 +140,14 @@ static bool is_printable(const char *text, size_t len)
 	return json_is_utf8(text, len);
 }
 
+/* Is text read back from a file as it is? */
+static bool is_plain(const char *text, size_t len)
+{
+	if (len == 0)
+		return true;
+	return text[0] != ' ' && text[0] != ';' && text[len - 1] != ' ' && !strstr(text, " ;");
+}
+
 static void set_text(struct load *l, const struct config_row *r, const char *value)
 {
 	size_t len = strlen(value);
@@ -150,6 +158,11 @@ static void set_text(struct load *l, const struct config_row *r, const char *val
 			(long long)r->max);
 	else if (!is_printable(value, len))
 		problem(l, r->section, r->key, "has control characters or is not UTF-8");
+	else if (!is_plain(value, len))
+		problem(l, r->section, r->key,
+			"begins or ends with a blank, or has a \";\" where a comment would begin");
+	else if (r->type == TEXT && len > 1 && value[0] == '"' && value[len - 1] == '"')
+		problem(l, r->section, r->key, "is in quotes: write it without");
 	else {
 		free(*text_at(l->c, r));
 		*text_at(l->c, r) = xstrdup(value);

@@ -37,8 +37,8 @@ bool json_is_utf8(const char *text, size_t len)
 
 /* What json-c 0.16 lets pass with JSON_TOKENER_STRICT, found before it sees the text: control
  * characters in strings, \u0000 and lone surrogates (it makes U+FFFD of them), NaN and Infinity,
- * "-01", "1.", "2.e3", and integers out of range (it saturates). Depth is counted here since json-c counts an
- * empty array less than a full one. All else it refuses itself. */
+ * "-01", "1.", "2.e3", and integers out of range (it saturates). Depth is counted
+ * here since json-c counts an empty array less than a full one. All else it refuses itself. */
 struct scan {
 	const char *p, *end;
 	const char *why;

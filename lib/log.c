@@ -144,7 +144,8 @@ void log_fatal(int status, const char *fmt, ...)
 		const char *end = memchr(message + from, '\n', len - from);
 		size_t n = end ? (size_t)(end - message) - from : len - from;
 		if (n)
-			emit(LOG_ERROR, "fatal", message + from, n < MESSAGE_SIZE ? n : MESSAGE_SIZE);
+			emit(LOG_ERROR, "fatal", message + from,
+				n < MESSAGE_SIZE ? n : MESSAGE_SIZE);
 		from += n + 1;
 	}
 	exit(status);

@@ -24,7 +24,7 @@ void str_clear(struct str *s)
 void str_reserve(struct str *s, size_t extra)
 {
 	if (extra >= SIZE_MAX / 2 - s->len)
-		log_fatal(1, "out of memory: a text of %zu bytes cannot grow by %zu", s->len, extra);
+		log_fatal(1, "out of memory: %zu bytes cannot grow by %zu", s->len, extra);
 	size_t need = s->len + extra + 1;
 	if (need <= s->cap)
 		return;
