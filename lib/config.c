@@ -8,14 +8,15 @@
 #define KEY(section, key, type, ...) \
 	{#section, #key, type, offsetof(struct config, section.key), __VA_ARGS__}
 #define DAY_S 86400
+#define VALUE_MAX 170 /* bytes; with its key it must fit a line as long as inih takes (200) */
 
 const struct config_row config_rows[CONFIG_ROWS_N] = {
 	KEY(database, socket, TEXT, "/run/mysqld/mysqld.sock", 0, 107, "",
 		"UNIX socket of MariaDB. Empty: host and port are used."),
-	KEY(database, host, TEXT, "", 0, 255, "", "Host of MariaDB when socket is empty."),
+	KEY(database, host, TEXT, "", 0, VALUE_MAX, "", "Host of MariaDB when socket is empty."),
 	KEY(database, port, INT, "3306", 1, 65535, "", "TCP port of MariaDB."),
 	KEY(database, name, TEXT, "cmdb", 1, 64, "", "Name of the database."),
-	KEY(database, tls_ca, TEXT, "", 0, 4095, "",
+	KEY(database, tls_ca, TEXT, "", 0, VALUE_MAX, "",
 		"File of the CA that signed the server's certificate. Not empty: TLS is required."),
 	KEY(database, connect_timeout_ms, INT, "2000", 1000, 60000, "ms",
 		"How long connecting may take; rounded up to whole seconds by the client library."),
@@ -79,9 +80,9 @@ const struct config_row config_rows[CONFIG_ROWS_N] = {
 
 	KEY(auth, algorithm, CHOICE, "HS256", 0, 0, "HS256|RS256|ES256",
 		"The one signature that access tokens may have."),
-	KEY(auth, key_file, TEXT, "/etc/cmdb/jwt.key", 0, 4095, "",
+	KEY(auth, key_file, TEXT, "/etc/cmdb/jwt.key", 0, VALUE_MAX, "",
 		"HS256: a secret of 32 bytes or more. RS256, ES256: the private key, PEM."),
-	KEY(auth, public_key_file, TEXT, "", 0, 4095, "", "RS256, ES256: the public key, PEM."),
+	KEY(auth, public_key_file, TEXT, "", 0, VALUE_MAX, "", "RS256, ES256: the public key, PEM."),
 	KEY(auth, issuer, TEXT, "cmdb", 1, 128, "", "The iss of tokens, given and required."),
 	KEY(auth, audience, TEXT, "cmdb", 1, 128, "", "The aud of tokens, given and required."),
 	KEY(auth, access_ttl_s, INT, "900", 30, DAY_S, "s", "Life of an access token."),
@@ -99,7 +100,7 @@ const struct config_row config_rows[CONFIG_ROWS_N] = {
 	KEY(auth, argon2_memory_kib, INT, "65536", 8, 4194304, "KiB", "Memory of Argon2id."),
 	KEY(auth, argon2_passes, INT, "2", 1, 100, "", "Passes of Argon2id over that memory."),
 
-	KEY(http, cors_origins, ORIGINS, "", 0, 4095, "",
+	KEY(http, cors_origins, ORIGINS, "", 0, VALUE_MAX, "",
 		"Sites whose pages may call the API with credentials: scheme://host[:port], "
 		"separated by blanks or commas, or one a line with the key before each."),
 	KEY(http, idempotency_ttl_s, INT, "86400", 60, 30 * DAY_S, "s",
@@ -112,9 +113,9 @@ const struct config_row config_rows[CONFIG_ROWS_N] = {
 		"Database account of cmdbctl. Empty: the user who runs it."),
 	KEY(cli, db_password, SECRET, "", 0, 128, "",
 		"Its password. Empty: the account logs in by unix_socket."),
-	KEY(cli, url, TEXT, "http://127.0.0.1:8080", 0, 4095, "",
+	KEY(cli, url, TEXT, "http://127.0.0.1:8080", 0, VALUE_MAX, "",
 		"Where the web server is, for commands that use the API."),
-	KEY(cli, api_key_file, TEXT, "", 0, 4095, "", "File with the API key for these commands."),
+	KEY(cli, api_key_file, TEXT, "", 0, VALUE_MAX, "", "File with the API key for these commands."),
 };
 
 void config_fini(struct config *c)

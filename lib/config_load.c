@@ -71,10 +71,12 @@ static bool parse_bool(const char *text, bool *out)
 static bool is_choice(const char *choices, const char *text)
 {
 	size_t len = strlen(text);
+	if (len == 0 || strchr(text, '|'))
+		return false;
 	for (const char *p = choices; p; p = strchr(p, '|')) {
 		p += *p == '|';
 		if (strncmp(p, text, len) == 0 && (p[len] == '|' || p[len] == '\0'))
-			return len > 0;
+			return true;
 	}
 	return false;
 }
@@ -111,7 +113,7 @@ static void set_origins(struct load *l, const struct config_row *r, const char *
 			problem(l, r->section, r->key,
 				"\"*\" is not accepted: answers carry credentials, and browsers "
 				"refuse \"*\" with those; list the origins");
-		else if (n && !is_origin(origin))
+		else if (n && (n > (size_t)r->max || !is_origin(origin)))
 			problem(l, r->section, r->key,
 				"\"%s\" is no origin: write scheme://host[:port] in lower case, "
 				"nothing behind it", origin);
