@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "config_row.h"
+#include "log.h"
 
 #define KEY(section, key, type, ...) \
 	{#section, #key, type, offsetof(struct config, section.key), __VA_ARGS__}
@@ -280,6 +281,16 @@ struct db_login config_login(const struct config *c, enum config_account who)
 		break;
 	}
 	return login;
+}
+
+void config_log_init(const struct config *c, const char *program)
+{
+	static const char *const levels[] = {"debug", "info", "warn", "error"};
+	enum log_level level = LOG_DEBUG;
+
+	while (level < LOG_ERROR && strcmp(levels[level], c->log.level) != 0)
+		level++;
+	log_init(program, level, strcmp(c->log.format, "json") ? LOG_TEXT : LOG_JSON);
 }
 
 void config_page_path(const struct config *c, struct str *out)

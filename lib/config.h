@@ -75,6 +75,8 @@ void config_each(void (*visit)(const char *section, const char *key, const char 
 enum config_account { CONFIG_FCGI, CONFIG_POLLER, CONFIG_CLI };
 /* How that program logs in to the database; texts borrowed from c. */
 struct db_login config_login(const struct config *c, enum config_account who);
+/* log_init() with the configured level and format. */
+void config_log_init(const struct config *c, const char *program);
 /* "<poller.socket>.page" */
 void config_page_path(const struct config *c, struct str *out);
 

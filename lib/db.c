@@ -76,6 +76,11 @@ bool db_is_open(const struct db *db)
 	return db->conn;
 }
 
+struct st_mysql *db_handle(struct db *db)
+{
+	return db->conn;
+}
+
 unsigned db_generation(const struct db *db)
 {
 	return db->generation;

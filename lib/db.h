@@ -118,6 +118,10 @@ enum err db_script(struct db *db, const char *sql) __attribute__((warn_unused_re
  * parameters (CREATE USER). db must be open. */
 void db_quote(struct db *db, struct str *out, const char *text);
 
+/* The Connector/C handle of an open connection, borrowed until it is lost or closed: for the binlog
+ * reader, which speaks the replication protocol on it. */
+struct st_mysql *db_handle(struct db *db);
+
 /* Value readers: NULL gives 0 or NULL. */
 uint64_t dbv_u(const struct db_val *v);
 int64_t dbv_i(const struct db_val *v);

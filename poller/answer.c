@@ -1,0 +1,53 @@
+#include "hub.h"
+
+#include "log.h"
+#include "mem.h"
+
+/* A cmdb-fcgi process that does not read what it is sent is cut off: it comes back with its
+ * cursors, and nothing is lost. */
+#define BACKLOG_MAX (128u * 1024 * 1024)
+
+void answer_add(struct hub *hub, struct waiter *w)
+{
+	struct conn *c = w->conn;
+
+	if (c->tickets_n == 0)
+		TAILQ_INSERT_TAIL(&hub->touched, c, touched);
+	if (c->tickets_n == c->tickets_cap) {
+		c->tickets_cap = c->tickets_cap ? c->tickets_cap * 2 : 16;
+		c->tickets = xreallocarray(c->tickets, c->tickets_cap, sizeof(*c->tickets));
+	}
+	c->tickets[c->tickets_n++] = w->ticket;
+	wait_end(w);
+}
+
+void answer_send(struct hub *hub, struct body *b)
+{
+	struct conn *c;
+
+	while ((c = TAILQ_FIRST(&hub->touched))) {
+		struct evbuffer *out = bufferevent_get_output(c->bev);
+
+		TAILQ_REMOVE(&hub->touched, c, touched);
+		wire_put_deliver(out, b->format, b->cursor, c->tickets, (uint32_t)c->tickets_n,
+			b->buf);
+		hub->stats.answers += c->tickets_n;
+		hub->stats.delivered_events += (uint64_t)b->n * c->tickets_n;
+		c->tickets_n = 0;
+		if (evbuffer_get_length(out) > BACKLOG_MAX) {
+			log_warn("conn_slow", "process %u does not read its answers; dropping the "
+					      "connection", c->pid);
+			hub->stats.conns_dropped++;
+			conn_close(c);
+		}
+	}
+}
+
+void answer_one(struct waiter *w, struct body *b)
+{
+	struct hub *hub = w->conn->hub;
+
+	answer_add(hub, w);
+	answer_send(hub, b);
+	body_put(b);
+}

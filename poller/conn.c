@@ -1,0 +1,240 @@
+#include "hub.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "json.h"
+#include "log.h"
+#include "mem.h"
+
+/* Runs one turn later, so that whoever called conn_close() may finish with the connection. */
+static void on_free(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+
+	bufferevent_free(c->bev);
+	free(c->tickets);
+	free(c);
+}
+
+void conn_close(struct conn *c)
+{
+	struct hub *hub = c->hub;
+	static const struct timeval at_once = {0, 0};
+	struct waiter *w, *next;
+
+	if (c->is_closing)
+		return;
+	c->is_closing = true;
+	if (c->tickets_n) {
+		TAILQ_REMOVE(&hub->touched, c, touched);
+		c->tickets_n = 0;
+	}
+	HASH_ITER (hh, c->waiters, w, next)
+		wait_end(w);
+	TAILQ_REMOVE(&hub->conns, c, entry);
+	hub->conns_n--;
+	if (c->is_welcome)
+		log_info("disconnect", "process %u", c->pid);
+	bufferevent_disable(c->bev, EV_READ | EV_WRITE);
+	bufferevent_setcb(c->bev, NULL, NULL, NULL, NULL);
+	event_base_once(hub->base, -1, EV_TIMEOUT, on_free, c, &at_once);
+}
+
+static void on_flushed(struct bufferevent *bev, void *arg)
+{
+	conn_close(arg);
+}
+
+static void on_gone(struct bufferevent *bev, short what, void *arg)
+{
+	conn_close(arg);
+}
+
+/* Says why, and closes when that is written. */
+static void refuse(struct conn *c, const char *why)
+{
+	log_warn("protocol_error", "process %u: %s", c->pid, why);
+	c->hub->stats.protocol_errors++;
+	wire_put_error(bufferevent_get_output(c->bev), why);
+	bufferevent_disable(c->bev, EV_READ);
+	bufferevent_setcb(c->bev, NULL, on_flushed, on_gone, c);
+}
+
+static void welcome(struct conn *c)
+{
+	struct hub *hub = c->hub;
+
+	c->is_welcome = true;
+	wire_put_welcome(bufferevent_get_output(c->bev), (uint16_t)hub->cfg->poller.node_id,
+		hub->tail, hub->epoch);
+	bufferevent_enable(c->bev, EV_READ);
+}
+
+static const char *on_hello(struct conn *c, const struct wire_frame *f)
+{
+	if (f->hello.version != WIRE_VERSION)
+		return "this poller speaks another version of the protocol: install cmdb-fcgi and "
+		       "cmdb-poller of the same release";
+	if (f->hello.role < WIRE_ROLE_FCGI || f->hello.role > WIRE_ROLE_CLI)
+		return "HELLO with an unknown role";
+	c->role = (enum wire_role)f->hello.role;
+	c->pid = f->hello.pid;
+	log_info("connect", "process %u", c->pid);
+	/* Who waits for events is let in once the tail is known; who asks for the status, at once. */
+	if (c->hub->is_ready || c->role == WIRE_ROLE_CLI)
+		welcome(c);
+	else
+		bufferevent_disable(c->bev, EV_READ);
+	return NULL;
+}
+
+static void on_status(struct conn *c)
+{
+	struct str json = STR_INIT;
+
+	status_render(c->hub, &json);
+	wire_put_status_is(bufferevent_get_output(c->bev), json.p, json.len);
+	str_fini(&json);
+}
+
+static void on_cancel(struct conn *c, uint64_t ticket)
+{
+	struct waiter *w;
+
+	HASH_FIND(hh, c->waiters, &ticket, sizeof(ticket), w);
+	if (!w)
+		return;
+	c->hub->stats.cancels++;
+	wait_end(w);
+}
+
+/* What is wrong with the frame, or NULL. */
+static const char *on_frame(struct conn *c, const struct wire_frame *f)
+{
+	const char *why = NULL;
+
+	if (f->type == WIRE_HELLO)
+		return c->pid ? "HELLO a second time" : on_hello(c, f);
+	if (!c->is_welcome)
+		return "the first frame must be HELLO";
+	switch (f->type) {
+	case WIRE_WAIT:
+		if (c->role == WIRE_ROLE_CLI)
+			return "WAIT is not for this role";
+		return wait_begin(c, f, &why) ? NULL : why;
+	case WIRE_CANCEL:
+		on_cancel(c, f->cancel.ticket);
+		return NULL;
+	case WIRE_DOORBELL:
+		if (c->hub->cfg->poller.doorbell)
+			tail_wake(c->hub->tail_thread, SOURCE_DOORBELL);
+		return NULL;
+	case WIRE_REFRESH:
+		c->wants_refreshed = true;
+		reader_ask(c->hub->reader, READER_FLOOR, 0, 0);
+		return NULL;
+	case WIRE_STATUS:
+		on_status(c);
+		return NULL;
+	default:
+		return "a frame that only the poller sends";
+	}
+}
+
+static void on_read(struct bufferevent *bev, void *arg)
+{
+	struct conn *c = arg;
+	struct evbuffer *in = bufferevent_get_input(bev);
+	struct wire_frame f;
+	const char *why = NULL;
+
+	/* A connection that is not let in yet (no EV_READ) keeps its frames for later. */
+	while (!c->is_closing && (c->is_welcome || !c->pid)) {
+		enum wire_got got = wire_peek(in, WIRE_TO_POLLER_MAX, &f, &why);
+
+		if (got == WIRE_GOT_NONE)
+			return;
+		if (got == WIRE_GOT_FRAME) {
+			why = on_frame(c, &f);
+			wire_drop(in, &f);
+		}
+		if (why) {
+			refuse(c, why);
+			return;
+		}
+	}
+}
+
+void conn_let_in(struct hub *hub)
+{
+	struct conn *c, *next;
+
+	for (c = TAILQ_FIRST(&hub->conns); c; c = next) {
+		next = TAILQ_NEXT(c, entry);
+		if (c->pid && !c->is_welcome) {
+			welcome(c);
+			on_read(c->bev, c);
+		}
+	}
+}
+
+void conn_accept(struct hub *hub, evutil_socket_t fd)
+{
+	struct conn *c = xcalloc(1, sizeof(*c));
+
+	c->hub = hub;
+	c->bev = bufferevent_socket_new(hub->base, fd, BEV_OPT_CLOSE_ON_FREE);
+	TAILQ_INSERT_TAIL(&hub->conns, c, entry);
+	hub->conns_n++;
+	bufferevent_setcb(c->bev, on_read, NULL, on_gone, c);
+	bufferevent_enable(c->bev, EV_READ | EV_WRITE);
+}
+
+void conn_refreshed(struct hub *hub)
+{
+	struct conn *c;
+
+	TAILQ_FOREACH (c, &hub->conns, entry) {
+		if (!c->wants_refreshed)
+			continue;
+		c->wants_refreshed = false;
+		wire_put_refreshed(bufferevent_get_output(c->bev), hub->floor, hub->tail);
+	}
+}
+
+/* ---- revocations ---- */
+
+static const struct {
+	const char *word, *id_key;
+	enum wire_revoke what;
+} revocations[] = {
+	{"jti", NULL, WIRE_REVOKE_JTI},
+	{"user", "user_id", WIRE_REVOKE_USER},
+	{"apikey", "apikey_id", WIRE_REVOKE_APIKEY},
+};
+
+void conn_revoke(struct hub *hub, const struct record *r)
+{
+	const char *why, *word, *jti;
+	size_t offset;
+	struct json_object *o = json_parse(r->json, r->json_len, &why, &offset);
+	struct conn *c;
+
+	word = json_get_str(o, "revoke");
+	jti = json_get_str(o, "jti");
+	for (size_t i = 0; word && i < sizeof(revocations) / sizeof(revocations[0]); i++) {
+		struct json_object *id = revocations[i].id_key
+						 ? json_get(o, revocations[i].id_key)
+						 : NULL;
+
+		if (strcmp(word, revocations[i].word) != 0)
+			continue;
+		TAILQ_FOREACH (c, &hub->conns, entry) {
+			if (c->is_welcome && c->role != WIRE_ROLE_CLI)
+				wire_put_revoked(bufferevent_get_output(c->bev), revocations[i].what,
+					id ? json_object_get_uint64(id) : 0, jti ? jti : "");
+		}
+	}
+	json_object_put(o);
+}

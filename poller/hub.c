@@ -1,0 +1,241 @@
+#include "hub.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include <event2/listener.h>
+
+#include "clock.h"
+#include "event.h"
+#include "log.h"
+#include "mem.h"
+
+#define TICK_MS 250
+#define SAVE_MS 1000
+#define FLOOR_MS 1000
+
+/* ---- what the threads tell ---- */
+
+static void on_start(struct mail *mail, void *owner)
+{
+	struct tail_start *s = (struct tail_start *)mail;
+	struct hub *hub = owner;
+	struct str path = STR_INIT;
+
+	memcpy(hub->epoch, s->epoch, sizeof(hub->epoch));
+	hub->tail = s->tail;
+	hub->floor = s->floor;
+	ring_init(&hub->ring, (size_t)hub->cfg->poller.ring_events,
+		(size_t)hub->cfg->poller.ring_bytes, s->tail);
+	hub->is_started = true;
+	config_page_path(hub->cfg, &path);
+	hub->shm = shm_create(str_c(&path), hub->epoch);
+	if (!hub->shm)
+		log_fatal(EX_CANTCREAT, "cannot make %s: %s (the poller's account needs to write "
+					"beside poller.socket)", str_c(&path), strerror(errno));
+	atomic_store(&hub->shm->floor, hub->floor);
+	str_fini(&path);
+	free(s);
+}
+
+static void on_ready(struct hub *hub)
+{
+	hub->is_ready = true;
+	atomic_store(&hub->shm->tail, hub->tail);
+	log_info("ready", "tail %llu, %zu events in the ring", (unsigned long long)hub->tail,
+		hub->ring.n);
+	conn_let_in(hub);
+}
+
+static void on_batch(struct mail *mail, void *owner)
+{
+	struct tail_batch *b = (struct tail_batch *)mail;
+	struct hub *hub = owner;
+
+	/* First the generations: who is answered below may ask for what has changed at once. */
+	for (size_t i = 0; i < b->n; i++) {
+		struct record *r = b->records[i];
+
+		if (!strcmp(r->topic, EVENT_TOPIC_AUTH)) {
+			shm_raise(hub->shm, 0, EVENT_TOPIC_AUTH);
+			conn_revoke(hub, r);
+		} else {
+			shm_raise(hub->shm, r->tenant_id, r->topic);
+		}
+	}
+	if (b->kind == BATCH_LATE) {
+		fanout(hub, b->records, b->n, hub->tail);
+	} else if (b->kind == BATCH_RELEASED) {
+		hub->tail = b->tail;
+		if (hub->is_ready)
+			atomic_store(&hub->shm->tail, b->tail);
+		fanout(hub, b->records, b->n, b->tail);
+		/* Behind the fan-out: the ring may drop records to make room. */
+		for (size_t i = 0; i < b->n; i++)
+			ring_push(&hub->ring, b->records[i]);
+		b->n = 0;
+		wait_tail_moved(hub);
+	} else {
+		on_ready(hub);
+	}
+	tail_batch_free(b);
+}
+
+static void on_answer(struct mail *mail, void *owner)
+{
+	struct reader_mail *m = (struct reader_mail *)mail;
+	struct hub *hub = owner;
+
+	switch (m->job) {
+	case READER_PAGE:
+		wait_page_came(hub, m);
+		break;
+	case READER_FLOOR:
+		if (m->is_done && hub->is_started)
+			wait_floor_raised(hub, m->floor);
+		conn_refreshed(hub);
+		break;
+	case READER_SAVE:
+		break;
+	}
+	reader_mail_free(m);
+}
+
+/* ---- time ---- */
+
+bool hub_is_following(const struct hub *hub)
+{
+	const struct tail_stats *st = tail_stats(hub->tail_thread);
+
+	return hub->is_ready && atomic_load(&st->is_db_up) &&
+	       clock_ms() - atomic_load(&st->read_ok_ms) < hub->cfg->poller.safety_ms + SHM_LEASE_MS / 2;
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct hub *hub = arg;
+	int64_t now = clock_ms();
+
+	if (hub_is_following(hub))
+		atomic_store(&hub->shm->lease_until_ms, now + SHM_LEASE_MS);
+	if (hub->is_ready && hub->tail != hub->saved_tail && now - hub->saved_ms >= SAVE_MS) {
+		hub->saved_tail = hub->tail;
+		hub->saved_ms = now;
+		reader_ask(hub->reader, READER_SAVE, 0, hub->tail);
+	}
+	if (hub->is_ready && now - hub->floor_ms >= FLOOR_MS) {
+		hub->floor_ms = now;
+		reader_ask(hub->reader, READER_FLOOR, 0, 0);
+		groups_sweep(hub);
+	}
+}
+
+/* ---- the socket ---- */
+
+static void on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa, int len,
+	void *arg)
+{
+	conn_accept(arg, fd);
+}
+
+/* A socket that nobody answers on is left over from a poller that died. */
+static void remove_stale(const char *path, const struct sockaddr_un *sa)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0 && !connect(fd, (const struct sockaddr *)sa, sizeof(*sa)))
+		log_fatal(EX_UNAVAILABLE, "another cmdb-poller serves %s: stop it, or give this one "
+					  "another poller.socket", path);
+	if (fd >= 0)
+		close(fd);
+	unlink(path);
+}
+
+void hub_listen(struct hub *hub)
+{
+	const char *path = hub->cfg->poller.socket;
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	mode_t mask;
+
+	if (strlen(path) >= sizeof(sa.sun_path))
+		log_fatal(EX_CONFIG, "poller.socket: %s is too long for a UNIX socket (%zu bytes at "
+				     "most)", path, sizeof(sa.sun_path) - 1);
+	memcpy(sa.sun_path, path, strlen(path) + 1);
+	remove_stale(path, &sa);
+	mask = umask(0117); /* owner and group */
+	hub->listener = evconnlistener_new_bind(hub->base, on_accept, hub,
+		LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 1024, (struct sockaddr *)&sa,
+		sizeof(sa));
+	umask(mask);
+	if (!hub->listener)
+		log_fatal(EX_CANTCREAT, "cannot listen on poller.socket %s: %s (does its directory "
+					"exist, and may this account write there?)",
+			path, strerror(errno));
+}
+
+/* ---- life ---- */
+
+struct hub *hub_new(const struct config *cfg, struct event_base *base)
+{
+	static const struct timeval tick = {0, TICK_MS * 1000};
+	struct hub *hub = xcalloc(1, sizeof(*hub));
+
+	hub->cfg = cfg;
+	hub->base = base;
+	hub->started_ms = clock_ms();
+	TAILQ_INIT(&hub->ahead);
+	TAILQ_INIT(&hub->pages_lru);
+	TAILQ_INIT(&hub->conns);
+	TAILQ_INIT(&hub->touched);
+	mailbox_init(&hub->mailbox, base, hub);
+	hub->tail_thread = tail_new(cfg, &hub->mailbox, on_start, on_batch);
+	hub->binlog = binlog_new(cfg, hub->tail_thread);
+	hub->reader = reader_new(cfg, &hub->mailbox, on_answer);
+	hub->tick = event_new(base, -1, EV_PERSIST, on_tick, hub);
+	event_add(hub->tick, &tick);
+	tail_run(hub->tail_thread);
+	binlog_run(hub->binlog);
+	reader_run(hub->reader);
+	return hub;
+}
+
+void hub_stop(struct hub *hub)
+{
+	struct conn *c;
+
+	if (hub->listener) {
+		evconnlistener_free(hub->listener);
+		unlink(hub->cfg->poller.socket);
+	}
+	while ((c = TAILQ_FIRST(&hub->conns)))
+		conn_close(c);
+	binlog_stop(hub->binlog);
+	tail_stop(hub->tail_thread);
+	if (hub->is_ready)
+		reader_ask(hub->reader, READER_SAVE, 0, hub->tail);
+	reader_stop(hub->reader);
+	if (hub->shm)
+		atomic_store(&hub->shm->lease_until_ms, 0);
+	event_base_loop(hub->base, EVLOOP_NONBLOCK); /* frees the closed connections */
+}
+
+void hub_free(struct hub *hub)
+{
+	event_free(hub->tick);
+	mailbox_fini(&hub->mailbox);
+	wait_fini(hub);
+	groups_free(hub);
+	if (hub->is_started)
+		ring_fini(&hub->ring);
+	binlog_free(hub->binlog);
+	tail_free(hub->tail_thread);
+	reader_free(hub->reader);
+	shm_detach(hub->shm);
+	free(hub);
+}

@@ -1,0 +1,199 @@
+/*
+ * What the loop thread remembers: the ring, who waits for what, and the connections of the
+ * cmdb-fcgi processes. All of it belongs to the loop thread; nothing in it blocks.
+ *
+ * A *waiter* is one blocked request: a ticket on a connection and a cursor. It is in exactly one
+ * state, which is the list it hangs in, and waiter_move() alone changes that:
+ *
+ *   PARKED   in its group: everything up to the tail has been looked through for it
+ *   PAGE     on a page of old events that is being read
+ *   AHEAD    its cursor lies beyond the tail: another host may have released more than this one
+ *
+ * A *group* is all waiters with the same interest (equal bytes); an event is matched once per group
+ * and a body rendered once for all groups it comes out the same for. A *channel* leads from a topic
+ * or room of a tenant to the groups that may want it.
+ *
+ *   WAIT -> wait_begin() -> wait_go_on() -> PARKED | PAGE | AHEAD | answered
+ *   released events -> fanout() -> answers for the PARKED of every group that wants one
+ *   page read -> wait_go_on() for each of its waiters
+ *   timer -> an answer without events, cursor moved to where it has looked
+ *
+ * Every answer goes through answer_add() and answer_send() and ends its waiters.
+ */
+#ifndef CMDB_HUB_H
+#define CMDB_HUB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <event2/listener.h>
+#include <uthash.h>
+
+#include "binlog.h"
+#include "body.h"
+#include "config.h"
+#include "mailbox.h"
+#include "reader.h"
+#include "record.h"
+#include "ring.h"
+#include "shm.h"
+#include "tail.h"
+#include "wire.h"
+
+TAILQ_HEAD(waiter_list, waiter);
+
+enum waiter_state { WAITER_NEW, WAITER_PARKED, WAITER_PAGE, WAITER_AHEAD };
+
+struct waiter {
+	uint64_t ticket; /* key in conn->waiters */
+	struct conn *conn;
+	struct group *group;
+	uint64_t cursor; /* all it wants up to here it has */
+	int64_t deadline_ms;
+	enum waiter_state state;
+	struct waiter_list *list; /* the one it hangs in */
+	TAILQ_ENTRY(waiter) entry;
+	struct event timer;
+	struct body *partial; /* old events collected for it so far; NULL: none */
+	UT_hash_handle hh;
+};
+
+struct group {
+	char *key; /* the interest's bytes */
+	size_t key_len;
+	struct wire_interest want;
+	struct waiter_list parked;
+	size_t waiters_n; /* in any state; a group without any is swept */
+	struct record **hits; /* during a fan-out: what it wants of the batch */
+	size_t hits_n, hits_cap;
+	struct group *next_hit;
+	/* The latest answer out of the ring: a crowd that returns with one cursor gets one body. */
+	struct body *memo;
+	uint64_t memo_since, memo_tail;
+	UT_hash_handle hh;
+};
+
+struct channel {
+	char *key;
+	struct group **groups;
+	size_t n, cap;
+	UT_hash_handle hh;
+};
+
+struct conn {
+	struct hub *hub;
+	struct bufferevent *bev;
+	enum wire_role role;
+	uint32_t pid;
+	bool is_welcome; /* HELLO was answered; until then only HELLO is taken */
+	bool is_closing;
+	bool wants_refreshed;
+	struct waiter *waiters; /* by ticket */
+	uint64_t *tickets;      /* scratch of one answer */
+	size_t tickets_n, tickets_cap;
+	TAILQ_ENTRY(conn) entry;
+	TAILQ_ENTRY(conn) touched;
+};
+TAILQ_HEAD(conn_list, conn);
+
+/* Old events between page boundaries, shared by all who catch up there. */
+struct page {
+	uint64_t after, upto;
+	bool is_loading, is_kept;
+	uint64_t next_id;
+	size_t n;
+	struct record **records;
+	struct waiter_list waiters; /* while loading */
+	TAILQ_ENTRY(page) lru;
+	UT_hash_handle hh; /* by after */
+};
+TAILQ_HEAD(page_list, page);
+
+struct hub_stats {
+	uint64_t delivered_events, answers, bodies, timeouts, cancels, page_reads, page_hits;
+	uint64_t resets_expired, resets_epoch, resets_ahead, protocol_errors, conns_dropped;
+};
+
+struct hub {
+	const struct config *cfg;
+	struct event_base *base;
+	struct mailbox mailbox;
+	struct shm *shm;
+	struct tail *tail_thread;
+	struct binlog *binlog;
+	struct reader *reader;
+	int64_t started_ms;
+
+	bool is_started, is_ready;
+	char epoch[33];
+	uint64_t tail, floor;
+	struct ring ring;
+
+	struct group *groups;     /* by interest */
+	struct channel *channels; /* by tenant, kind and name */
+	size_t waiters_n;
+	struct waiter_list ahead;
+	struct page *pages;
+	struct page_list pages_lru; /* the kept ones, oldest use first */
+	size_t pages_kept, pages_bytes;
+
+	struct evconnlistener *listener;
+	struct conn_list conns, touched; /* touched: has tickets of the answer being made */
+	size_t conns_n;
+	struct event *tick;
+	int64_t saved_ms, floor_ms;
+	uint64_t saved_tail;
+	struct hub_stats stats;
+};
+
+/* ---- hub.c ---- */
+struct hub *hub_new(const struct config *cfg, struct event_base *base);
+void hub_free(struct hub *hub);
+/* Ends a start with the cure when the socket cannot be made. */
+void hub_listen(struct hub *hub);
+void hub_stop(struct hub *hub); /* threads joined, tail noted, connections closed */
+bool hub_is_following(const struct hub *hub); /* has the table been read lately? */
+
+/* ---- conn.c ---- */
+void conn_accept(struct hub *hub, evutil_socket_t fd);
+void conn_close(struct conn *c); /* its waiters end unanswered: the other side asks again */
+void conn_let_in(struct hub *hub);    /* who said HELLO before the tail was known */
+void conn_refreshed(struct hub *hub); /* who asked for it is told the floor */
+void conn_revoke(struct hub *hub, const struct record *r); /* an "_auth" event: tells all */
+
+/* ---- answer.c ---- */
+/* Adds the waiter to the answer being made, and frees it. */
+void answer_add(struct hub *hub, struct waiter *w);
+/* Sends the body to all that were added: one frame a connection. */
+void answer_send(struct hub *hub, struct body *b);
+void answer_one(struct waiter *w, struct body *b); /* both; takes the reference to b */
+
+/* ---- wait.c ---- */
+/* A WAIT frame. false: the frame is not acceptable (*why). */
+bool wait_begin(struct conn *c, const struct wire_frame *f, const char **why);
+void wait_go_on(struct waiter *w);
+void wait_end(struct waiter *w); /* frees it */
+void wait_park(struct waiter *w);
+void wait_tail_moved(struct hub *hub); /* looks after the AHEAD ones */
+void wait_page_came(struct hub *hub, struct reader_mail *m);
+void wait_floor_raised(struct hub *hub, uint64_t floor);
+void wait_fini(struct hub *hub);
+
+/* ---- group.c ---- */
+/* The group of an interest, made if there is none; NULL if the bytes are no interest. */
+struct group *group_get(struct hub *hub, const void *key, size_t len);
+bool group_wants(const struct group *g, const struct record *r);
+void groups_sweep(struct hub *hub); /* frees those without waiters */
+void groups_free(struct hub *hub);
+/* Answers all parked waiters that want one of the records. cursor: where that brings them. */
+void fanout(struct hub *hub, struct record *const *records, size_t n, uint64_t cursor);
+
+/* ---- status.c ---- */
+void status_render(struct hub *hub, struct str *json);
+
+#endif

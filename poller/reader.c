@@ -1,0 +1,198 @@
+#include "reader.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "db.h"
+#include "log.h"
+#include "mem.h"
+
+static const struct db_stmt sql_page = {"page",
+	"SELECT " RECORD_COLUMNS " FROM ws_events WHERE id > ? AND id <= ? ORDER BY id LIMIT ?", 3,
+	RECORD_COLUMNS_N};
+static const struct db_stmt sql_next = {
+	"next", "SELECT id FROM ws_events WHERE id > ? ORDER BY id LIMIT 1", 1, 1};
+static const struct db_stmt sql_floor = {"floor", "SELECT floor FROM ws_log", 0, 1};
+static const struct db_stmt sql_save = {"save",
+	"INSERT INTO ws_pollers (node_id, tail, seen_at) VALUES (?, ?, NOW(3)) "
+	"ON DUPLICATE KEY UPDATE tail = VALUES(tail), seen_at = VALUES(seen_at)",
+	2, 0};
+
+static const struct db_set set = {"reader",
+	(const struct db_stmt *const[]){&sql_page, &sql_next, &sql_floor, &sql_save, NULL}, false};
+
+struct reader {
+	const struct config *cfg;
+	struct mailbox *to;
+	void (*open_answer)(struct mail *, void *);
+	pthread_t thread;
+	pthread_mutex_t lock; /* the next three */
+	pthread_cond_t cond;
+	struct mail_list jobs;
+	bool is_stopping;
+	struct db *db; /* the thread's own */
+};
+
+void reader_mail_free(struct reader_mail *m)
+{
+	for (size_t i = 0; i < m->n; i++)
+		record_free(m->records[i]);
+	free(m->records);
+	free(m);
+}
+
+static void discard(struct mail *mail)
+{
+	reader_mail_free((struct reader_mail *)mail);
+}
+
+struct reader *reader_new(const struct config *cfg, struct mailbox *to,
+	void (*open_answer)(struct mail *, void *))
+{
+	static const struct db_set *const sets[] = {&set, NULL};
+	struct db_login login = config_login(cfg, CONFIG_POLLER);
+	struct reader *r = xcalloc(1, sizeof(*r));
+
+	r->cfg = cfg;
+	r->to = to;
+	r->open_answer = open_answer;
+	pthread_mutex_init(&r->lock, NULL);
+	pthread_cond_init(&r->cond, NULL);
+	TAILQ_INIT(&r->jobs);
+	r->db = db_new(&login, sets);
+	return r;
+}
+
+void reader_free(struct reader *r)
+{
+	struct mail *m;
+
+	if (!r)
+		return;
+	while ((m = TAILQ_FIRST(&r->jobs))) {
+		TAILQ_REMOVE(&r->jobs, m, entry);
+		m->discard(m);
+	}
+	db_free(r->db);
+	pthread_cond_destroy(&r->cond);
+	pthread_mutex_destroy(&r->lock);
+	free(r);
+}
+
+void reader_ask(struct reader *r, enum reader_job job, uint64_t after, uint64_t upto)
+{
+	struct reader_mail *m = xcalloc(1, sizeof(*m));
+
+	m->mail.open = r->open_answer;
+	m->mail.discard = discard;
+	m->job = job;
+	m->after = after;
+	m->upto = upto;
+	pthread_mutex_lock(&r->lock);
+	TAILQ_INSERT_TAIL(&r->jobs, &m->mail, entry);
+	pthread_cond_signal(&r->cond);
+	pthread_mutex_unlock(&r->lock);
+}
+
+static enum err read_one(struct reader *r, const struct db_stmt *st, const struct db_val *in,
+	size_t in_n, uint64_t *out)
+{
+	const struct db_val *row;
+	enum err e = db_one(r->db, st, in, in_n, &row);
+
+	if (!e)
+		*out = row ? dbv_u(&row[0]) : 0;
+	return e;
+}
+
+static enum err read_page(struct reader *r, struct reader_mail *m)
+{
+	const struct db_val in[] = {
+		DBV_U(m->after), DBV_U(m->upto), DBV_U(m->upto - m->after)};
+	const struct db_val *row;
+	enum err e = db_query(r->db, &sql_page, in, 3);
+
+	if (e)
+		return e;
+	m->records = xcalloc(db_rows_n(r->db) + 1, sizeof(*m->records));
+	while ((row = db_fetch(r->db)))
+		m->records[m->n++] = record_new(row);
+	db_done(r->db);
+	if (m->n)
+		return ERR_OK;
+	return read_one(r, &sql_next, &DBV_U(m->upto), 1, &m->next_id);
+}
+
+static enum err work(struct reader *r, struct reader_mail *m)
+{
+	const struct db_val save[] = {DBV_I(r->cfg->poller.node_id), DBV_U(m->upto)};
+	enum err e = db_ensure(r->db);
+
+	if (e)
+		return e;
+	switch (m->job) {
+	case READER_SAVE:
+		return db_exec(r->db, &sql_save, save, 2, NULL, NULL);
+	case READER_PAGE:
+		e = read_page(r, m);
+		if (e)
+			return e;
+		break;
+	case READER_FLOOR:
+		break;
+	}
+	/* After the rows: pruning raises the floor before it deletes, so rows that were deleted
+	 * before we read have their floor already. */
+	return read_one(r, &sql_floor, NULL, 0, &m->floor);
+}
+
+static struct reader_mail *next_job(struct reader *r)
+{
+	struct mail *m;
+
+	pthread_mutex_lock(&r->lock);
+	while (!(m = TAILQ_FIRST(&r->jobs)) && !r->is_stopping)
+		pthread_cond_wait(&r->cond, &r->lock);
+	if (m)
+		TAILQ_REMOVE(&r->jobs, m, entry);
+	pthread_mutex_unlock(&r->lock);
+	return (struct reader_mail *)m;
+}
+
+static void *reader_main(void *arg)
+{
+	struct reader *r = arg;
+	struct reader_mail *m;
+
+	db_thread_init();
+	while ((m = next_job(r))) {
+		enum err e = work(r, m);
+
+		m->is_done = !e;
+		if (e && m->job == READER_SAVE && e != ERR_DB_LOST)
+			log_warn("save", "cannot note the tail: %s", db_errmsg(r->db));
+		mailbox_post(r->to, &m->mail);
+	}
+	db_close(r->db);
+	db_thread_fini();
+	return NULL;
+}
+
+void reader_run(struct reader *r)
+{
+	int rc = pthread_create(&r->thread, NULL, reader_main, r);
+
+	if (rc)
+		log_fatal(EX_OSERR, "cannot start a thread: %s", strerror(rc));
+}
+
+void reader_stop(struct reader *r)
+{
+	pthread_mutex_lock(&r->lock);
+	r->is_stopping = true;
+	pthread_cond_signal(&r->cond);
+	pthread_mutex_unlock(&r->lock);
+	pthread_join(r->thread, NULL);
+}

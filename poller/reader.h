@@ -1,0 +1,43 @@
+/*
+ * The database work that is not following the tail: pages of old events for cursors that lie before
+ * the ring, the retention floor, and noting how far this poller has come. One thread, one
+ * connection, a queue of jobs in order; answers are mails to the loop.
+ */
+#ifndef CMDB_READER_H
+#define CMDB_READER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config.h"
+#include "mailbox.h"
+#include "record.h"
+
+enum reader_job { READER_PAGE, READER_FLOOR, READER_SAVE };
+
+/* A job, and its answer. */
+struct reader_mail {
+	struct mail mail;
+	enum reader_job job;
+	uint64_t after, upto; /* PAGE: the ids wanted, after < id <= upto. SAVE: upto is the tail */
+	bool is_done;         /* false: the database did not answer; ask again */
+	uint64_t floor;       /* PAGE, FLOOR: the retention floor, read after the rows: they are
+			       * complete for every cursor that is not below it */
+	uint64_t next_id;     /* PAGE without records: the next id after upto, 0 for none */
+	size_t n;
+	struct record **records; /* PAGE: the opener takes them */
+};
+
+struct reader;
+
+struct reader *reader_new(const struct config *cfg, struct mailbox *to,
+	void (*open_answer)(struct mail *, void *));
+void reader_run(struct reader *r);
+void reader_stop(struct reader *r); /* what is queued before it is done, if the database answers */
+void reader_free(struct reader *r);
+
+/* From the loop thread; never blocks. */
+void reader_ask(struct reader *r, enum reader_job job, uint64_t after, uint64_t upto);
+void reader_mail_free(struct reader_mail *m); /* with its records */
+
+#endif

@@ -1,0 +1,71 @@
+#include "record.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "event.h"
+#include "mem.h"
+#include "str.h"
+
+enum { COL_ID, COL_TENANT, COL_TOPIC, COL_TYPE, COL_PAYLOAD, COL_ROOM, COL_NAME, COL_CREATED };
+
+static const char *text_or_empty(const struct db_val *v)
+{
+	const char *text = dbv_text(v);
+
+	return text ? text : "";
+}
+
+struct record *record_new(const struct db_val *row)
+{
+	const char *topic = text_or_empty(&row[COL_TOPIC]), *room = text_or_empty(&row[COL_ROOM]);
+	size_t topic_size = strlen(topic) + 1, room_size = strlen(room) + 1;
+	struct record *r = xcalloc(1, sizeof(*r) + topic_size + room_size);
+	struct str json = STR_INIT;
+	int type = event_type_find(text_or_empty(&row[COL_TYPE]));
+
+	r->item.id = dbv_u(&row[COL_ID]);
+	r->tenant_id = (uint32_t)dbv_u(&row[COL_TENANT]);
+	memcpy(r->text, topic, topic_size);
+	memcpy(r->text + topic_size, room, room_size);
+	r->topic = r->text;
+	r->room = r->text + topic_size;
+	if (record_is_internal(r)) {
+		str_adds(&json, text_or_empty(&row[COL_PAYLOAD]));
+	} else {
+		struct event_row e = {
+			.id = r->item.id,
+			.tenant_id = r->tenant_id,
+			.type = type < 0 ? EVENT_UPDATE : (enum event_type)type,
+			.topic = r->topic,
+			.room = r->room,
+			.name = text_or_empty(&row[COL_NAME]),
+			.payload = row[COL_PAYLOAD].type == DB_TEXT ? row[COL_PAYLOAD].s.p : "null",
+			.payload_len = row[COL_PAYLOAD].type == DB_TEXT ? row[COL_PAYLOAD].s.len : 4,
+			.created_at = text_or_empty(&row[COL_CREATED]),
+		};
+
+		event_render(&json, &e);
+	}
+	r->json_len = (uint32_t)json.len;
+	r->json = str_take(&json);
+	return r;
+}
+
+void record_free(struct record *r)
+{
+	if (!r)
+		return;
+	free(r->json);
+	free(r);
+}
+
+size_t record_size(const struct record *r)
+{
+	return sizeof(*r) + r->json_len + strlen(r->topic) + strlen(r->room) + 64;
+}
+
+bool record_is_internal(const struct record *r)
+{
+	return r->topic[0] == '_';
+}

@@ -1,0 +1,33 @@
+/*
+ * An event in the poller's memory: what routing needs to know, and its JSON, rendered once by the
+ * thread that read it. Immutable; owned by one list, ring or page at a time.
+ */
+#ifndef CMDB_RECORD_H
+#define CMDB_RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "db.h"
+#include "order.h"
+
+struct record {
+	struct order_item item; /* first; item.id is the event's id */
+	uint32_t tenant_id;
+	uint32_t json_len;
+	const char *topic, *room; /* room: "" for none; both point into text */
+	char *json;               /* as a client gets it; for an internal topic the bare payload */
+	char text[];
+};
+
+#define RECORD_COLUMNS "id, tenant_id, topic, event_type, payload, room, name, created_at"
+#define RECORD_COLUMNS_N 8
+
+/* From a row of RECORD_COLUMNS, which is only borrowed. */
+struct record *record_new(const struct db_val *row);
+void record_free(struct record *r); /* takes NULL */
+size_t record_size(const struct record *r); /* bytes of memory, about */
+bool record_is_internal(const struct record *r); /* topic begins with '_': never goes to a client */
+
+#endif

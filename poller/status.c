@@ -1,0 +1,101 @@
+#include "autoconf.h"
+#include "hub.h"
+
+#include <unistd.h>
+
+#include "clock.h"
+
+static void add_number(struct str *s, const char *key, uint64_t v)
+{
+	if (s->p[s->len - 1] != '{')
+		str_addc(s, ',');
+	str_addf(s, "\"%s\":%llu", key, (unsigned long long)v);
+}
+
+static void add_sources(struct hub *hub, struct str *s, const struct tail_stats *st)
+{
+	bool is_pushed = binlog_is_streaming(hub->binlog);
+
+	str_addf(s, ",\"active_source\":\"%s\",\"sources\":{\"binlog\":",
+		is_pushed ? "binlog" : hub->cfg->poller.doorbell ? "doorbell+timer" : "timer");
+	binlog_status(hub->binlog, s);
+	s->len--; /* its closing brace: one more member */
+	add_number(s, "wakes", atomic_load(&st->wakes[SOURCE_BINLOG]));
+	str_addf(s, "},\"doorbell\":{\"state\":\"%s\"", hub->cfg->poller.doorbell ? "on" : "off");
+	add_number(s, "wakes", atomic_load(&st->wakes[SOURCE_DOORBELL]));
+	str_adds(s, "},\"timer\":{\"state\":\"on\"");
+	add_number(s, "interval_ms",
+		(uint64_t)(is_pushed ? hub->cfg->poller.safety_ms : hub->cfg->poller.timer_ms));
+	add_number(s, "wakes", atomic_load(&st->wakes[SOURCE_TIMER]));
+	str_adds(s, "}}");
+}
+
+static void add_gaps(struct str *s, const struct tail_stats *st)
+{
+	int64_t since = atomic_load(&st->gap_since_ms);
+
+	str_adds(s, ",\"gaps\":{");
+	add_number(s, "held", since ? 1 : 0);
+	add_number(s, "oldest_ms", since ? (uint64_t)(clock_ms() - since) : 0);
+	add_number(s, "events_behind", atomic_load(&st->pending));
+	add_number(s, "dead_ids", atomic_load(&st->dead));
+	add_number(s, "given_up_ids", atomic_load(&st->given_up));
+	add_number(s, "late_events", atomic_load(&st->late));
+	add_number(s, "probes", atomic_load(&st->probes));
+	str_addc(s, '}');
+}
+
+static void add_clients(struct hub *hub, struct str *s)
+{
+	const struct hub_stats *h = &hub->stats;
+
+	add_number(s, "connections", hub->conns_n);
+	add_number(s, "waiters", hub->waiters_n);
+	add_number(s, "groups", HASH_COUNT(hub->groups));
+	str_adds(s, ",\"answers\":{");
+	add_number(s, "total", h->answers);
+	add_number(s, "events", h->delivered_events);
+	add_number(s, "bodies_rendered", h->bodies);
+	add_number(s, "timeouts", h->timeouts);
+	add_number(s, "cancelled", h->cancels);
+	str_adds(s, "},\"resets\":{");
+	add_number(s, "expired", h->resets_expired);
+	add_number(s, "epoch", h->resets_epoch);
+	add_number(s, "ahead", h->resets_ahead);
+	str_adds(s, "},\"catch_up\":{");
+	add_number(s, "page_reads", h->page_reads);
+	add_number(s, "page_hits", h->page_hits);
+	add_number(s, "pages_kept", hub->pages_kept);
+	str_adds(s, "},\"errors\":{");
+	add_number(s, "protocol", h->protocol_errors);
+	add_number(s, "slow_connections_dropped", h->conns_dropped);
+	str_addc(s, '}');
+}
+
+void status_render(struct hub *hub, struct str *s)
+{
+	const struct tail_stats *st = tail_stats(hub->tail_thread);
+
+	str_adds(s, "{\"version\":\"" PACKAGE_VERSION "\"");
+	add_number(s, "node_id", (uint64_t)hub->cfg->poller.node_id);
+	add_number(s, "pid", (uint64_t)getpid());
+	add_number(s, "uptime_s", (uint64_t)(clock_ms() - hub->started_ms) / 1000);
+	str_addf(s, ",\"ready\":%s,\"epoch\":\"%s\"", hub->is_ready ? "true" : "false", hub->epoch);
+	add_number(s, "tail", hub->tail);
+	add_number(s, "floor", hub->floor);
+	add_number(s, "newest_seen", atomic_load(&st->seen));
+	add_number(s, "released", atomic_load(&st->released));
+	add_number(s, "reads", atomic_load(&st->reads));
+	str_addf(s, ",\"database\":{\"state\":\"%s\"", atomic_load(&st->is_db_up) ? "up" : "down");
+	add_number(s, "read_ms_ago", (uint64_t)(clock_ms() - atomic_load(&st->read_ok_ms)));
+	str_addc(s, '}');
+	add_sources(hub, s, st);
+	add_gaps(s, st);
+	str_adds(s, ",\"ring\":{");
+	add_number(s, "events", hub->ring.n);
+	add_number(s, "bytes", hub->ring.bytes);
+	add_number(s, "covered_from", hub->ring.covered);
+	str_addc(s, '}');
+	add_clients(hub, s);
+	str_addc(s, '}');
+}

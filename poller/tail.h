@@ -1,0 +1,71 @@
+/*
+ * Follows ws_events: one thread that sleeps until something may be new, reads the table past what
+ * it has seen, applies the ordering rule and posts what is released to the loop. It owns two
+ * database connections: one that reads, one that probes gaps (innodb_lock_wait_timeout=0).
+ *
+ * What may be new is told by three sources. A source only wakes; many wake-ups cost one SELECT.
+ */
+#ifndef CMDB_TAIL_H
+#define CMDB_TAIL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config.h"
+#include "mailbox.h"
+#include "record.h"
+
+enum source { SOURCE_BINLOG, SOURCE_DOORBELL, SOURCE_TIMER, SOURCE_N };
+
+/* Written by the tail thread, read by any. */
+struct tail_stats {
+	_Atomic uint64_t wakes[SOURCE_N];
+	_Atomic uint64_t released, dead, late, given_up, probes, reads;
+	_Atomic uint64_t tail, seen, pending;
+	_Atomic int64_t gap_since_ms; /* 0: no gap is held */
+	_Atomic int64_t read_ok_ms;   /* the last read of the table that succeeded */
+	_Atomic bool is_db_up;
+};
+
+/* The log as it was found at the start: nothing is released before. */
+struct tail_start {
+	struct mail mail;
+	char epoch[33];
+	uint64_t floor, tail; /* events above `tail` follow in batches */
+};
+
+enum tail_batch_kind {
+	BATCH_RELEASED, /* the next events, in order */
+	BATCH_LATE,     /* they lie behind the tail: delivered all the same, not kept */
+	BATCH_READY,    /* no events: the start has caught up with the table */
+};
+
+/* Events, and how far the log is settled by them. */
+struct tail_batch {
+	struct mail mail;
+	enum tail_batch_kind kind;
+	uint64_t tail;
+	size_t n;
+	struct record **records; /* the opener takes them */
+};
+
+struct tail;
+
+/* open_start and open_batch run on the loop thread and free what they take. */
+struct tail *tail_new(const struct config *cfg, struct mailbox *to,
+	void (*open_start)(struct mail *, void *), void (*open_batch)(struct mail *, void *));
+void tail_run(struct tail *t);  /* starts the thread */
+void tail_stop(struct tail *t); /* ends and joins it; at most as long as a query takes */
+void tail_free(struct tail *t);
+void tail_batch_free(struct tail_batch *b); /* with its records */
+
+/* Any thread. */
+void tail_wake(struct tail *t, enum source source);
+/* Ids that are committed for certain; wakes as well. */
+void tail_announce(struct tail *t, const uint64_t *ids, size_t n);
+/* Whether the binlog tells of commits now: the timer slows down then. */
+void tail_set_pushed(struct tail *t, bool is_pushed);
+const struct tail_stats *tail_stats(const struct tail *t);
+
+#endif

@@ -1,0 +1,428 @@
+#include "hub.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "mem.h"
+
+#define PAGE_IDS 256             /* ids a page spans */
+#define PAGES_PER_ANSWER 16      /* pages looked through before an answer says `more` */
+#define RING_PER_ANSWER 16384    /* events of the ring, likewise */
+#define PAGES_KEPT_MAX 256
+#define PAGES_BYTES_MAX (64u * 1024 * 1024)
+#define AHEAD_HOLD_MS 300        /* how long a cursor beyond the tail may be right after all: */
+#define AHEAD_HOLD_MIN_MS 30     /* another host's poller may be a moment ahead of this one */
+#define TIMEOUT_MAX_MS 120000
+#define NOT_FOR_OTHERS UINT64_MAX /* instead of a cursor: this answer is one waiter's own */
+
+/* ---- states ---- */
+
+static void waiter_move(struct waiter *w, enum waiter_state state, struct waiter_list *list)
+{
+	if (w->list)
+		TAILQ_REMOVE(w->list, w, entry);
+	w->state = state;
+	w->list = list;
+	if (list)
+		TAILQ_INSERT_TAIL(list, w, entry);
+}
+
+void wait_end(struct waiter *w)
+{
+	waiter_move(w, WAITER_NEW, NULL);
+	evtimer_del(&w->timer);
+	HASH_DEL(w->conn->waiters, w);
+	w->group->waiters_n--;
+	w->conn->hub->waiters_n--;
+	body_put(w->partial);
+	free(w);
+}
+
+void wait_park(struct waiter *w)
+{
+	waiter_move(w, WAITER_PARKED, &w->group->parked);
+}
+
+/* ---- answers to one ---- */
+
+static enum wire_format format_of(const struct waiter *w)
+{
+	return (enum wire_format)w->group->want.format;
+}
+
+/* Answers with what was collected, or with nothing but a cursor. */
+static void answer_partial(struct waiter *w, bool is_more)
+{
+	struct body *b = w->partial ? w->partial : body_new(format_of(w));
+
+	w->partial = NULL;
+	body_finish(b, w->cursor, w->conn->hub->epoch, is_more);
+	answer_one(w, b);
+}
+
+static void answer_reset(struct waiter *w, const char *reason, uint64_t *counter)
+{
+	struct hub *hub = w->conn->hub;
+
+	(*counter)++;
+	answer_one(w, body_reset(format_of(w), reason, hub->tail, hub->epoch));
+}
+
+/* ---- time ---- */
+
+static void timer_arm(struct waiter *w)
+{
+	int64_t left = w->deadline_ms - clock_ms();
+	struct timeval tv;
+
+	if (left < 0)
+		left = 0;
+	if (w->state == WAITER_AHEAD && left > AHEAD_HOLD_MS)
+		left = AHEAD_HOLD_MS;
+	if (w->state == WAITER_AHEAD && left < AHEAD_HOLD_MIN_MS)
+		left = AHEAD_HOLD_MIN_MS;
+	tv = (struct timeval){.tv_sec = left / 1000, .tv_usec = (left % 1000) * 1000};
+	evtimer_add(&w->timer, &tv);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct waiter *w = arg;
+	struct hub *hub = w->conn->hub;
+
+	if (w->state == WAITER_AHEAD &&
+		w->cursor > atomic_load(&tail_stats(hub->tail_thread)->seen)) {
+		answer_reset(w, "ahead", &hub->stats.resets_ahead);
+		return;
+	}
+	if (clock_ms() < w->deadline_ms) {
+		timer_arm(w);
+		return;
+	}
+	hub->stats.timeouts++;
+	/* What is parked has been looked through up to the tail. */
+	if (w->state == WAITER_PARKED)
+		w->cursor = hub->tail;
+	answer_partial(w, w->state == WAITER_PAGE);
+}
+
+/* ---- catching up ---- */
+
+/* Adds what the waiter wants of the records, from index i on. Returns the index it stopped at. */
+static size_t collect(struct waiter *w, struct record *const *records, size_t i, size_t n)
+{
+	for (; i < n; i++) {
+		if (records[i]->item.id <= w->cursor || !group_wants(w->group, records[i]))
+			continue;
+		if (!w->partial)
+			w->partial = body_new(format_of(w));
+		if (!body_has_room(w->partial, w->group->want.limit))
+			break;
+		body_add(w->partial, records[i]);
+	}
+	return i;
+}
+
+/* A crowd that asks from one cursor: the first one's answer serves them all. */
+static bool answer_memo(struct waiter *w)
+{
+	struct group *g = w->group;
+
+	if (!g->memo || g->memo_since != w->cursor || g->memo_tail != w->conn->hub->tail || w->partial)
+		return false;
+	answer_one(w, body_ref(g->memo));
+	return true;
+}
+
+static void answer_and_keep(struct waiter *w, uint64_t since, bool is_more)
+{
+	struct hub *hub = w->conn->hub;
+	struct group *g = w->group;
+	struct body *b = w->partial;
+
+	if (!b || since == NOT_FOR_OTHERS) {
+		answer_partial(w, is_more);
+		return;
+	}
+	w->partial = NULL;
+	body_finish(b, w->cursor, hub->epoch, is_more);
+	hub->stats.bodies++;
+	body_put(g->memo);
+	g->memo = body_ref(b);
+	g->memo_since = since;
+	g->memo_tail = hub->tail;
+	answer_one(w, b);
+}
+
+/* From the ring up to the tail; ends in an answer or parked. since: what the waiter asked from, if
+ * all of its answer comes from here. */
+static void go_on_ring(struct waiter *w, uint64_t since)
+{
+	struct hub *hub = w->conn->hub;
+	struct ring *ring = &hub->ring;
+	size_t i = ring_after(ring, w->cursor), end = ring->n;
+
+	if (end - i > RING_PER_ANSWER)
+		end = i + RING_PER_ANSWER;
+	for (; i < end; i++) {
+		struct record *r = ring_at(ring, i);
+
+		if (collect(w, &r, 0, 1) == 0) {
+			w->cursor = w->partial->last_id;
+			answer_and_keep(w, since, true);
+			return;
+		}
+	}
+	if (end < ring->n) {
+		w->cursor = ring_at(ring, end - 1)->item.id;
+		answer_and_keep(w, since, true);
+		return;
+	}
+	w->cursor = hub->tail;
+	if (w->partial) {
+		answer_and_keep(w, since, false);
+	} else if (clock_ms() >= w->deadline_ms) {
+		hub->stats.timeouts++;
+		answer_partial(w, false);
+	} else {
+		wait_park(w);
+	}
+}
+
+/* ---- pages ---- */
+
+static struct page *page_find(struct hub *hub, uint64_t after)
+{
+	struct page *p;
+
+	HASH_FIND(hh, hub->pages, &after, sizeof(after), p);
+	return p;
+}
+
+static void page_free(struct hub *hub, struct page *p)
+{
+	if (p->is_kept) {
+		TAILQ_REMOVE(&hub->pages_lru, p, lru);
+		hub->pages_kept--;
+	}
+	if (p->is_kept || p->is_loading)
+		HASH_DEL(hub->pages, p);
+	for (size_t i = 0; i < p->n; i++) {
+		hub->pages_bytes -= record_size(p->records[i]);
+		record_free(p->records[i]);
+	}
+	free(p->records);
+	free(p);
+}
+
+static void page_wait(struct waiter *w, uint64_t after)
+{
+	struct hub *hub = w->conn->hub;
+	struct page *p = page_find(hub, after);
+
+	if (!p) {
+		p = xcalloc(1, sizeof(*p));
+		p->after = after;
+		p->upto = after + PAGE_IDS <= hub->tail ? after + PAGE_IDS : hub->tail;
+		p->is_loading = true;
+		TAILQ_INIT(&p->waiters);
+		HASH_ADD(hh, hub->pages, after, sizeof(p->after), p);
+		hub->stats.page_reads++;
+		reader_ask(hub->reader, READER_PAGE, p->after, p->upto);
+	}
+	waiter_move(w, WAITER_PAGE, &p->waiters);
+}
+
+/* Takes what the waiter wants of a page and moves its cursor behind it. false: it was answered. */
+static bool page_use(struct waiter *w, const struct page *p)
+{
+	size_t i = collect(w, p->records, 0, p->n);
+	uint64_t end = p->upto;
+
+	if (i < p->n) {
+		w->cursor = w->partial->last_id;
+		answer_partial(w, true);
+		return false;
+	}
+	/* Nothing on the page: on to the next id there is, over holes of any size. */
+	if (p->n == 0 && p->next_id > end)
+		end = p->next_id - 1 < w->conn->hub->tail ? p->next_id - 1 : w->conn->hub->tail;
+	if (w->cursor < end)
+		w->cursor = end;
+	return true;
+}
+
+/* Goes on from the cursor until there is an answer, or something to wait for. */
+void wait_go_on(struct waiter *w)
+{
+	struct hub *hub = w->conn->hub;
+	uint64_t since = w->partial || w->cursor < hub->ring.covered ? NOT_FOR_OTHERS : w->cursor;
+
+	for (unsigned pages = 0;; pages++) {
+		uint64_t after = w->cursor / PAGE_IDS * PAGE_IDS;
+		struct page *p;
+
+		if (w->cursor >= hub->tail || w->cursor >= hub->ring.covered) {
+			go_on_ring(w, since);
+			return;
+		}
+		if (pages == PAGES_PER_ANSWER) {
+			answer_partial(w, true);
+			return;
+		}
+		p = page_find(hub, after);
+		if (!p || p->is_loading) {
+			page_wait(w, after);
+			return;
+		}
+		TAILQ_REMOVE(&hub->pages_lru, p, lru);
+		TAILQ_INSERT_TAIL(&hub->pages_lru, p, lru);
+		hub->stats.page_hits++;
+		if (!page_use(w, p))
+			return;
+	}
+}
+
+static void pages_trim(struct hub *hub)
+{
+	while (hub->pages_kept > PAGES_KEPT_MAX ||
+		(hub->pages_kept > 1 && hub->pages_bytes > PAGES_BYTES_MAX))
+		page_free(hub, TAILQ_FIRST(&hub->pages_lru));
+}
+
+void wait_page_came(struct hub *hub, struct reader_mail *m)
+{
+	struct page *p = page_find(hub, m->after);
+	struct waiter_list waiters = TAILQ_HEAD_INITIALIZER(waiters);
+	struct waiter *w;
+
+	if (!p || !p->is_loading)
+		return;
+	if (!m->is_done) {
+		/* Whoever waits for it is answered at its deadline if the database stays away. */
+		if (TAILQ_EMPTY(&p->waiters))
+			page_free(hub, p);
+		else
+			reader_ask(hub->reader, READER_PAGE, p->after, p->upto);
+		return;
+	}
+	p->records = m->records;
+	p->n = m->n;
+	p->next_id = m->next_id;
+	m->records = NULL;
+	m->n = 0;
+	for (size_t i = 0; i < p->n; i++)
+		hub->pages_bytes += record_size(p->records[i]);
+	wait_floor_raised(hub, m->floor);
+	while ((w = TAILQ_FIRST(&p->waiters)))
+		waiter_move(w, WAITER_NEW, &waiters);
+	p->is_loading = false;
+	if (p->upto == p->after + PAGE_IDS) {
+		p->is_kept = true;
+		TAILQ_INSERT_TAIL(&hub->pages_lru, p, lru);
+		hub->pages_kept++;
+	} else {
+		/* The tail was within it: more will come on this page. */
+		HASH_DEL(hub->pages, p);
+	}
+	while ((w = TAILQ_FIRST(&waiters))) {
+		waiter_move(w, WAITER_NEW, NULL);
+		if (page_use(w, p))
+			wait_go_on(w);
+	}
+	if (p->is_kept)
+		pages_trim(hub);
+	else
+		page_free(hub, p);
+}
+
+/* ---- from outside ---- */
+
+/* Rows up to the floor may be gone: who has not got past it cannot be given all, and is told. */
+void wait_floor_raised(struct hub *hub, uint64_t floor)
+{
+	struct page *p, *next;
+
+	if (floor <= hub->floor)
+		return;
+	hub->floor = floor;
+	atomic_store(&hub->shm->floor, floor);
+	HASH_ITER (hh, hub->pages, p, next) {
+		for (struct waiter *w = TAILQ_FIRST(&p->waiters), *after; w; w = after) {
+			after = TAILQ_NEXT(w, entry);
+			if (w->cursor < floor)
+				answer_reset(w, "expired", &hub->stats.resets_expired);
+		}
+		if (!p->is_loading && p->upto <= floor)
+			page_free(hub, p);
+	}
+}
+
+void wait_tail_moved(struct hub *hub)
+{
+	for (struct waiter *w = TAILQ_FIRST(&hub->ahead), *next; w; w = next) {
+		next = TAILQ_NEXT(w, entry);
+		if (w->cursor <= hub->tail) {
+			waiter_move(w, WAITER_NEW, NULL);
+			timer_arm(w);
+			wait_go_on(w);
+		}
+	}
+}
+
+static bool text_is(struct wire_text t, const char *text)
+{
+	return t.len == strlen(text) && !memcmp(t.p, text, t.len);
+}
+
+bool wait_begin(struct conn *c, const struct wire_frame *f, const char **why)
+{
+	struct hub *hub = c->hub;
+	struct group *g = group_get(hub, f->wait.interest.p, f->wait.interest.len);
+	uint64_t ticket = f->wait.ticket;
+	struct waiter *w;
+
+	HASH_FIND(hh, c->waiters, &ticket, sizeof(ticket), w);
+	if (!g || w) {
+		*why = w ? "WAIT with a ticket that waits already" : "WAIT with a malformed interest";
+		return false;
+	}
+	w = xcalloc(1, sizeof(*w));
+	w->ticket = ticket;
+	w->conn = c;
+	w->group = g;
+	w->cursor = f->wait.since;
+	w->deadline_ms = clock_ms() +
+		(f->wait.timeout_ms < TIMEOUT_MAX_MS ? f->wait.timeout_ms : TIMEOUT_MAX_MS);
+	HASH_ADD(hh, c->waiters, ticket, sizeof(w->ticket), w);
+	g->waiters_n++;
+	hub->waiters_n++;
+	evtimer_assign(&w->timer, hub->base, on_timer, w);
+	if (f->wait.epoch.len && !text_is(f->wait.epoch, hub->epoch)) {
+		answer_reset(w, "epoch", &hub->stats.resets_epoch);
+		return true;
+	}
+	if (w->cursor < hub->floor) {
+		answer_reset(w, "expired", &hub->stats.resets_expired);
+		return true;
+	}
+	if (w->cursor > hub->tail) {
+		waiter_move(w, WAITER_AHEAD, &hub->ahead);
+		tail_wake(hub->tail_thread, SOURCE_DOORBELL);
+		timer_arm(w);
+		return true;
+	}
+	timer_arm(w);
+	if (!answer_memo(w))
+		wait_go_on(w);
+	return true;
+}
+
+void wait_fini(struct hub *hub)
+{
+	struct page *p, *next;
+
+	HASH_ITER (hh, hub->pages, p, next)
+		page_free(hub, p);
+}

@@ -1,0 +1,190 @@
+/* The poller's protocol: what is put in comes out, and bytes that are no frame are refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "wire.h"
+
+static void take(struct evbuffer *buf, struct wire_frame *f, enum wire_type type)
+{
+	const char *why = NULL;
+
+	assert_int_equal(wire_peek(buf, WIRE_FROM_POLLER_MAX, f, &why), WIRE_GOT_FRAME);
+	assert_int_equal(f->type, type);
+}
+
+static void assert_text(struct wire_text t, const char *expected)
+{
+	assert_int_equal(t.len, strlen(expected));
+	assert_memory_equal(t.p, expected, t.len);
+}
+
+static void test_round_trip(void **state)
+{
+	struct evbuffer *buf = evbuffer_new(), *body = evbuffer_new();
+	const uint64_t tickets[] = {7, UINT64_MAX};
+	struct wire_frame f;
+
+	evbuffer_add(body, "{\"a\":1}", 7);
+	wire_put_hello(buf, WIRE_ROLE_CGI, 4711);
+	wire_put_wait(buf, 1ULL << 40, 99, 25000, "epoch", "\0blob", 5);
+	wire_put_cancel(buf, 3);
+	wire_put_bare(buf, WIRE_DOORBELL);
+	wire_put_welcome(buf, 2, 1000, "0123");
+	wire_put_deliver(buf, WIRE_SSE, 55, tickets, 2, body);
+	wire_put_revoked(buf, WIRE_REVOKE_USER, 12, "jti");
+	wire_put_refreshed(buf, 1, 2);
+	wire_put_status_is(buf, "{}", 2);
+	wire_put_error(buf, "no");
+
+	take(buf, &f, WIRE_HELLO);
+	assert_int_equal(f.hello.version, WIRE_VERSION);
+	assert_int_equal(f.hello.role, WIRE_ROLE_CGI);
+	assert_int_equal(f.hello.pid, 4711);
+	wire_drop(buf, &f);
+	take(buf, &f, WIRE_WAIT);
+	assert_true(f.wait.ticket == 1ULL << 40);
+	assert_int_equal(f.wait.since, 99);
+	assert_int_equal(f.wait.timeout_ms, 25000);
+	assert_text(f.wait.epoch, "epoch");
+	assert_int_equal(f.wait.interest.len, 5);
+	assert_memory_equal(f.wait.interest.p, "\0blob", 5);
+	wire_drop(buf, &f);
+	take(buf, &f, WIRE_CANCEL);
+	assert_int_equal(f.cancel.ticket, 3);
+	wire_drop(buf, &f);
+	take(buf, &f, WIRE_DOORBELL);
+	wire_drop(buf, &f);
+	take(buf, &f, WIRE_WELCOME);
+	assert_int_equal(f.welcome.node_id, 2);
+	assert_int_equal(f.welcome.tail, 1000);
+	assert_text(f.welcome.epoch, "0123");
+	wire_drop(buf, &f);
+	take(buf, &f, WIRE_DELIVER);
+	assert_int_equal(f.deliver.format, WIRE_SSE);
+	assert_int_equal(f.deliver.cursor, 55);
+	assert_int_equal(f.deliver.tickets_n, 2);
+	assert_true(wire_ticket(&f, 0) == 7 && wire_ticket(&f, 1) == UINT64_MAX);
+	assert_text(f.deliver.body, "{\"a\":1}");
+	wire_drop(buf, &f);
+	take(buf, &f, WIRE_REVOKED);
+	assert_int_equal(f.revoked.user_id, 12);
+	assert_text(f.revoked.jti, "jti");
+	wire_drop(buf, &f);
+	take(buf, &f, WIRE_REFRESHED);
+	wire_drop(buf, &f);
+	take(buf, &f, WIRE_STATUS_IS);
+	assert_text(f.status_is, "{}");
+	wire_drop(buf, &f);
+	take(buf, &f, WIRE_ERROR);
+	assert_text(f.error, "no");
+	wire_drop(buf, &f);
+	assert_int_equal(evbuffer_get_length(buf), 0);
+	evbuffer_free(buf);
+	evbuffer_free(body);
+}
+
+static void test_refused(void **state)
+{
+	static const struct {
+		const char *bytes;
+		size_t len;
+		enum wire_got got;
+	} table[] = {
+		{"", 0, WIRE_GOT_NONE},
+		{"\1\0\0", 3, WIRE_GOT_NONE},
+		{"\11\0\0\0\3", 5, WIRE_GOT_NONE},          /* CANCEL, its ticket yet to come */
+		{"\0\0\0\0\0", 5, WIRE_GOT_BAD},            /* no type */
+		{"\1\0\0\0\77", 5, WIRE_GOT_BAD},           /* unknown type */
+		{"\377\377\377\377\1", 5, WIRE_GOT_BAD},    /* too long */
+		{"\2\0\0\0\4x", 6, WIRE_GOT_BAD},           /* DOORBELL with a byte too many */
+		{"\5\0\0\0\3\1\2\3\4", 9, WIRE_GOT_BAD},    /* CANCEL with half a ticket */
+		{"\10\0\0\0\1\1\0\1\0\0\0\0", 12, WIRE_GOT_FRAME}, /* HELLO */
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct evbuffer *buf = evbuffer_new();
+		struct wire_frame f;
+		const char *why = NULL;
+
+		evbuffer_add(buf, table[i].bytes, table[i].len);
+		assert_int_equal(wire_peek(buf, WIRE_TO_POLLER_MAX, &f, &why), table[i].got);
+		assert_true((table[i].got == WIRE_GOT_BAD) == (why != NULL));
+		evbuffer_free(buf);
+	}
+}
+
+/* Lengths inside a frame that point past its end, found by changing every byte of good ones. */
+static void test_mutations(void **state)
+{
+	srandom(1);
+	for (int round = 0; round < 20000; round++) {
+		struct evbuffer *buf = evbuffer_new(), *body = evbuffer_new();
+		const uint64_t ticket = 1;
+		unsigned char bytes[256];
+		struct wire_frame f;
+		const char *why;
+		ev_ssize_t len;
+
+		evbuffer_add(body, "body", 4);
+		if (round % 2)
+			wire_put_wait(buf, 1, 2, 3, "epoch", "interest", 8);
+		else
+			wire_put_deliver(buf, WIRE_JSON, 1, &ticket, 1, body);
+		len = evbuffer_remove(buf, bytes, sizeof(bytes));
+		bytes[4 + random() % (len - 4)] = (unsigned char)random();
+		bytes[4 + random() % (len - 4)] = (unsigned char)random();
+		evbuffer_add(buf, bytes, (size_t)len);
+		if (wire_peek(buf, WIRE_FROM_POLLER_MAX, &f, &why) == WIRE_GOT_FRAME)
+			wire_drop(buf, &f);
+		evbuffer_free(buf);
+		evbuffer_free(body);
+	}
+}
+
+static void test_interest(void **state)
+{
+	struct wire_interest a = {.tenant_id = 3, .format = WIRE_JSON, .limit = 500, .only_rooms = true};
+	struct wire_interest b = a, got;
+	struct str x = STR_INIT, y = STR_INIT;
+
+	strlist_add(&a.topics, "websites", 8);
+	strlist_add(&a.topics, "nodes", 5);
+	strlist_add(&a.topics, "websites", 8);
+	strlist_add(&b.topics, "nodes", 5);
+	strlist_add(&b.topics, "websites", 8);
+	wire_interest_put(&x, &a);
+	wire_interest_put(&y, &b);
+	assert_int_equal(x.len, y.len);
+	assert_memory_equal(x.p, y.p, x.len);
+	assert_true(wire_interest_get(x.p, x.len, &got));
+	assert_int_equal(got.tenant_id, 3);
+	assert_int_equal(got.limit, 500);
+	assert_true(got.only_rooms && !got.all_topics && !got.all_rooms && !got.rooms_any_topic);
+	assert_int_equal(got.topics.n, 2);
+	assert_string_equal(got.topics.v[0], "nodes");
+	wire_interest_fini(&got);
+	for (size_t len = 0; len < x.len; len++)
+		assert_false(wire_interest_get(x.p, len, &got));
+	wire_interest_fini(&a);
+	wire_interest_fini(&b);
+	str_fini(&x);
+	str_fini(&y);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_mutations),
+		cmocka_unit_test(test_interest),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
