@@ -1,0 +1,170 @@
+#include "migrate.h"
+
+#include <string.h>
+
+static const struct db_stmt sql_whoami = {"grants.whoami", "SELECT CURRENT_USER()", 0, 1};
+
+/* What an account may do: rights on a table of the database, on all of it (table NULL), or on the
+ * server (is_global). */
+struct grant {
+	const char *rights;
+	const char *table;
+	bool is_global;
+	const char *without; /* what goes wrong without it; NULL: it is not to be done without */
+};
+
+static const struct grant fcgi_grants[] = {
+	{"SELECT, INSERT, UPDATE, DELETE", NULL, false, NULL},
+	{0},
+};
+
+static const struct grant poller_grants[] = {
+	{"SELECT", "ws_events", false, NULL},
+	{"SELECT", "ws_log", false, NULL},
+	{"SELECT, INSERT, UPDATE", "ws_pollers", false, NULL},
+	{"REPLICATION SLAVE, BINLOG MONITOR", NULL, true,
+		"the poller cannot follow the binlog and will look at the table by a timer"},
+	{0},
+};
+
+struct account {
+	const char *key; /* of the configuration, for messages */
+	const char *user, *password;
+	const struct grant *grants;
+};
+
+void sql_add_name(struct str *out, const char *name)
+{
+	str_addc(out, '`');
+	for (; *name; name++) {
+		if (*name == '`')
+			str_addc(out, '`');
+		str_addc(out, *name);
+	}
+	str_addc(out, '`');
+}
+
+/* In `GRANT ... ON name.*` the name is a pattern. */
+static void add_pattern(struct str *out, const char *name)
+{
+	struct str escaped = STR_INIT;
+
+	for (; *name; name++) {
+		if (strchr("_%\\", *name))
+			str_addc(&escaped, '\\');
+		str_addc(&escaped, *name);
+	}
+	sql_add_name(out, str_c(&escaped));
+	str_fini(&escaped);
+}
+
+static void add_account(struct str *out, struct db *db, const struct account *a, const char *host)
+{
+	db_quote(db, out, a->user);
+	str_addc(out, '@');
+	db_quote(db, out, host);
+}
+
+static enum err make_account(struct call *call, const struct account *a, const char *host)
+{
+	static const char *const verbs[] = {"CREATE USER IF NOT EXISTS ", "ALTER USER "};
+	enum err e = ERR_OK;
+
+	for (size_t i = 0; i < 2 && e == ERR_OK; i++) {
+		struct str sql = STR_INIT;
+
+		str_adds(&sql, verbs[i]);
+		add_account(&sql, call->db, a, host);
+		if (*a->password) {
+			str_adds(&sql, " IDENTIFIED BY ");
+			db_quote(call->db, &sql, a->password);
+		} else {
+			str_adds(&sql, " IDENTIFIED VIA unix_socket");
+		}
+		e = db_script(call->db, str_c(&sql));
+		str_fini(&sql);
+	}
+	return e;
+}
+
+static enum err give(struct call *call, const struct account *a, const char *host,
+	const struct grant *g)
+{
+	const char *name = call->cfg->database.name;
+	struct str sql = STR_INIT;
+	enum err e;
+
+	str_addf(&sql, "GRANT %s ON ", g->rights);
+	if (g->is_global) {
+		str_adds(&sql, "*.*");
+	} else if (g->table) {
+		sql_add_name(&sql, name);
+		str_addc(&sql, '.');
+		sql_add_name(&sql, g->table);
+	} else {
+		add_pattern(&sql, name);
+		str_adds(&sql, ".*");
+	}
+	str_adds(&sql, " TO ");
+	add_account(&sql, call->db, a, host);
+	e = db_script(call->db, str_c(&sql));
+	str_fini(&sql);
+	return e;
+}
+
+static enum ctl_exit apply_one(struct call *call, const struct account *a, const char *host)
+{
+	enum err e = make_account(call, a, host);
+
+	if (e != ERR_OK)
+		return cmd_fail_db(call, e, a->user);
+	for (const struct grant *g = a->grants; g->rights; g++) {
+		e = give(call, a, host, g);
+		if (e == ERR_DB_DENIED && g->without)
+			cmd_fail(CTL_FAILED, "warning: %s: cannot grant %s (%s): %s", a->user, g->rights,
+				db_errmsg(call->db), g->without);
+		else if (e != ERR_OK)
+			return cmd_fail_db(call, e, a->user);
+	}
+	return CTL_OK;
+}
+
+/* Nobody's own account is to get another password and fewer rights by an oversight. */
+static enum ctl_exit check(struct call *call, const struct account *a)
+{
+	const struct db_val *row;
+	enum err e;
+	size_t len = strlen(a->user);
+
+	if (!len)
+		return cmd_fail(CTL_USAGE, "[%s] db_user is empty: name the account to make", a->key);
+	if (!*a->password && !*call->cfg->database.socket)
+		return cmd_fail(CTL_USAGE, "[%s] db_password is empty, which is for UNIX sockets: set one",
+			a->key);
+	e = db_one(call->db, &sql_whoami, NULL, 0, &row);
+	if (e != ERR_OK)
+		return cmd_fail_db(call, e, "grants");
+	if (row && !strncmp(dbv_text(row), a->user, len) && dbv_text(row)[len] == '@')
+		return cmd_fail(CTL_USAGE, "[%s] db_user is %s, the account you are using: give it one of "
+					   "its own", a->key, a->user);
+	return CTL_OK;
+}
+
+enum ctl_exit grants_apply(struct call *call, const char *host)
+{
+	const struct config *cfg = call->cfg;
+	const struct account accounts[] = {
+		{"fcgi", cfg->fcgi.db_user, cfg->fcgi.db_password, fcgi_grants},
+		{"poller", cfg->poller.db_user, cfg->poller.db_password, poller_grants},
+	};
+	enum ctl_exit status = CTL_OK;
+
+	if (!strcmp(cfg->fcgi.db_user, cfg->poller.db_user))
+		return cmd_fail(CTL_USAGE, "[fcgi] and [poller] db_user are both %s: give each its own",
+			cfg->fcgi.db_user);
+	for (size_t i = 0; i < 2 && status == CTL_OK; i++)
+		status = check(call, &accounts[i]);
+	for (size_t i = 0; i < 2 && status == CTL_OK; i++)
+		status = apply_one(call, &accounts[i], host);
+	return status;
+}
