@@ -13,6 +13,7 @@
 #define PAGES_BYTES_MAX (64u * 1024 * 1024)
 #define AHEAD_HOLD_MS 300        /* how long a cursor beyond the tail may be right after all: */
 #define AHEAD_HOLD_MIN_MS 30     /* another host's poller may be a moment ahead of this one */
+#define PAGE_OVERTIME_MS 5000    /* how long an answer may be late for a page that is being read */
 #define TIMEOUT_MAX_MS 120000
 #define NOT_FOR_OTHERS UINT64_MAX /* instead of a cursor: this answer is one waiter's own */
 
@@ -76,6 +77,8 @@ static void timer_arm(struct waiter *w)
 	int64_t left = w->deadline_ms - clock_ms();
 	struct timeval tv;
 
+	if (left < 0 && w->state == WAITER_PAGE)
+		left += PAGE_OVERTIME_MS;
 	if (left < 0)
 		left = 0;
 	if (w->state == WAITER_AHEAD && left > AHEAD_HOLD_MS)
@@ -96,7 +99,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 		answer_reset(w, "ahead", &hub->stats.resets_ahead);
 		return;
 	}
-	if (clock_ms() < w->deadline_ms) {
+	/* What is in the log already is worth more waiting than what may come. */
+	if (clock_ms() < w->deadline_ms + (w->state == WAITER_PAGE ? PAGE_OVERTIME_MS : 0)) {
 		timer_arm(w);
 		return;
 	}
