@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* memmem() */
 #include "answer.h"
 
 #include <string.h>

@@ -10,6 +10,7 @@
  * clock of the others must not stand still meanwhile. Times run from just before publishing begins
  * (from_begin) and from when it was acknowledged (from_ack, below zero where a client was first).
  */
+#define _GNU_SOURCE /* memmem() */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <pthread.h>
@@ -291,7 +292,7 @@ static bool is_over(struct load *l)
 	int64_t last_us = atomic_load(&l->shots[l->shots_n - 1].ack_us);
 
 	return l->wrong_n > 0 || l->arrivals_n == (size_t)l->opt.connections * l->shots_n ||
-		(last_us != 0 && clock_us() - last_us > LATE_MS * 1000);
+	       (last_us != 0 && clock_us() - last_us > LATE_MS * 1000);
 }
 
 static void run_commit(struct load *l, struct str *out)
