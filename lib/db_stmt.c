@@ -306,7 +306,7 @@ static bool bind_result(struct db_prepared *p)
 {
 	MYSQL_RES *meta = mysql_stmt_result_metadata(p->stmt);
 	const MYSQL_FIELD *fields = meta ? mysql_fetch_fields(meta) : NULL;
-	size_t size = 0;
+	size_t size = 1; /* a buffer also for no text at all: NULL + 0 is undefined */
 
 	if (!meta)
 		return false;
