@@ -83,7 +83,8 @@ const struct config_row config_rows[CONFIG_ROWS_N] = {
 		"The one signature that access tokens may have."),
 	KEY(auth, key_file, TEXT, "/etc/cmdb/jwt.key", 0, VALUE_MAX, "",
 		"HS256: a secret of 32 bytes or more. RS256, ES256: the private key, PEM."),
-	KEY(auth, public_key_file, TEXT, "", 0, VALUE_MAX, "", "RS256, ES256: the public key, PEM."),
+	KEY(auth, public_key_file, TEXT, "", 0, VALUE_MAX, "",
+		"RS256, ES256: the public key, PEM."),
 	KEY(auth, issuer, TEXT, "cmdb", 1, 128, "", "The iss of tokens, given and required."),
 	KEY(auth, audience, TEXT, "cmdb", 1, 128, "", "The aud of tokens, given and required."),
 	KEY(auth, access_ttl_s, INT, "900", 30, DAY_S, "s", "Life of an access token."),
@@ -116,7 +117,8 @@ const struct config_row config_rows[CONFIG_ROWS_N] = {
 		"Its password. Empty: the account logs in by unix_socket."),
 	KEY(cli, url, TEXT, "http://127.0.0.1:8080", 0, VALUE_MAX, "",
 		"Where the web server is, for commands that use the API."),
-	KEY(cli, api_key_file, TEXT, "", 0, VALUE_MAX, "", "File with the API key for these commands."),
+	KEY(cli, api_key_file, TEXT, "", 0, VALUE_MAX, "",
+		"File with the API key for these commands."),
 };
 
 void config_fini(struct config *c)

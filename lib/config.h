@@ -4,7 +4,7 @@
  * config is immutable while threads share it.
  *
  * File: INI (inih), `[section]` and `key = value`, lines that begin with `#` or `;` are
- * comments, as is what follows a blank and `;`. --config FILE names it, else the environment's CMDB_CONFIG,
+ * comments, as is what follows a blank and `;`. --config FILE names it, else CMDB_CONFIG does,
  * else /etc/cmdb/cmdb.conf. `--set section.key=value` goes over the file.
  */
 #ifndef CMDB_CONFIG_H

@@ -1,5 +1,5 @@
 /*
- * The table behind config.h, for config.c, which owns it and prints, and config_load.c, which reads.
+ * The table behind config.h, for config.c, which owns and prints it, and config_load.c.
  * A new key is a row here and a field of struct config.
  */
 #ifndef CMDB_CONFIG_ROW_H

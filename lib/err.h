@@ -37,7 +37,7 @@ enum err {
 	ERR_DB_DUP,      /* unique key violated (1062); db_errkey() names it. 409 duplicate */
 	ERR_DB_REF_USED, /* row is referenced (1451). 409 in_use */
 	ERR_DB_REF_NONE, /* referenced row does not exist (1452). 422 */
-	ERR_DB_RETRY,    /* deadlock or lock wait timeout (1213, 1205): the transaction is gone. 503 */
+	ERR_DB_RETRY,    /* deadlock, lock wait timeout (1213, 1205): transaction is gone. 503 */
 	ERR_DB_FULL,     /* disk or table full (1021, 1114, 28). 503 */
 	ERR_DB_READONLY, /* 1290, 1836. 503 */
 	ERR_DB_DENIED,   /* 1044, 1045, 1142, 1227. 500 */

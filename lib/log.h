@@ -27,7 +27,8 @@ void log_at(enum log_level level, const char *event, const char *fmt, ...)
 #define log_warn(event, ...) log_at(LOG_WARN, (event), __VA_ARGS__)
 #define log_error(event, ...) log_at(LOG_ERROR, (event), __VA_ARGS__)
 
-/* What stops a start: says what is wrong and the cure, exits 1 (78, EX_CONFIG, for configuration). */
+/* What stops a start: says what is wrong and the cure, a line of the log for each line of it, and
+ * exits with status: 1, or 78 (EX_CONFIG) for configuration. */
 void log_fatal(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3), noreturn));
 
 #endif

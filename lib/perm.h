@@ -32,7 +32,8 @@ struct principal {
 
 #define PERM_MAX 64 /* bytes */
 
-bool perm_is_valid(const char *perm); /* syntax: lower-case words, ':' between, '*' allowed as said */
+/* Syntax: two lower-case words with ':' between, '*' as said. */
+bool perm_is_valid(const char *perm);
 bool perm_has(const struct principal *p, const char *perm);
 /* "<resource>:<verb>" without building the text. */
 bool perm_has2(const struct principal *p, const char *resource, const char *verb);

@@ -20,7 +20,7 @@ static struct shm *map(int fd)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-/* Maps what is at path if it is a page of this version; errno is ESTALE when it is another thing. */
+/* Maps what is at path if it is a page of this version; else errno is ESTALE. */
 static struct shm *map_existing(const char *path, bool must_be_ours)
 {
 	struct shm *shm = NULL;

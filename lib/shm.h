@@ -1,15 +1,17 @@
 /*
  * The page the poller of a host shares with its cmdb-fcgi processes: a file beside the poller's
- * socket, mapped by all. A restarted poller goes on with the same file, so that a mapping stays good;
- * only another epoch (another database) gets a new one. It answers without a message what
- * would otherwise cost one per request: where the log's tail is, and whether something cached is still true.
+ * socket, mapped by all. A restarted poller goes on with the same file, so that a mapping stays
+ * good; only another epoch (another database) gets a new one. It answers without a message what
+ * would otherwise cost one per request: where the log's tail is, and whether something cached is
+ * still true.
  *
  * Freshness of cached answers: each (tenant, topic) has a generation, a slot of gen[] by hash (a
- * collision only costs a miss). Whoever commits a change raises the generation after COMMIT and before it answers its client;
- * the poller raises it for each event it releases, whoever wrote it. A reader notes the generation
- * *before* its SELECT and may serve the result as long as the generation is the same and the lease
- * is good. So on one host a client reads its own writes, and writes from elsewhere show as soon as
- * the poller has seen them. Without a poller the lease runs out and nothing is served from caches.
+ * collision only costs a miss). Whoever commits a change raises the generation after COMMIT and
+ * before it answers its client; the poller raises it for each event it releases, whoever wrote it.
+ * A reader notes the generation *before* its SELECT and may serve the result as long as the
+ * generation is the same and the lease is good. So on one host a client reads its own writes, and
+ * writes from elsewhere show as soon as the poller has seen them. Without a poller the lease runs
+ * out and nothing is served from caches.
  *
  * All fields but magic, version and epoch are atomics; any thread; nothing here blocks.
  */
@@ -29,7 +31,8 @@
 struct shm {
 	uint32_t magic, version;
 	char epoch[SHM_EPOCH_SIZE];
-	_Atomic int64_t lease_until_ms; /* monotonic; renewed by the poller while its tail follows the table */
+	/* Monotonic; renewed by the poller while its tail follows the table. */
+	_Atomic int64_t lease_until_ms;
 	_Atomic uint64_t tail;          /* last released id */
 	_Atomic uint64_t floor;         /* ids up to here may be pruned */
 	_Atomic uint32_t gen[SHM_GEN_N];

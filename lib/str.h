@@ -29,7 +29,7 @@ void str_addu(struct str *s, uint64_t v);
 void str_addi(struct str *s, int64_t v);
 void str_addf(struct str *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void str_addv(struct str *s, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
-/* Adds text as a JSON string with its quotes, escaped as RFC 8259 section 7 asks; NULL adds null. */
+/* Adds text as a JSON string with its quotes, escaped as in RFC 8259 section 7; NULL adds null. */
 void str_add_json(struct str *s, const char *text);
 void str_add_json_n(struct str *s, const char *text, size_t len);
 /* The text, "" when nothing was added. Borrowed. */

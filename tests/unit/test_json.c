@@ -142,6 +142,7 @@ static void refused(void **state)
 		{LITERAL("\"\\ud800\\n\""), 1},
 		{LITERAL("\"\\ud800\\ud800\""), 1},
 		{LITERAL("\"\\ud800\\u"), 1},
+		{LITERAL("\"\\udc00\\udc00\""), 1},
 		/* bytes that are no text */
 		{LITERAL("\0"), 0},
 		{LITERAL("1\0"), 1},

@@ -121,25 +121,28 @@ static void json_line(void **state)
 /* The worst there is: every byte becomes an escape; and a character across the cut. */
 static void long_messages_are_cut(void **state)
 {
-	static const struct {
+	static const struct row {
 		const char *unit;
 		enum log_format format;
 	} rows[] = {{"\x01", LOG_TEXT}, {"\xff", LOG_JSON}, {"\xe2\x82\xac", LOG_TEXT},
 		{"\xe2\x82\xac", LOG_JSON}, {"x", LOG_TEXT}};
 	struct str line = STR_INIT, text = STR_INIT;
 
-	for (size_t i = 0; i < ARRAY_N(rows); i++) {
+	for (size_t i = 0; i < 3 * ARRAY_N(rows); i++) {
+		const struct row *row = &rows[i % ARRAY_N(rows)];
 		str_clear(&text);
+		str_add(&text, "xx", i / ARRAY_N(rows)); /* so that the cut falls on each byte */
 		while (text.len < 10000)
-			str_adds(&text, rows[i].unit);
-		log_init("cmdb-test", LOG_INFO, rows[i].format);
+			str_adds(&text, row->unit);
+		log_init("cmdb-test", LOG_INFO, row->format);
 		capture();
 		log_info("x", "%s", text.p);
 		captured(&line);
 		assert_true(line.len > 4000);
 		assert_ptr_equal(strchr(line.p, '\n'), line.p + line.len - 1);
-		assert_non_null(strstr(line.p, rows[i].format == LOG_JSON ? "...\"}\n" : "...\n"));
+		assert_non_null(strstr(line.p, row->format == LOG_JSON ? "...\"}\n" : "...\n"));
 		assert_true(json_is_utf8(line.p, line.len));
+		assert_null(strstr(line.p, "\\u00e2"));
 	}
 	str_fini(&line);
 	str_fini(&text);

@@ -81,13 +81,13 @@ static void json(void **state)
 {
 	static const char *const texts[] = {
 		"{\"a\":[1,-2.5e+3,true,false,null,\"x\"],\"b\":{\"c\":{},\"d\":[]},\"e\":\"\"}",
-		"[\"\\ud834\\udd1e\\u00e4\\n\\\"\\\\\",\"\xe2\x82\xac\",9223372036854775807,-0.0,1E2]",
+		"[\"\\ud834\\udd1e\\u00e4\\n\\\"\\\\\",\"\xe2\x82\xac\",9223372036854775807,-0.0]",
 		"{\"domains\":[\"a.example\",\"b.example\"],\"version\":7,\"https_enabled\":true}",
 		" [ [ [ [ 1 ] , 2 ] , 3 ] , { \"k\" : \"v\" } ] ",
 	};
-	static const char *const words[] = {"\\u", "\\ud800", "\\udc00", "\\u0000", "NaN", "Infinity",
-		"-", "0", "9223372036854775808", "1e999", "\"", "\\", "{", "}", "[", "]", ",", ":",
-		"\"a\":1,", "null", "\xf0", "\xed\xa0\x80", "\t", " ", ".", "e"};
+	static const char *const words[] = {"\\u", "\\ud800", "\\udc00", "\\u0000", "NaN",
+		"Infinity", "-", "0", "9223372036854775808", "1e999", "\"", "\\", "{", "}", "[", "]", ",",
+		":", "\"a\":1,", "null", "\xf0", "\xed\xa0\x80", "\t", " ", ".", "e"};
 	int accepted_n = 0;
 
 	seed = 20261122;
@@ -142,9 +142,9 @@ static void config(void **state)
 		"# a file\n[database]\nsocket =\nhost = db.example\nport = 3307\n\n"
 		"[fcgi]\ndb_password = s3cret ; note\ncache = yes\n"
 		"[http]\ncors_origins = https://a.example, http://[::1]:81\n[log]\nlevel = warn\n";
-	static const char *const words[] = {"\n", "[", "]", "[fcgi]\n", "=", ":", " ", "\t", ";", " ;",
-		"#", "\r", "\"", "*", "|", "-", "0", "99999999999999999999", "port = 1\n", "https://",
-		"\xef\xbb\xbf", "\xff", "cache", "0123456789012345678901234567890123456789"};
+	static const char *const words[] = {"\n", "[", "]", "[fcgi]\n", "=", ":", " ", "\t", ";",
+		" ;", "#", "\r", "\"", "*", "|", "-", "0", "99999999999999999999", "port = 1\n",
+		"https://", "\xef\xbb\xbf", "\xff", "cache", "0123456789012345678901234567890123456789"};
 	char path[] = "/tmp/cmdb-conf-XXXXXX";
 	int accepted_n = 0;
 
