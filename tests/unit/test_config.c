@@ -100,7 +100,7 @@ static void problems(void **state)
 {
 	/* the text, and what the message has after the file's name */
 	static const char *const rows[][2] = {
-		{"[database]\nport = 0", ":2: database.port: \"0\" is not a whole number from 1 to"},
+		{"[database]\nport = 0", ":2: database.port: \"0\" is not a whole number from"},
 		{"[database]\nport = 65536", ":2: database.port: "},
 		{"[database]\nport =", ":2: database.port: \"\" is not"},
 		{"[database]\nport = 3306x", ":2: database.port: "},
