@@ -12,6 +12,7 @@
 
 #include "config.h"
 #include "shm.h"
+#include "stats.h"
 #include "token.h"
 
 /* Configuration and keys as of one (re)load: immutable, counted. A request holds the one it began with. */
@@ -21,16 +22,33 @@ struct settings {
 	struct token_key *key;
 };
 
+/* Where settings come from, the same at each reload; texts are main()'s. */
+struct settings_source {
+	const char *file;
+	const char *const *sets;
+	size_t sets_n;
+};
+
 struct app {
 	struct loop *loop;         /* parked requests and the poller link; loop.h */
 	struct cache *cache;       /* rendered answers; cache.h */
 	struct identities *identities; /* who a token or key belongs to; identity.h */
+	struct routes *routes;     /* route.h; read only */
+	const struct db_set *const *sql; /* what workers prepare; ends with NULL */
 	_Atomic(struct shm *) shm; /* NULL until there was a poller; a replaced page stays mapped */
 	pthread_mutex_t settings_lock;
 	struct settings *settings; /* under settings_lock; app_settings_get() */
+	struct settings_source source;
+	struct stats stats;
 	int64_t started_ms;
 	bool is_cgi;
 };
+
+/* Loads settings and what hangs on them. false with *errors saying what is wrong, a line each. */
+bool app_init(struct app *app, const struct settings_source *source, struct str *errors);
+void app_fini(struct app *app);
+/* Loads settings again; if they are bad, says so in the log and goes on with those there are. */
+void app_reload(struct app *app);
 
 struct settings *app_settings_get(struct app *app); /* a reference of the caller's */
 void app_settings_put(struct settings *s);          /* takes NULL */

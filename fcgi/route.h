@@ -2,13 +2,17 @@
  * One request as its handler sees it, and the table that finds the handler. A handler runs on a
  * worker thread and may block on the database; it knows nothing of FastCGI.
  *
- * What dispatch does before a handler: finds the route (404, 405 with Allow), answers HEAD and OPTIONS, reads the body
- * up to fcgi.max_body (413), parses JSON for ROUTE_JSON (415, 400), authenticates unless ROUTE_OPEN
- * (401), checks `perm` (403). For ROUTE_TXN it opens the database and a transaction; after a handler that leaves a
- * status below 400 it stores the Idempotency-Key response, writes the audit row, inserts the events the handler
- * emitted (last, so that they wait least for COMMIT), commits, raises the shared generations and rings the poller; on anything else
- * it rolls back. A transaction lost to a deadlock is run again, so a ROUTE_TXN handler changes
- * nothing but the database and *ctx. For ROUTE_DB it only makes sure there is a connection (503).
+ * What dispatch does before a handler: finds the route (404, 405 with Allow), answers HEAD and
+ * OPTIONS, reads the body up to fcgi.max_body (413), authenticates unless ROUTE_OPEN (401), checks
+ * `perm` (403), parses JSON for ROUTE_JSON (415, 400). For ROUTE_TXN it opens the database and a
+ * transaction; after a handler that leaves a status below 400 it stores the Idempotency-Key response, writes the
+ * audit row, inserts the events the handler emitted (last, so that they wait least for COMMIT),
+ * commits, raises the shared generations and rings the poller; on anything else it rolls back. A
+ * transaction lost to a deadlock is run again, so a ROUTE_TXN handler changes nothing but the
+ * database and *ctx. For ROUTE_DB it only makes sure there is a connection (503); a GET whose
+ * connection turns out to be lost is run again once. ROUTE_CACHED (GET alone) keeps the rendered answer for all
+ * callers of the tenant that have `perm`, as long as nothing of `topic` changes; such answers carry
+ * ETag, and X-Last-Event-Id: a cursor from which /events goes on without a gap.
  */
 #ifndef CMDB_ROUTE_H
 #define CMDB_ROUTE_H
@@ -52,6 +56,9 @@ struct http_res {
 
 struct worker; /* what one worker thread owns: database, caches; see worker.h */
 struct emitted;
+struct identity;
+struct park;
+struct cached;
 
 struct ctx {
 	const struct config *cfg;
@@ -69,7 +76,11 @@ struct ctx {
 	struct str problems;         /* ctx_problem()'s */
 	size_t problems_n;
 	struct str audit_target;
-	bool is_parked;              /* the handler has handed the request to the loop */
+	enum err failed;             /* what ctx_fail() or ctx_fail_db() was last told */
+	struct identity *identity;   /* who `who` is of */
+	struct park *park;           /* the handler wants the request parked; taken over by the worker */
+	const char *cors_origin;     /* allowed one, or NULL */
+	struct cached *cached;       /* answers instead of res.body */
 };
 
 enum route_flag {
@@ -77,7 +88,8 @@ enum route_flag {
 	ROUTE_JSON = 2,  /* takes a JSON object as its body */
 	ROUTE_DB = 4,    /* needs the database */
 	ROUTE_TXN = 8,   /* in a transaction; implies ROUTE_DB; takes Idempotency-Key; audited */
-	ROUTE_PARKS = 16 /* may park: the gateway reads stdin to its end first */
+	ROUTE_PARKS = 16,/* may park: the body is read to its end first, whatever it is */
+	ROUTE_CACHED = 32 /* a GET answer is kept while (tenant, topic) has not changed */
 };
 
 struct route {
@@ -87,7 +99,17 @@ struct route {
 	const char *perm;    /* NULL: any authenticated caller */
 	void (*handle)(struct ctx *ctx);
 	const void *arg;     /* the handler's own: a resource descriptor */
+	const char *topic;   /* ROUTE_CACHED: what the answer depends on */
 };
+
+struct routes;
+struct routes *routes_new(void);
+void routes_free(struct routes *rs); /* takes NULL */
+/* The table is borrowed for ever. A doubled method and pattern is a bug. */
+void routes_add(struct routes *rs, const struct route *table, size_t n);
+/* The route for path. NULL: *allowed has the methods that path does take, 0 if it is unknown. */
+const struct route *routes_find(const struct routes *rs, enum http_method method, const char *path,
+	uint64_t *id, unsigned *allowed);
 
 /* ---- what handlers call ---- */
 
@@ -102,6 +124,10 @@ void ctx_fail_db(struct ctx *ctx, enum err e, const char *what);
 /* Notes a problem of a field for a 422; call ctx_fail(ctx, ERR_VALIDATION, NULL) when all are collected. */
 void ctx_problem(struct ctx *ctx, const char *field, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* Finds out who asks, for a ROUTE_OPEN handler: who and identity. false: answered. */
+bool ctx_authenticate(struct ctx *ctx);
+/* Has the caller perm? false: answered with 403. */
+bool ctx_permit(struct ctx *ctx, const char *perm);
 /* An event of this transaction (ROUTE_TXN); texts are copied. */
 void ctx_emit(struct ctx *ctx, enum event_type type, const char *topic, const char *room,
 	const struct str *payload);

@@ -1,0 +1,115 @@
+#include "app.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cache.h"
+#include "clock.h"
+#include "identity.h"
+#include "log.h"
+#include "loop.h"
+#include "mem.h"
+#include "route.h"
+#include "tables.h"
+
+static struct settings *settings_load(const struct settings_source *source, struct str *errors)
+{
+	struct settings *s = xcalloc(1, sizeof(*s));
+
+	atomic_init(&s->refs, 1);
+	if (!config_load(&s->cfg, source->file, source->sets, source->sets_n, errors)) {
+		free(s);
+		return NULL;
+	}
+	s->key = token_key_load(&s->cfg, errors);
+	if (!s->key) {
+		config_fini(&s->cfg);
+		free(s);
+		return NULL;
+	}
+	return s;
+}
+
+void app_settings_put(struct settings *s)
+{
+	if (!s || atomic_fetch_sub(&s->refs, 1) > 1)
+		return;
+	token_key_free(s->key);
+	config_fini(&s->cfg);
+	free(s);
+}
+
+struct settings *app_settings_get(struct app *app)
+{
+	struct settings *s;
+
+	pthread_mutex_lock(&app->settings_lock);
+	s = app->settings;
+	atomic_fetch_add(&s->refs, 1);
+	pthread_mutex_unlock(&app->settings_lock);
+	return s;
+}
+
+/* Level and format are two words; config_load() has checked them. */
+static void apply_log(const struct config *cfg)
+{
+	static const char *const levels[] = {"debug", "info", "warn", "error"};
+	enum log_level level = LOG_INFO;
+
+	for (int i = LOG_DEBUG; i <= LOG_ERROR; i++)
+		if (strcmp(cfg->log.level, levels[i]) == 0)
+			level = (enum log_level)i;
+	log_init("cmdb-fcgi", level, strcmp(cfg->log.format, "json") == 0 ? LOG_JSON : LOG_TEXT);
+}
+
+bool app_init(struct app *app, const struct settings_source *source, struct str *errors)
+{
+	struct str page = STR_INIT;
+
+	app->source = *source;
+	app->settings = settings_load(source, errors);
+	if (!app->settings)
+		return false;
+	apply_log(&app->settings->cfg);
+	pthread_mutex_init(&app->settings_lock, NULL);
+	app->started_ms = clock_ms();
+	config_page_path(&app->settings->cfg, &page);
+	atomic_init(&app->shm, shm_attach(str_c(&page)));
+	str_fini(&page);
+	app->cache = cache_new();
+	app->identities = identities_new();
+	app->routes = tables_routes();
+	app->sql = tables_sql();
+	app->loop = loop_new(app);
+	return true;
+}
+
+void app_fini(struct app *app)
+{
+	loop_free(app->loop);
+	cache_free(app->cache);
+	identities_free(app->identities);
+	routes_free(app->routes);
+	shm_detach(atomic_load(&app->shm));
+	pthread_mutex_destroy(&app->settings_lock);
+	app_settings_put(app->settings);
+}
+
+void app_reload(struct app *app)
+{
+	struct str errors = STR_INIT;
+	struct settings *now = settings_load(&app->source, &errors), *old;
+
+	if (!now) {
+		log_error("reload", "configuration kept as it was: %s", str_c(&errors));
+		str_fini(&errors);
+		return;
+	}
+	pthread_mutex_lock(&app->settings_lock);
+	old = app->settings;
+	app->settings = now;
+	pthread_mutex_unlock(&app->settings_lock);
+	app_settings_put(old);
+	apply_log(&now->cfg);
+	log_info("reload", "configuration read again; fcgi.workers counts from the next start");
+}

@@ -1,0 +1,166 @@
+#include "ctx.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cache.h"
+#include "http.h"
+#include "identity.h"
+#include "log.h"
+#include "mem.h"
+#include "park.h"
+
+static const char json[] = "application/json";
+
+void ctx_reset(struct ctx *ctx)
+{
+	for (size_t i = 0; i < ctx->emitted_n; i++) {
+		free(ctx->emitted[i].topic);
+		free(ctx->emitted[i].room);
+		free(ctx->emitted[i].payload);
+	}
+	ctx->emitted_n = 0;
+	ctx->res.status = 0;
+	str_clear(&ctx->res.headers);
+	str_clear(&ctx->res.body);
+	str_clear(&ctx->problems);
+	ctx->problems_n = 0;
+	str_clear(&ctx->audit_target);
+	ctx->failed = ERR_OK;
+}
+
+void ctx_fini(struct ctx *ctx)
+{
+	ctx_reset(ctx);
+	free(ctx->emitted);
+	str_fini(&ctx->res.headers);
+	str_fini(&ctx->res.body);
+	str_fini(&ctx->problems);
+	str_fini(&ctx->audit_target);
+	json_object_put(ctx->body);
+	identity_put(ctx->identity);
+	cached_put(ctx->cached);
+	park_free(ctx->park);
+}
+
+void ctx_ok(struct ctx *ctx, int status, const struct str *data)
+{
+	struct http_res *res = &ctx->res;
+
+	ctx->failed = ERR_OK;
+	res->status = status;
+	res->content_type = json;
+	str_clear(&res->body);
+	str_reserve(&res->body, data->len + 32);
+	str_adds(&res->body, "{\"success\":true,\"data\":");
+	str_add(&res->body, str_c(data), data->len);
+	str_addc(&res->body, '}');
+}
+
+void ctx_fail(struct ctx *ctx, enum err e, const char *message)
+{
+	struct http_res *res = &ctx->res;
+
+	if (ctx->failed != ERR_OK)
+		str_clear(&res->headers);
+	ctx->failed = e;
+	res->status = err_status(e);
+	res->content_type = json;
+	str_clear(&res->body);
+	http_put_error(&res->body, e, message, str_c(&ctx->problems));
+	/* A handler that knows better when to try again has said so. */
+	if (!strstr(str_c(&res->headers), "Retry-After: "))
+		http_put_error_headers(&res->headers, e);
+}
+
+void ctx_failf(struct ctx *ctx, enum err e, const char *fmt, ...)
+{
+	struct str message = STR_INIT;
+	va_list ap;
+
+	va_start(ap, fmt);
+	str_addv(&message, fmt, ap);
+	va_end(ap);
+	ctx_fail(ctx, e, str_c(&message));
+	str_fini(&message);
+}
+
+void ctx_fail_db(struct ctx *ctx, enum err e, const char *what)
+{
+	if (e == ERR_DB_RETRY)
+		log_debug("db_retry", "%s: %s request_id=%s", what, db_errmsg(ctx->db),
+			ctx->req.request_id);
+	else
+		log_error("db", "%s: %s request_id=%s", what, db_errmsg(ctx->db), ctx->req.request_id);
+	ctx_fail(ctx, e, NULL);
+}
+
+void ctx_problem(struct ctx *ctx, const char *field, const char *fmt, ...)
+{
+	struct str text = STR_INIT;
+	va_list ap;
+
+	va_start(ap, fmt);
+	str_addv(&text, fmt, ap);
+	va_end(ap);
+	if (ctx->problems_n++ > 0)
+		str_addc(&ctx->problems, ',');
+	str_adds(&ctx->problems, "{\"field\":");
+	str_add_json(&ctx->problems, field);
+	str_adds(&ctx->problems, ",\"problem\":");
+	str_add_json_n(&ctx->problems, str_c(&text), text.len);
+	str_addc(&ctx->problems, '}');
+	str_fini(&text);
+}
+
+bool ctx_authenticate(struct ctx *ctx)
+{
+	enum err e;
+
+	if (ctx->identity)
+		return true;
+	e = identity_get(ctx, &ctx->identity);
+	if (e != ERR_OK) {
+		if (err_status(e) >= 500)
+			ctx_fail_db(ctx, e, "who asks");
+		else
+			ctx_fail(ctx, e, NULL);
+		return false;
+	}
+	ctx->who = identity_who(ctx->identity);
+	return true;
+}
+
+bool ctx_permit(struct ctx *ctx, const char *perm)
+{
+	if (perm_has(ctx->who, perm))
+		return true;
+	ctx_failf(ctx, ERR_FORBIDDEN, "This needs the permission %s.", perm);
+	return false;
+}
+
+void ctx_emit(struct ctx *ctx, enum event_type type, const char *topic, const char *room,
+	const struct str *payload)
+{
+	struct emitted *e;
+
+	ctx->emitted = xreallocarray(ctx->emitted, ctx->emitted_n + 1, sizeof(*e));
+	e = &ctx->emitted[ctx->emitted_n++];
+	e->type = type;
+	/* What tells of users, roles and tokens concerns every tenant's caches. */
+	e->tenant_id = ctx->who && strcmp(topic, EVENT_TOPIC_AUTH) != 0 ? ctx->who->tenant_id : 0;
+	e->topic = xstrdup(topic);
+	e->room = room ? xstrdup(room) : NULL;
+	e->payload = xstrndup(str_c(payload), payload->len);
+}
+
+void ctx_audit(struct ctx *ctx, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (ctx->audit_target.len > 0)
+		str_addc(&ctx->audit_target, ' ');
+	va_start(ap, fmt);
+	str_addv(&ctx->audit_target, fmt, ap);
+	va_end(ap);
+}

@@ -1,0 +1,224 @@
+#include "dispatch.h"
+
+#include <string.h>
+
+#include "cache.h"
+#include "clock.h"
+#include "ctx.h"
+#include "gateway.h"
+#include "http.h"
+#include "txn.h"
+#include "worker.h"
+
+#define READ_AHEAD (64u * 1024)
+#define PREFLIGHT_MAX_AGE_S "600"
+
+static const struct {
+	enum http_method method;
+	const char *names;
+} methods[] = {{HTTP_GET, "GET, HEAD"}, {HTTP_POST, "POST"}, {HTTP_PUT, "PUT"}, {HTTP_DELETE, "DELETE"},
+	{HTTP_OPTIONS, "OPTIONS"}};
+
+static void add_methods(struct str *headers, const char *name, unsigned allowed)
+{
+	const char *between = ": ";
+
+	str_adds(headers, name);
+	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+		if (!(allowed & methods[i].method))
+			continue;
+		str_adds(headers, between);
+		str_adds(headers, methods[i].names);
+		between = ", ";
+	}
+	str_adds(headers, "\r\n");
+}
+
+/* Each step returns false when the request has been answered. */
+
+static bool find_route(struct ctx *ctx, const struct http_meta *meta)
+{
+	bool is_known = http_read_method(&ctx->req, meta->method);
+	unsigned allowed;
+
+	if (!http_read_target(&ctx->req, meta, &ctx->worker->path)) {
+		ctx_fail(ctx, ERR_BAD_REQUEST, "The path is not well-formed: check its percent-encoding.");
+		return false;
+	}
+	ctx->route = routes_find(ctx->worker->app->routes, is_known ? ctx->req.method : 0, ctx->req.path,
+		&ctx->id, &allowed);
+	if (ctx->route)
+		return true;
+	if (!allowed) {
+		ctx_fail(ctx, ERR_NOT_FOUND, NULL);
+		return false;
+	}
+	allowed |= HTTP_OPTIONS;
+	if (is_known && ctx->req.method == HTTP_OPTIONS) {
+		ctx->res.status = 204;
+		add_methods(&ctx->res.headers, "Allow", allowed);
+		if (ctx->cors_origin && ctx->req.cors_method[0]) {
+			add_methods(&ctx->res.headers, "Access-Control-Allow-Methods", allowed);
+			str_adds(&ctx->res.headers, "Access-Control-Allow-Headers: Authorization, "
+				"Content-Type, X-API-Key, Idempotency-Key, If-None-Match, Last-Event-ID\r\n"
+				"Access-Control-Max-Age: " PREFLIGHT_MAX_AGE_S "\r\n");
+		}
+		return false;
+	}
+	ctx_fail(ctx, ERR_METHOD, NULL);
+	add_methods(&ctx->res.headers, "Allow", allowed);
+	return false;
+}
+
+static bool too_large(struct ctx *ctx)
+{
+	ctx_failf(ctx, ERR_TOO_LARGE, "The body may have at most %lld bytes.",
+		(long long)ctx->cfg->fcgi.max_body);
+	return false;
+}
+
+static bool read_body(struct ctx *ctx, const struct http_meta *meta, struct conn *conn)
+{
+	const size_t max = (size_t)ctx->cfg->fcgi.max_body;
+	struct str *body = &ctx->worker->body;
+	bool has_length = meta->content_length[0] != '\0';
+	uint64_t length = 0;
+
+	if (ctx->req.method == HTTP_GET)
+		return true;
+	if (has_length && !parse_u64(meta->content_length, 0, UINT64_MAX, &length)) {
+		ctx_fail(ctx, ERR_BAD_REQUEST, "Content-Length is no number.");
+		return false;
+	}
+	if (length > max)
+		return too_large(ctx);
+	/* RFC 3875 section 4.1.2: without a length there is no body, which may be more than its stream says in CGI; a
+	 * FastCGI stream has an end of its own. */
+	if (!has_length && ctx->worker->app->is_cgi)
+		return true;
+	str_clear(body);
+	for (;;) {
+		size_t want = has_length ? length - body->len : READ_AHEAD;
+		ssize_t n;
+
+		if (want == 0)
+			break;
+		want = want < READ_AHEAD ? want : READ_AHEAD;
+		str_reserve(body, want);
+		n = conn_read(conn, body->p + body->len, want);
+		if (n < 0 || (n == 0 && has_length)) {
+			ctx_fail(ctx, ERR_BAD_REQUEST, "The body ended before its Content-Length.");
+			return false;
+		}
+		if (n == 0)
+			break;
+		body->len += (size_t)n;
+		body->p[body->len] = '\0';
+		if (body->len > max)
+			return too_large(ctx);
+	}
+	ctx->req.body = str_c(body);
+	ctx->req.body_len = body->len;
+	return true;
+}
+
+static bool admit(struct ctx *ctx)
+{
+	if (ctx->route->flags & ROUTE_OPEN)
+		return true;
+	if (!ctx_authenticate(ctx))
+		return false;
+	return !ctx->route->perm || ctx_permit(ctx, ctx->route->perm);
+}
+
+static bool read_json(struct ctx *ctx)
+{
+	const char *why = NULL;
+	size_t offset = 0;
+
+	if (!(ctx->route->flags & ROUTE_JSON) || ctx->req.method == HTTP_GET)
+		return true;
+	if (!http_is_json(ctx->req.content_type)) {
+		ctx_fail(ctx, ERR_MEDIA_TYPE, NULL);
+		return false;
+	}
+	ctx->body = json_parse(ctx->req.body, ctx->req.body_len, &why, &offset);
+	if (!ctx->body && why) {
+		ctx_failf(ctx, ERR_BAD_JSON, "The body is no JSON: %s (at byte %zu).", why, offset);
+		return false;
+	}
+	if (!json_object_is_type(ctx->body, json_type_object)) {
+		ctx_fail(ctx, ERR_BAD_REQUEST, "The body must be a JSON object.");
+		return false;
+	}
+	return true;
+}
+
+static void run_db(struct ctx *ctx)
+{
+	enum err e;
+
+	/* A lost connection shows when it is used; a GET has changed nothing then. */
+	for (int i = 0; i < 2; i++) {
+		ctx_reset(ctx);
+		e = db_ensure(ctx->db);
+		if (e != ERR_OK) {
+			ctx_fail_db(ctx, e, "connect");
+			return;
+		}
+		ctx->route->handle(ctx);
+		if (ctx->failed != ERR_DB_LOST || ctx->req.method != HTTP_GET)
+			return;
+	}
+}
+
+static void run_timed(struct ctx *ctx)
+{
+	struct stats *stats = &ctx->worker->app->stats;
+	int64_t from = clock_us();
+
+	if (ctx->route->flags & ROUTE_TXN)
+		txn_run(ctx);
+	else
+		run_db(ctx);
+	stats_add(&stats->database_us, (uint64_t)(clock_us() - from));
+	stats_add(&stats->database_n, 1);
+}
+
+static void run_cached(struct ctx *ctx)
+{
+	struct app *app = ctx->worker->app;
+	const struct route *r = ctx->route;
+	struct cache_note note;
+	bool is_fresh = cache_note(&note, ctx->shm, ctx->who->tenant_id, r->topic);
+	bool may_keep = is_fresh && ctx->cfg->fcgi.cache;
+
+	if (may_keep)
+		ctx->cached = cache_get(app->cache, ctx->who->tenant_id, ctx->req.path, ctx->req.query, &note);
+	stats_add(ctx->cached ? &app->stats.cache_hits : &app->stats.cache_misses, 1);
+	if (!ctx->cached) {
+		run_timed(ctx);
+		if (ctx->res.status != 200)
+			return;
+		ctx->cached = cached_new(&ctx->res.body, is_fresh ? &note.tail : NULL);
+		if (may_keep)
+			cache_add(app->cache, ctx->who->tenant_id, ctx->req.path, ctx->req.query, &note,
+				ctx->cached);
+	}
+	ctx->res.status = 200;
+	ctx->res.content_type = "application/json";
+	if (http_etag_matches(ctx->req.if_none_match, ctx->cached->etag))
+		ctx->res.status = 304;
+}
+
+void dispatch(struct ctx *ctx, const struct http_meta *meta, struct conn *conn)
+{
+	if (!find_route(ctx, meta) || !read_body(ctx, meta, conn) || !admit(ctx) || !read_json(ctx))
+		return;
+	if (ctx->route->flags & ROUTE_CACHED)
+		run_cached(ctx);
+	else if (ctx->route->flags & (ROUTE_DB | ROUTE_TXN))
+		run_timed(ctx);
+	else
+		ctx->route->handle(ctx);
+}

@@ -1,0 +1,339 @@
+#include "events.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "clock.h"
+#include "loop.h"
+#include "mem.h"
+#include "park.h"
+#include "wire.h"
+#include "worker.h"
+
+#define NAMES_MAX 64  /* topics or rooms in one request */
+#define EPOCH_MAX 64
+
+/* Addresses that clients of a WebSocket know: /events for these topics alone. */
+struct alias {
+	const char *const *topics; /* ends with NULL */
+	bool is_own;               /* the caller's own rooms, whatever else the caller may see */
+};
+static const char *const console_topics[] = {"stats", "rules", "system", "logs", "alerts",
+	"notifications", "tasks", NULL};
+static const char *const notification_topics[] = {"notifications", NULL};
+static const struct alias console = {console_topics, false};
+static const struct alias notifications = {notification_topics, true};
+
+/* What a request asks for, as far as it says. */
+struct ask {
+	struct ctx *ctx;
+	bool is_sse, has_since, has_topics, has_rooms;
+	uint64_t since, timeout_s, limit;
+	struct strlist topics, rooms;
+	struct str epoch;
+};
+
+/* ---- reading the request ---- */
+
+static bool is_name(const char *p, size_t len, size_t max)
+{
+	if (len == 0 || len > max)
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)p[i] <= ' ' || p[i] == 0x7f)
+			return false;
+	return true;
+}
+
+static void read_names(struct ask *a, const char *key, const char *value, size_t max, struct strlist *out)
+{
+	strlist_fini(out);
+	for (;;) {
+		size_t len = strcspn(value, ",");
+
+		if (!is_name(value, len, max)) {
+			ctx_problem(a->ctx, key, "must be names of 1 to %zu bytes without blanks, "
+				"joined by commas", max);
+			return;
+		}
+		if (out->n == NAMES_MAX) {
+			ctx_problem(a->ctx, key, "may have at most %d names", NAMES_MAX);
+			return;
+		}
+		strlist_add(out, value, len);
+		if (!value[len])
+			return;
+		value += len + 1;
+	}
+}
+
+static bool read_number(struct ask *a, const char *key, const char *value, uint64_t min, uint64_t max,
+	uint64_t *out)
+{
+	if (parse_u64(value, min, max, out))
+		return true;
+	ctx_problem(a->ctx, key, "must be a decimal number from %llu to %llu", (unsigned long long)min,
+		(unsigned long long)max);
+	return false;
+}
+
+static void on_parameter(const char *key, const char *value, void *arg)
+{
+	struct ask *a = arg;
+	const struct config *cfg = a->ctx->cfg;
+
+	if (strcmp(key, "since") == 0) {
+		a->has_since = read_number(a, key, value, 0, UINT64_MAX, &a->since);
+	} else if (strcmp(key, "timeout") == 0) {
+		read_number(a, key, value, 0, (uint64_t)cfg->events.timeout_max_s, &a->timeout_s);
+	} else if (strcmp(key, "limit") == 0) {
+		read_number(a, key, value, 1, (uint64_t)cfg->events.limit, &a->limit);
+	} else if (strcmp(key, "topics") == 0) {
+		a->has_topics = true;
+		read_names(a, key, value, EVENT_TOPIC_MAX, &a->topics);
+	} else if (strcmp(key, "room") == 0) {
+		a->has_rooms = true;
+		read_names(a, key, value, EVENT_ROOM_MAX, &a->rooms);
+	} else if (strcmp(key, "epoch") == 0) {
+		str_clear(&a->epoch);
+		if (is_name(value, strlen(value), EPOCH_MAX))
+			str_adds(&a->epoch, value);
+		else
+			ctx_problem(a->ctx, key, "must be the epoch of an earlier answer");
+	}
+}
+
+static bool wants_stream(const char *accept)
+{
+	static const char type[] = "text/event-stream";
+
+	for (; *accept; accept++)
+		if (strncasecmp(accept, type, sizeof(type) - 1) == 0)
+			return true;
+	return false;
+}
+
+static bool read_ask(struct ctx *ctx, struct ask *a)
+{
+	const char *last = ctx->req.last_event_id;
+
+	*a = (struct ask){.ctx = ctx, .timeout_s = (uint64_t)ctx->cfg->events.timeout_s,
+		.limit = (uint64_t)ctx->cfg->events.limit, .is_sse = wants_stream(ctx->req.accept)};
+	if (!query_each(ctx->req.query, on_parameter, a)) {
+		ctx_fail(ctx, ERR_BAD_REQUEST, "The query string is not well-formed: check its "
+			"percent-encoding.");
+		return false;
+	}
+	/* A browser that reconnects repeats the address it began with: the header is newer. */
+	if (a->is_sse && last[0])
+		a->has_since = read_number(a, "Last-Event-ID", last, 0, UINT64_MAX, &a->since);
+	if (ctx->problems_n == 0)
+		return true;
+	ctx_fail(ctx, ERR_BAD_REQUEST, NULL);
+	return false;
+}
+
+static void ask_fini(struct ask *a)
+{
+	strlist_fini(&a->topics);
+	strlist_fini(&a->rooms);
+	str_fini(&a->epoch);
+}
+
+/* ---- what the caller may see ---- */
+
+static void add(struct strlist *l, const char *s)
+{
+	strlist_add(l, s, strlen(s));
+}
+
+static void add_own_rooms(const struct principal *who, struct strlist *rooms)
+{
+	struct str name = STR_INIT;
+
+	if (who->user_id) {
+		str_addf(&name, "user:%llu", (unsigned long long)who->user_id);
+		add(rooms, str_c(&name));
+	}
+	for (size_t i = 0; i < who->roles.n; i++) {
+		str_clear(&name);
+		str_addf(&name, "role:%s", who->roles.v[i]);
+		add(rooms, str_c(&name));
+	}
+	for (size_t i = 0; i < who->departments.n; i++) {
+		str_clear(&name);
+		str_addf(&name, "department:%s", who->departments.v[i]);
+		add(rooms, str_c(&name));
+	}
+	str_fini(&name);
+}
+
+static bool choose_rooms(struct ctx *ctx, const struct ask *a, const struct alias *alias,
+	struct wire_interest *in)
+{
+	bool sees_all = perm_is_all(ctx->who);
+	struct strlist own = {NULL, 0};
+	bool is_allowed = true;
+
+	if (!a->has_rooms) {
+		in->all_rooms = sees_all && !(alias && alias->is_own);
+		if (!in->all_rooms)
+			add_own_rooms(ctx->who, &in->rooms);
+		return true;
+	}
+	in->only_rooms = true;
+	add_own_rooms(ctx->who, &own);
+	for (size_t i = 0; i < a->rooms.n && is_allowed; i++) {
+		is_allowed = sees_all || strlist_has(&own, a->rooms.v[i]);
+		if (is_allowed)
+			add(&in->rooms, a->rooms.v[i]);
+		else
+			ctx_failf(ctx, ERR_FORBIDDEN, "You are not in the room %s.", a->rooms.v[i]);
+	}
+	strlist_fini(&own);
+	return is_allowed;
+}
+
+static bool may_read(const struct ctx *ctx, const char *topic)
+{
+	return topic[0] != '_' && perm_has2(ctx->who, topic, "read");
+}
+
+/* Every topic that a permission names: "<topic>:read", "<topic>:*". */
+static void add_readable(const struct principal *who, struct strlist *topics)
+{
+	for (size_t i = 0; i < who->perms.n; i++) {
+		const char *perm = who->perms.v[i], *colon = strrchr(perm, ':');
+
+		if (colon && perm[0] != '_' && (strcmp(colon, ":read") == 0 || strcmp(colon, ":*") == 0))
+			strlist_add(topics, perm, (size_t)(colon - perm));
+	}
+}
+
+static bool choose_topics(struct ctx *ctx, const struct ask *a, const struct alias *alias,
+	struct wire_interest *in)
+{
+	if (a->has_topics) {
+		for (size_t i = 0; i < a->topics.n; i++) {
+			if (!may_read(ctx, a->topics.v[i])) {
+				ctx_failf(ctx, ERR_FORBIDDEN, "The topic %s needs the permission %s:read.",
+					a->topics.v[i], a->topics.v[i]);
+				return false;
+			}
+			add(&in->topics, a->topics.v[i]);
+		}
+		return true;
+	}
+	if (alias && alias->is_own) {
+		/* What is in one's own rooms is one's own; what is for all takes the permission. */
+		for (const char *const *t = alias->topics; *t; t++) {
+			add(&in->topics, *t);
+			in->only_rooms = in->only_rooms || !may_read(ctx, *t);
+		}
+		return true;
+	}
+	if (alias) {
+		for (const char *const *t = alias->topics; *t; t++)
+			if (may_read(ctx, *t))
+				add(&in->topics, *t);
+	} else {
+		in->rooms_any_topic = true;
+		in->all_topics = perm_is_all(ctx->who);
+		if (!in->all_topics)
+			add_readable(ctx->who, &in->topics);
+	}
+	if (in->all_topics || in->topics.n > 0 || (in->rooms_any_topic && in->rooms.n > 0))
+		return true;
+	ctx_fail(ctx, ERR_FORBIDDEN, "There is no topic that you may read.");
+	return false;
+}
+
+/* ---- parking ---- */
+
+static void set_token_end(struct ctx *ctx, struct park *p)
+{
+	const struct principal *who = ctx->who;
+
+	if (who->expires_at_s <= 0)
+		return;
+	p->token_ends_ms = clock_ms() +
+		((who->expires_at_s + ctx->cfg->auth.leeway_s) * 1000 - clock_wall_ms());
+}
+
+static struct park *make_park(struct ctx *ctx, const struct ask *a, struct wire_interest *in)
+{
+	const struct config *cfg = ctx->cfg;
+	struct park *p = park_new();
+
+	p->is_sse = a->is_sse;
+	p->has_since = a->has_since;
+	p->since = a->since;
+	if (!p->has_since && shm_is_fresh(ctx->shm)) {
+		p->has_since = true;
+		p->since = atomic_load(&ctx->shm->tail);
+	}
+	p->timeout_ms = (uint32_t)(a->is_sse ? cfg->events.timeout_max_s : (int64_t)a->timeout_s) * 1000;
+	p->heartbeat_ms = (uint32_t)cfg->events.sse_heartbeat_s * 1000;
+	if (a->epoch.len > 0)
+		p->epoch = xstrdup(str_c(&a->epoch));
+	p->user_id = ctx->who->user_id;
+	p->apikey_id = ctx->who->apikey_id;
+	if (ctx->who->jti && strlen(ctx->who->jti) < sizeof(p->jti))
+		memcpy(p->jti, ctx->who->jti, strlen(ctx->who->jti) + 1);
+	set_token_end(ctx, p);
+	wire_interest_put(&p->interest, in);
+	return p;
+}
+
+static void answer_head(struct ctx *ctx, const struct ask *a)
+{
+	ctx->res.status = 200;
+	ctx->res.content_type = a->is_sse ? "text/event-stream" : "application/json";
+}
+
+static void events(struct ctx *ctx)
+{
+	const struct alias *alias = ctx->route->arg;
+	struct app *app = ctx->worker->app;
+	struct wire_interest in = {0};
+	struct ask ask;
+
+	if (!read_ask(ctx, &ask))
+		goto out;
+	in.tenant_id = ctx->who->tenant_id;
+	in.format = ask.is_sse ? WIRE_SSE : WIRE_JSON;
+	in.limit = (uint16_t)ask.limit;
+	if (!choose_rooms(ctx, &ask, alias, &in) || !choose_topics(ctx, &ask, alias, &in))
+		goto out;
+	if (ctx->req.is_head)
+		answer_head(ctx, &ask);
+	else if (!loop_reserve(app->loop, (size_t)ctx->cfg->fcgi.max_parked))
+		ctx_fail(ctx, ERR_BUSY, NULL);
+	else
+		ctx->park = make_park(ctx, &ask, &in);
+out:
+	wire_interest_fini(&in);
+	ask_fini(&ask);
+}
+
+static void events_of_websocket(struct ctx *ctx)
+{
+	/* Before the caller is asked who it is: a WebSocket handshake of a browser cannot say. */
+	if (ctx->req.upgrade[0]) {
+		ctx_fail(ctx, ERR_UPGRADE, "There are no WebSockets here: use Socket.IO with "
+			"transports: [\"polling\"] at /socket.io/, or a plain GET of this address, which "
+			"is a long-poll (see GET /events).");
+		return;
+	}
+	if (ctx_authenticate(ctx))
+		events(ctx);
+}
+
+const struct route events_routes[] = {
+	{.methods = HTTP_GET, .pattern = "/events", .flags = ROUTE_PARKS, .handle = events},
+	{.methods = HTTP_GET, .pattern = "/api/ws/realtime", .flags = ROUTE_OPEN | ROUTE_PARKS,
+		.handle = events_of_websocket, .arg = &console},
+	{.methods = HTTP_GET, .pattern = "/api/v1/notifications/ws", .flags = ROUTE_OPEN | ROUTE_PARKS,
+		.handle = events_of_websocket, .arg = &notifications},
+};
+const size_t events_routes_n = sizeof(events_routes) / sizeof(events_routes[0]);

@@ -1,0 +1,142 @@
+#include "health.h"
+
+#include <unistd.h>
+
+#include "clock.h"
+#include "http.h"
+#include "loop.h"
+#include "worker.h"
+
+static const struct db_stmt ping = {"ping", "SELECT 1", 0, 1};
+static const struct db_stmt *const stmts[] = {&ping, NULL};
+const struct db_set health_sql = {"health", stmts, false};
+
+static void alive(struct ctx *ctx)
+{
+	struct str data = STR_INIT;
+
+	str_adds(&data, "{\"status\":\"alive\"}");
+	ctx_ok(ctx, 200, &data);
+	str_fini(&data);
+}
+
+static enum err look_at_database(struct ctx *ctx)
+{
+	const struct db_val *row;
+	enum err e = db_ensure(ctx->db);
+
+	if (e == ERR_OK)
+		e = db_one(ctx->db, &ping, NULL, 0, &row);
+	if (e != ERR_DB_LOST)
+		return e;
+	/* It may have been lost long ago, and only be seen now. */
+	e = db_ensure(ctx->db);
+	return e == ERR_OK ? db_one(ctx->db, &ping, NULL, 0, &row) : e;
+}
+
+static void ready(struct ctx *ctx)
+{
+	struct app *app = ctx->worker->app;
+	enum err e = look_at_database(ctx);
+	/* A process of plain CGI has no link of its own until it needs one. */
+	bool has_poller = shm_is_fresh(ctx->shm) && (app->is_cgi || loop_is_linked(app->loop));
+	size_t n = loop_parked_n(app->loop);
+	bool has_room = (int64_t)n * 10 < ctx->cfg->fcgi.max_parked * 9;
+	bool is_healthy = e == ERR_OK && has_poller && has_room;
+	struct str data = STR_INIT;
+
+	str_addf(&data, "{\"connections\":%zu,\"maxConnections\":%lld,\"healthy\":%s,\"database\":\"%s\","
+		"\"poller\":\"%s\"}", n, (long long)ctx->cfg->fcgi.max_parked,
+		is_healthy ? "true" : "false", e == ERR_OK ? "ok" : "unreachable",
+		has_poller ? "ok" : "unreachable");
+	ctx_ok(ctx, 200, &data);
+	if (!is_healthy) {
+		ctx->res.status = 503;
+		str_adds(&ctx->res.headers, "Retry-After: 1\r\n");
+	}
+	str_fini(&data);
+}
+
+/* ---- /metrics ---- */
+
+struct metric {
+	const char *name, *labels, *type, *help; /* help NULL: goes on with the metric before */
+	double value;
+};
+
+static double count(const atomic_uint_fast64_t *c)
+{
+	return (double)atomic_load_explicit(c, memory_order_relaxed);
+}
+
+static void put_metric(struct str *out, const struct metric *m)
+{
+	if (m->help)
+		str_addf(out, "# HELP %s %s\n# TYPE %s %s\n", m->name, m->help, m->name, m->type);
+	str_addf(out, "%s{pid=\"%ld\"%s%s} %.15g\n", m->name, (long)getpid(), m->labels[0] ? "," : "",
+		m->labels, m->value);
+}
+
+static void put_metrics(struct str *out, struct app *app)
+{
+	const struct stats *s = &app->stats;
+	const struct shm *page = atomic_load(&app->shm);
+	const struct metric all[] = {
+		{"cmdb_fcgi_requests_total", "class=\"2xx\"", "counter", "Requests by class of status.",
+			count(&s->requests[2])},
+		{"cmdb_fcgi_requests_total", "class=\"3xx\"", NULL, NULL, count(&s->requests[3])},
+		{"cmdb_fcgi_requests_total", "class=\"4xx\"", NULL, NULL, count(&s->requests[4])},
+		{"cmdb_fcgi_requests_total", "class=\"5xx\"", NULL, NULL, count(&s->requests[5])},
+		{"cmdb_fcgi_parked", "", "gauge", "Requests held now.", (double)loop_parked_n(app->loop)},
+		{"cmdb_fcgi_parked_total", "", "counter", "Requests held so far.", count(&s->parked_n)},
+		{"cmdb_fcgi_parked_ended_total", "how=\"answered\"", "counter",
+			"Held requests by how they ended; an answer may be empty.", count(&s->answered)},
+		{"cmdb_fcgi_parked_ended_total", "how=\"expired\"", NULL, NULL, count(&s->expired)},
+		{"cmdb_fcgi_parked_ended_total", "how=\"hung_up\"", NULL, NULL, count(&s->hung_up)},
+		{"cmdb_fcgi_parked_ended_total", "how=\"revoked\"", NULL, NULL, count(&s->revoked)},
+		{"cmdb_fcgi_parked_ended_total", "how=\"refused\"", NULL, NULL, count(&s->refused)},
+		{"cmdb_fcgi_hold_seconds_sum", "", "counter", "Time that requests were held.",
+			count(&s->hold_ms) / 1e3},
+		{"cmdb_fcgi_hold_seconds_count", "", "counter", "Held requests that have ended.",
+			count(&s->parked_n) - (double)loop_parked_n(app->loop)},
+		{"cmdb_fcgi_database_seconds_sum", "", "counter", "Time of requests with the database.",
+			count(&s->database_us) / 1e6},
+		{"cmdb_fcgi_database_seconds_count", "", "counter", "Requests that used the database.",
+			count(&s->database_n)},
+		{"cmdb_fcgi_cache_hits_total", "", "counter", "Answers served from memory.",
+			count(&s->cache_hits)},
+		{"cmdb_fcgi_cache_misses_total", "", "counter", "Cacheable answers made anew.",
+			count(&s->cache_misses)},
+		{"cmdb_fcgi_poller_up", "", "gauge", "Is there a connection to the poller?",
+			loop_is_linked(app->loop)},
+		{"cmdb_fcgi_poller_connects_total", "", "counter", "Connections made to the poller.",
+			count(&s->poller_connects)},
+		{"cmdb_fcgi_poller_losses_total", "", "counter", "Connections to the poller lost.",
+			count(&s->poller_losses)},
+		{"cmdb_tail", "", "gauge", "Last event released on this host.",
+			page ? (double)atomic_load(&page->tail) : 0},
+		{"cmdb_fcgi_uptime_seconds", "", "gauge", "Age of this process.",
+			(double)(clock_ms() - app->started_ms) / 1e3},
+	};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		put_metric(out, &all[i]);
+}
+
+static void metrics(struct ctx *ctx)
+{
+	/* Whoever is on this machine may; from elsewhere it takes a permission. */
+	if (!http_is_loopback(ctx->req.remote_addr) &&
+		(!ctx_authenticate(ctx) || !ctx_permit(ctx, "ws:admin")))
+		return;
+	ctx->res.status = 200;
+	ctx->res.content_type = "text/plain; version=0.0.4; charset=utf-8";
+	put_metrics(&ctx->res.body, ctx->worker->app);
+}
+
+const struct route health_routes[] = {
+	{.methods = HTTP_GET, .pattern = "/healthz", .flags = ROUTE_OPEN, .handle = alive},
+	{.methods = HTTP_GET, .pattern = "/api/ws/health", .flags = ROUTE_OPEN, .handle = ready},
+	{.methods = HTTP_GET, .pattern = "/metrics", .flags = ROUTE_OPEN, .handle = metrics},
+};
+const size_t health_routes_n = sizeof(health_routes) / sizeof(health_routes[0]);

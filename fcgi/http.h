@@ -1,0 +1,58 @@
+/*
+ * HTTP as the web server passes it on (RFC 3875) and as it goes back: request variables, percent-encoding, the
+ * head of an answer. No I/O, no globals; any thread.
+ */
+#ifndef CMDB_HTTP_H
+#define CMDB_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config.h"
+#include "err.h"
+#include "route.h"
+#include "str.h"
+
+#define HTTP_PATH_MAX 1024      /* decoded */
+#define HTTP_QUERY_MAX 16384
+
+/* What is needed of the request besides struct http_req. */
+struct http_meta {
+	const char *method, *uri, *script_name, *path_info, *content_length, *websocket_version;
+};
+
+/* Sorts the variables into req and meta (absent ones are ""); texts are borrowed from env. */
+void http_read_env(char *const *env, struct http_req *req, struct http_meta *meta);
+/* Finds req->method and is_head. false for a method that is served nowhere. */
+bool http_read_method(struct http_req *req, const char *text);
+/* Finds req->path, decoded into buf, which it borrows, and req->query. false if the target is
+ * malformed: bad escape, NUL, invalid UTF-8, too long. */
+bool http_read_target(struct http_req *req, const struct http_meta *meta, struct str *buf);
+/* Appends the decoded text; false at a bad escape, %00, or invalid UTF-8. `+` is a blank if is_form. */
+bool http_decode(struct str *out, const char *text, size_t len, bool is_form);
+
+/* The request's origin if the configuration allows it, else NULL. */
+const char *http_cors_origin(const struct config *cfg, const char *origin);
+/* Is media a JSON type: application/json, with charset=utf-8 at most? */
+bool http_is_json(const char *media);
+/* Does If-None-Match (RFC 9110 section 13.1.2, weak comparison) name etag? */
+bool http_etag_matches(const char *if_none_match, const char *etag);
+bool http_is_loopback(const char *address);
+
+struct http_head {
+	int status;
+	const char *content_type; /* NULL: no body */
+	int64_t content_length;   /* -1: not known, a stream */
+	const char *request_id;
+	const char *origin;  /* allowed one, or NULL */
+	const char *headers; /* further lines; a Cache-Control here replaces no-store. May be NULL */
+};
+/* Appends Status (RFC 3875 section 6.3.3), all headers and the empty line. */
+void http_put_head(struct str *out, const struct http_head *h);
+/* {"success":false,"error":{...}}; details: the inside of the array, may be "". */
+void http_put_error(struct str *out, enum err e, const char *message, const char *details);
+/* The headers that belong to e's status: WWW-Authenticate, Retry-After. */
+void http_put_error_headers(struct str *out, enum err e);
+
+#endif

@@ -1,0 +1,35 @@
+/*
+ * The one thread that never blocks: it holds the parked requests and the link to the poller.
+ * Workers hand it things through loop_*(), which any thread may call; everything else about it is
+ * its own. In CGI mode there is no such thread: main() runs the loop when the request has been parked.
+ */
+#ifndef CMDB_LOOP_H
+#define CMDB_LOOP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct app;
+struct loop;
+struct park;
+
+struct loop *loop_new(struct app *app);
+void loop_free(struct loop *l); /* takes NULL; when no thread uses it any more */
+void loop_run(struct loop *l);  /* the thread's body: until loop_stop() and the last answer */
+/* CGI: until the parked request is answered and the poller has been told of a commit. */
+void loop_run_once(struct loop *l);
+
+/* Room for one more parked request, of at most `max`; false: refuse it. What was reserved is given back when the park ends. */
+bool loop_reserve(struct loop *l, size_t max);
+void loop_release(struct loop *l);
+size_t loop_parked_n(struct loop *l);
+/* Takes p. */
+void loop_park(struct loop *l, struct park *p);
+/* Something was committed here: tell the poller. Many calls become one message. */
+void loop_doorbell(struct loop *l);
+/* Ends what is parked, and then the loop, at deadline_ms at the latest. */
+void loop_stop(struct loop *l, int64_t deadline_ms);
+bool loop_is_linked(struct loop *l);
+
+#endif
