@@ -4,10 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <time.h>
 
 #include "db.h"
 #include "log.h"
 #include "mem.h"
+
+#define LOSS_PAUSE_MS 200
 
 static const struct db_stmt sql_page = {"page",
 	"SELECT " RECORD_COLUMNS " FROM ws_events WHERE id > ? AND id <= ? ORDER BY id LIMIT ?", 3,
@@ -161,6 +164,23 @@ static struct reader_mail *next_job(struct reader *r)
 	return (struct reader_mail *)m;
 }
 
+/* A database that is away is not asked again at once. */
+static void pause_after_loss(struct reader *r)
+{
+	struct timespec at;
+
+	clock_gettime(CLOCK_REALTIME, &at);
+	at.tv_nsec += LOSS_PAUSE_MS * 1000000L;
+	if (at.tv_nsec >= 1000000000L) {
+		at.tv_nsec -= 1000000000L;
+		at.tv_sec++;
+	}
+	pthread_mutex_lock(&r->lock);
+	while (!r->is_stopping && !pthread_cond_timedwait(&r->cond, &r->lock, &at))
+		;
+	pthread_mutex_unlock(&r->lock);
+}
+
 static void *reader_main(void *arg)
 {
 	struct reader *r = arg;
@@ -173,6 +193,8 @@ static void *reader_main(void *arg)
 		m->is_done = !e;
 		if (e && m->job == READER_SAVE && e != ERR_DB_LOST)
 			log_warn("save", "cannot note the tail: %s", db_errmsg(r->db));
+		if (e)
+			pause_after_loss(r);
 		mailbox_post(r->to, &m->mail);
 	}
 	db_close(r->db);
