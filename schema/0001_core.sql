@@ -74,6 +74,7 @@ CREATE TABLE refresh_tokens (
   family BINARY(16) NOT NULL,
   user_id BIGINT UNSIGNED NOT NULL,
   access_jti CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL COMMENT 'the access token issued with it',
+  access_expires_at DATETIME(3) NOT NULL,
   created_at DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
   expires_at DATETIME(3) NOT NULL,
   used_at DATETIME(3) NULL,
