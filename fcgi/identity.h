@@ -1,11 +1,14 @@
 /*
- * Who asks: from `Authorization: Bearer`, `?token=` or `X-API-Key` to a principal, with roles,
- * permissions and departments as the database has them now. Any worker thread; may block on the worker's database.
+ * Who asks: from `Authorization: Bearer`, `X-API-Key` or `?token=` to a principal, with roles,
+ * permissions and departments as the database has them now. When several are given the first of
+ * these counts and the others are not looked at; an Authorization of another scheme is as good as
+ * none. Any worker thread; may block on the worker's database.
  *
- * Cached by the BLAKE2b hash of the token or key, bounded, shared by the workers of a process. An entry is good while the
- * shared page's generation of (0, "_auth") is what it was before the database was asked, the page's lease is good, the entry is younger than
- * IDENTITY_MAX_AGE_MS and the token has not expired; so a revocation counts within a second whatever
- * way it was made. Every change to users, roles or tokens publishes an "_auth" event.
+ * Cached by the BLAKE2b hash of the token or key, bounded, shared by the workers of a process. An
+ * entry is good while the shared page's generation of (0, "_auth") is what it was before the
+ * database was asked, the page's lease is good, the entry is younger than IDENTITY_MAX_AGE_MS and
+ * the token has not expired; so a revocation counts within a second whatever way it was made. Every
+ * change to users, roles or tokens publishes an "_auth" event.
  */
 #ifndef CMDB_IDENTITY_H
 #define CMDB_IDENTITY_H
@@ -23,8 +26,10 @@ void identities_free(struct identities *c);
 /* A principal that several requests share, counted. */
 struct identity;
 
-/* Finds who asks. On ERR_OK *id is a reference of the caller's, released with identity_put(); NULL on failure. ERR_UNAUTHENTICATED (nothing given), ERR_TOKEN_*, ERR_RATE_LIMITED (too many bad tokens
- * from this address), ERR_DB_LOST and the like. */
+/* Finds who asks. On ERR_OK *id is a reference of the caller's, released with identity_put(); NULL on
+ * failure. ERR_UNAUTHENTICATED (nothing given), ERR_TOKEN_* (REVOKED also when user, tenant or key is
+ * disabled), ERR_RATE_LIMITED (bad, as too many before from this address: throttle.h; Retry-After is
+ * set), ERR_DB_LOST and the like. */
 enum err identity_get(struct ctx *ctx, struct identity **id) __attribute__((warn_unused_result));
 const struct principal *identity_who(const struct identity *id);
 void identity_ref(struct identity *id); /* parked requests keep one */

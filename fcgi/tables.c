@@ -1,13 +1,18 @@
 #include "tables.h"
 
+#include "auth.h"
 #include "events.h"
+#include "family.h"
 #include "health.h"
+#include "principal.h"
+#include "throttle.h"
 #include "txn.h"
 
 struct routes *tables_routes(void)
 {
 	struct routes *rs = routes_new();
 
+	routes_add(rs, auth_routes, auth_routes_n);
 	routes_add(rs, events_routes, events_routes_n);
 	routes_add(rs, health_routes, health_routes_n);
 	return rs;
@@ -15,7 +20,8 @@ struct routes *tables_routes(void)
 
 const struct db_set *const *tables_sql(void)
 {
-	static const struct db_set *const sets[] = {&event_sql, &txn_sql, &health_sql, NULL};
+	static const struct db_set *const sets[] = {&event_sql, &txn_sql, &health_sql, &principal_sql,
+		&throttle_sql, &family_sql, &auth_sql, NULL};
 
 	return sets;
 }

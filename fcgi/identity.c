@@ -1,0 +1,287 @@
+#include "identity.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "clock.h"
+#include "mem.h"
+#include "principal.h"
+#include "secret.h"
+#include "throttle.h"
+#include "worker.h"
+
+#define uthash_malloc(size) xmalloc(size)
+#include <uthash.h>
+
+enum kind { KIND_TOKEN, KIND_APIKEY };
+
+/* What the request shows for itself. */
+struct credential {
+	enum kind kind;
+	const char *text;
+	size_t len;
+	uint8_t hash[SECRET_HASH_SIZE];
+	struct str decoded; /* ?token= */
+};
+
+struct identity {
+	atomic_uint refs;
+	struct principal *who;
+};
+
+/* An API key in the place of a token must not find what was kept for the key: the kind is part of
+ * the key. */
+struct entry_key {
+	uint8_t kind;
+	uint8_t hash[SECRET_HASH_SIZE];
+};
+
+struct entry {
+	struct entry_key key;
+	struct identity *identity;
+	const struct shm *shm; /* the page that generation is of; compared, never followed */
+	uint32_t generation;
+	int64_t loaded_ms;
+	UT_hash_handle hh;
+};
+
+/* uthash keeps the order of insertion, and an entry is replaced by inserting it anew: the first is
+ * always the oldest. */
+struct identities {
+	pthread_mutex_t lock;
+	struct entry *entries;
+};
+
+struct identities *identities_new(void)
+{
+	struct identities *c = xcalloc(1, sizeof(*c));
+
+	pthread_mutex_init(&c->lock, NULL);
+	return c;
+}
+
+/* ---- references ---- */
+
+static struct identity *identity_new(struct principal *who)
+{
+	struct identity *id = xcalloc(1, sizeof(*id));
+
+	atomic_init(&id->refs, 1);
+	id->who = who;
+	return id;
+}
+
+const struct principal *identity_who(const struct identity *id)
+{
+	return id->who;
+}
+
+void identity_ref(struct identity *id)
+{
+	atomic_fetch_add_explicit(&id->refs, 1, memory_order_relaxed);
+}
+
+void identity_put(struct identity *id)
+{
+	if (!id || atomic_fetch_sub_explicit(&id->refs, 1, memory_order_acq_rel) > 1)
+		return;
+	perm_principal_free(id->who);
+	free(id);
+}
+
+/* ---- the cache ---- */
+
+static void entry_drop(struct identities *c, struct entry *entry)
+{
+	HASH_DEL(c->entries, entry);
+	identity_put(entry->identity);
+	free(entry);
+}
+
+void identities_free(struct identities *c)
+{
+	struct entry *entry, *next;
+
+	if (!c)
+		return;
+	HASH_ITER (hh, c->entries, entry, next)
+		entry_drop(c, entry);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}
+
+static struct entry_key key_of(const struct credential *cred)
+{
+	struct entry_key key = {.kind = (uint8_t)cred->kind};
+
+	memcpy(key.hash, cred->hash, sizeof(key.hash));
+	return key;
+}
+
+static bool entry_is_good(const struct entry *entry, const struct shm *shm, int64_t now_ms)
+{
+	int64_t expires_at_s = entry->identity->who->expires_at_s;
+
+	return entry->shm == shm && entry->generation == shm_gen(shm, 0, EVENT_TOPIC_AUTH) &&
+		now_ms - entry->loaded_ms < IDENTITY_MAX_AGE_MS &&
+		(expires_at_s == 0 || expires_at_s > clock_wall_ms() / 1000);
+}
+
+/* A reference, or NULL. */
+static struct identity *cache_find(struct identities *c, const struct shm *shm,
+	const struct credential *cred)
+{
+	struct entry_key key = key_of(cred);
+	int64_t now_ms = clock_ms();
+	struct identity *id = NULL;
+	struct entry *entry;
+
+	if (!shm_is_fresh(shm))
+		return NULL;
+	pthread_mutex_lock(&c->lock);
+	HASH_FIND(hh, c->entries, &key, sizeof(key), entry);
+	if (entry && entry_is_good(entry, shm, now_ms)) {
+		id = entry->identity;
+		identity_ref(id);
+	}
+	pthread_mutex_unlock(&c->lock);
+	return id;
+}
+
+/* Keeps id (a reference of its own); generation and loaded_ms are of before the database was asked. */
+static void cache_keep(struct identities *c, const struct shm *shm, uint32_t generation,
+	int64_t loaded_ms, const struct credential *cred, struct identity *id)
+{
+	struct entry *entry = xcalloc(1, sizeof(*entry)), *old;
+
+	entry->key = key_of(cred);
+	entry->identity = id;
+	entry->shm = shm;
+	entry->generation = generation;
+	entry->loaded_ms = loaded_ms;
+	identity_ref(id);
+	pthread_mutex_lock(&c->lock);
+	HASH_FIND(hh, c->entries, &entry->key, sizeof(entry->key), old);
+	if (old)
+		entry_drop(c, old);
+	/* Two go for one that comes, so what nobody asks for any more drains away. */
+	for (int i = 0; i < 2; i++)
+		if (c->entries && (c->entries->loaded_ms + IDENTITY_MAX_AGE_MS <= loaded_ms ||
+					  HASH_COUNT(c->entries) >= IDENTITY_CACHE_MAX))
+			entry_drop(c, c->entries);
+	HASH_ADD(hh, c->entries, key, sizeof(entry->key), entry);
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* ---- finding out ---- */
+
+/* The token of "Authorization: Bearer <token>" (RFC 6750 section 2.1); NULL for another scheme. */
+static const char *bearer(const char *authorization, size_t *len)
+{
+	const char *p = authorization;
+
+	if (strncasecmp(p, "Bearer", 6) != 0 || (p[6] != ' ' && p[6] != '\0'))
+		return NULL;
+	p += 6 + strspn(p + 6, " ");
+	*len = strlen(p);
+	while (*len > 0 && p[*len - 1] == ' ')
+		--*len;
+	return p;
+}
+
+/* ERR_UNAUTHENTICATED when nothing is given. What is given but empty is a bad token. */
+static enum err credential_find(const struct http_req *req, struct credential *cred)
+{
+	bool bad = false;
+
+	*cred = (struct credential){.kind = KIND_TOKEN};
+	cred->text = bearer(req->authorization, &cred->len);
+	if (!cred->text && *req->api_key) {
+		cred->kind = KIND_APIKEY;
+		cred->text = req->api_key;
+		cred->len = strlen(cred->text);
+	}
+	if (!cred->text && strstr(req->query, "token") &&
+		query_get(req->query, "token", &cred->decoded, &bad)) {
+		cred->text = str_c(&cred->decoded);
+		cred->len = cred->decoded.len;
+	}
+	if (!cred->text)
+		return bad ? ERR_TOKEN_INVALID : ERR_UNAUTHENTICATED;
+	secret_hash(cred->hash, cred->text, cred->len);
+	return ERR_OK;
+}
+
+static enum err load_by_token(struct ctx *ctx, const struct credential *cred,
+	struct principal **who)
+{
+	struct token_claims claims;
+	enum err e = token_verify(ctx->worker->settings->key, cred->text, cred->len,
+		clock_wall_ms() / 1000, &claims);
+
+	if (e == ERR_OK)
+		e = db_ensure(ctx->db);
+	if (e == ERR_OK)
+		e = principal_load_user(ctx->db, claims.user_id, claims.jti, claims.exp_s, who);
+	if (e == ERR_OK && (*who)->tenant_id != claims.tenant_id) {
+		/* The user has moved to another tenant since. */
+		perm_principal_free(*who);
+		*who = NULL;
+		e = ERR_TOKEN_REVOKED;
+	}
+	return e;
+}
+
+static enum err load_by_apikey(struct ctx *ctx, const struct credential *cred,
+	struct principal **who)
+{
+	enum err e = db_ensure(ctx->db);
+
+	return e == ERR_OK ? principal_load_apikey(ctx->db, cred->hash, who) : e;
+}
+
+/* Asks the database, and again if the connection turns out to be lost: nothing was changed. */
+static enum err load(struct ctx *ctx, const struct credential *cred, struct principal **who)
+{
+	enum err e = ERR_DB_LOST;
+
+	for (int i = 0; i < 2 && e == ERR_DB_LOST; i++)
+		e = cred->kind == KIND_APIKEY ? load_by_apikey(ctx, cred, who)
+					      : load_by_token(ctx, cred, who);
+	return e;
+}
+
+enum err identity_get(struct ctx *ctx, struct identity **id)
+{
+	struct identities *cache = ctx->worker->app->identities;
+	const struct shm *shm = ctx->shm;
+	struct principal *who = NULL;
+	struct credential cred;
+	int64_t now_ms = clock_ms();
+	uint32_t generation;
+	enum err e = credential_find(&ctx->req, &cred);
+
+	*id = NULL;
+	if (e != ERR_OK)
+		goto out;
+	*id = cache_find(cache, shm, &cred);
+	if (*id)
+		goto out;
+	generation = shm ? shm_gen(shm, 0, EVENT_TOPIC_AUTH) : 0;
+	e = load(ctx, &cred, &who);
+	if (e != ERR_OK)
+		goto out;
+	*id = identity_new(who);
+	if (shm)
+		cache_keep(cache, shm, generation, now_ms, &cred, *id);
+out:
+	/* The token is bad whether or not its badness could be counted. */
+	if (e == ERR_TOKEN_INVALID && db_ensure(ctx->db) == ERR_OK &&
+		throttle_bad_token(ctx) == ERR_RATE_LIMITED)
+		e = ERR_RATE_LIMITED;
+	str_fini(&cred.decoded);
+	return e;
+}
