@@ -110,7 +110,8 @@ static bool set_own(struct call *call, int i, const char *value)
 	return false;
 }
 
-/* One option at argv[*at], "--name value", "--name=value" or "-n value"; moves *at on past its value. */
+/* One option at argv[*at], "--name value", "--name=value" or "-n value"; moves *at on past its
+ * value. */
 static bool take_option(struct call *call, int argc, char **argv, int *at)
 {
 	const char *arg = argv[*at], *name = arg + (arg[1] == '-' ? 2 : 1);
@@ -158,8 +159,8 @@ static bool take_word(struct call *call, const char *word)
 	if (!call->verb) {
 		call->verb = find_verb(call->cmd, word);
 		if (!call->verb)
-			cmd_fail(CTL_USAGE, "\"%s\" has no \"%s\"; see cmdbctl %s --help", call->cmd->name, word,
-				call->cmd->name);
+			cmd_fail(CTL_USAGE, "\"%s\" has no \"%s\"; see cmdbctl %s --help",
+				call->cmd->name, word, call->cmd->name);
 		return call->verb;
 	}
 	strlist_add(&call->args, word, strlen(word));
@@ -173,16 +174,17 @@ static bool check_args(const struct call *call)
 
 	if (!v) {
 		if (call->cmd)
-			cmd_fail(CTL_USAGE, "what about %s? See cmdbctl %s --help", call->cmd->name, call->cmd->name);
+			cmd_fail(CTL_USAGE, "what about %s? See cmdbctl %s --help", call->cmd->name,
+				call->cmd->name);
 		else
 			cmd_fail(CTL_USAGE, "no command given; see cmdbctl --help");
 		return false;
 	}
 	if (n >= v->args_min && (v->args_max < 0 || n <= v->args_max))
 		return true;
-	cmd_fail(CTL_USAGE, "%s: usage: cmdbctl %s%s%s%s%s", n < v->args_min ? "an argument is missing"
-		: "too many arguments", call->cmd->name, *v->name ? " " : "", v->name, *v->args ? " " : "",
-		v->args);
+	cmd_fail(CTL_USAGE, "%s: usage: cmdbctl %s%s%s%s%s",
+		n < v->args_min ? "an argument is missing" : "too many arguments", call->cmd->name,
+		*v->name ? " " : "", v->name, *v->args ? " " : "", v->args);
 	return false;
 }
 
@@ -222,6 +224,13 @@ static int own_opt(const struct call *call, const char *name)
 
 	assert(i >= 0 && i < CMD_OPTS_MAX);
 	return i;
+}
+
+bool opt_is_given(const struct call *call, const char *name)
+{
+	int i = find_opt(call->verb->opts, name, strlen(name));
+
+	return i >= 0 && call->values[i].is_given;
 }
 
 bool opt_flag(const struct call *call, const char *name)
@@ -266,7 +275,8 @@ static void help_verb(const struct cmd *cmd, const struct verb *v, FILE *to)
 {
 	struct str left = STR_INIT;
 
-	str_addf(&left, "%s%s%s%s%s", cmd->name, *v->name ? " " : "", v->name, *v->args ? " " : "", v->args);
+	str_addf(&left, "%s%s%s%s%s", cmd->name, *v->name ? " " : "", v->name, *v->args ? " " : "",
+		v->args);
 	fprintf(to, "  %-44s %s\n", str_c(&left), v->help);
 	str_fini(&left);
 }
@@ -291,8 +301,8 @@ void cmd_help(const struct call *call, FILE *to)
 	}
 	fputs("options of all commands:\n", to);
 	help_opts(global_opts, to);
-	fputs("exit status: 0 done, 1 failed, 2 wrong usage, 3 something could not be reached, 4 not found or in "
-	      "conflict\n",
+	fputs("exit status: 0 done, 1 failed, 2 wrong usage, 3 something could not be reached, "
+	      "4 not found or in conflict\n",
 		to);
 }
 
@@ -372,7 +382,8 @@ enum ctl_exit cmd_fail_db(const struct call *call, enum err e, const char *what)
 	const char *cure = "";
 
 	if (e == ERR_DB_LOST)
-		cure = "; is MariaDB running, and [database] socket or host right? See cmdbctl doctor";
+		cure = "; is MariaDB running, and [database] socket or host right? "
+		       "See cmdbctl doctor";
 	else if (e == ERR_DB_DENIED)
 		cure = "; run it as the system user that owns the database, or set [cli] db_user";
 	return cmd_fail(cmd_exit_of(e), "%s: %s%s", what, db_errmsg(call->db), cure);
@@ -388,7 +399,9 @@ enum ctl_exit cmd_db(struct call *call, const struct db_set *const *sets)
 	if (e == ERR_OK)
 		return CTL_OK;
 	if (e == ERR_DB)
-		return cmd_fail(CTL_FAILED, "the database has another schema than this program: %s; run "
-					    "cmdbctl migrate", db_errmsg(call->db));
+		return cmd_fail(CTL_FAILED,
+			"the database has another schema than this program: %s; "
+			"run cmdbctl migrate",
+			db_errmsg(call->db));
 	return cmd_fail_db(call, e, "cannot open the database");
 }

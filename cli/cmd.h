@@ -1,11 +1,11 @@
 /*
  * What a command is. One file a command (cmd_<name>.c), each with one `const struct cmd`; main.c
  * lists them. A command has verbs ("user add"), or a single one with the name "" ("status"). The
- * tables say which arguments and options a verb takes: parsing, --help and the shell completion come from
- * them, so that a verb's function starts with checked input.
+ * tables say which arguments and options a verb takes: parsing, --help and the shell completion
+ * come from them, so that a verb's function starts with checked input.
  *
- * A verb prints its result on standard output (text, or JSON with --json), what is wrong on standard error, and
- * returns the exit status.
+ * A verb prints its result on standard output (text, or JSON with --json), what is wrong on
+ * standard error, and returns the exit status.
  */
 #ifndef CMDB_CLI_CMD_H
 #define CMDB_CLI_CMD_H
@@ -44,12 +44,13 @@ struct call;
 
 struct verb {
 	const char *name;
-	const char *args;        /* "NAME [PERMISSION...]" */
-	int args_min, args_max;  /* args_max -1: any number */
-	const struct opt *opts;  /* NULL: none */
+	const char *args;       /* "NAME [PERMISSION...]" */
+	int args_min, args_max; /* args_max -1: any number */
+	const struct opt *opts; /* NULL: none */
 	enum ctl_exit (*run)(struct call *call);
-	const char *help;        /* one line */
-	bool is_without_config;  /* runs also when the configuration cannot be read; call->config_errors */
+	const char *help;       /* one line */
+	bool is_without_config; /* runs also when the configuration cannot be read;
+				   call->config_errors */
 };
 
 struct cmd {
@@ -64,10 +65,10 @@ extern const struct cmd *const cmd_table[]; /* ends with NULL; main.c */
 struct call {
 	const struct cmd *cmd;
 	const struct verb *verb;
-	const struct config *cfg;  /* NULL when it could not be read */
-	struct str config_errors;  /* why not, one line a problem */
-	const char *config_file; /* --config, else NULL */
-	struct strlist sets;     /* --set */
+	const struct config *cfg; /* NULL when it could not be read */
+	struct str config_errors; /* why not, one line a problem */
+	const char *config_file;  /* --config, else NULL */
+	struct strlist sets;      /* --set */
 	bool json, help, version;
 	struct strlist args;
 	struct {
@@ -79,8 +80,8 @@ struct call {
 	struct db *db; /* cmd_db() opens it */
 };
 
-/* Fills in `call` from the command line. False, having said on standard error what is wrong, when it does
- * not fit the tables. The caller releases call with cmd_fini() in any case. */
+/* Fills in `call` from the command line. False, having said on standard error what is wrong, when
+ * it does not fit the tables. The caller releases call with cmd_fini() in any case. */
 bool cmd_parse(struct call *call, int argc, char **argv);
 void cmd_fini(struct call *call);
 /* Help for what call names: a verb, a command, or all. */
@@ -88,6 +89,8 @@ void cmd_help(const struct call *call, FILE *to);
 /* bash completion, made from the tables. */
 void cmd_completion(struct str *out);
 
+/* Was it given? False too when the verb has no such option. */
+bool opt_is_given(const struct call *call, const char *name);
 /* What was given. name is one of the verb's options (else it asserts). */
 bool opt_flag(const struct call *call, const char *name);
 const char *opt_text(const struct call *call, const char *name); /* NULL when not given */
@@ -97,7 +100,8 @@ int64_t opt_number(const struct call *call, const char *name, int64_t fallback);
 /* "cmdbctl: ..." on standard error; returns status. */
 enum ctl_exit cmd_fail(enum ctl_exit status, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
-/* Opens call->db with the [cli] account. CTL_OK, or the status after having said why not. sets end with NULL. */
+/* Opens call->db with the [cli] account. CTL_OK, or the status after having said why not. sets end
+ * with NULL. */
 enum ctl_exit cmd_db(struct call *call, const struct db_set *const *sets);
 /* Says what the database complains of; returns the status that fits e. */
 enum ctl_exit cmd_fail_db(const struct call *call, enum err e, const char *what);

@@ -13,8 +13,8 @@
 #include "log.h"
 #include "secret.h"
 
-extern const struct cmd cmd_migrate, cmd_tenant, cmd_role, cmd_user, cmd_apikey, cmd_token, cmd_events,
-	cmd_websites, cmd_status, cmd_config, cmd_doctor, cmd_completion_bash;
+extern const struct cmd cmd_migrate, cmd_tenant, cmd_role, cmd_user, cmd_apikey, cmd_token,
+	cmd_events, cmd_websites, cmd_status, cmd_config, cmd_doctor, cmd_completion_bash;
 
 const struct cmd *const cmd_table[] = {
 	&cmd_migrate,
@@ -43,9 +43,11 @@ static enum ctl_exit completion_bash(struct call *call)
 }
 
 const struct cmd cmd_completion_bash = {
-	"completion", "for the shell",
+	"completion",
+	"for the shell",
 	(const struct verb[]){
-		{"bash", "", 0, 0, NULL, completion_bash, "print the completion file for bash", true},
+		{"bash", "", 0, 0, NULL, completion_bash, "print the completion file for bash",
+			true},
 		{0},
 	},
 };
@@ -56,10 +58,11 @@ static enum ctl_exit run(struct call *call)
 	enum ctl_exit status;
 	bool is_loaded;
 
-	is_loaded = config_load(&cfg, call->config_file, (const char *const *)call->sets.v, call->sets.n,
-		&call->config_errors);
+	is_loaded = config_load(&cfg, call->config_file, (const char *const *)call->sets.v,
+		call->sets.n, &call->config_errors);
 	if (!is_loaded && !call->verb->is_without_config)
-		return cmd_fail(CTL_FAILED, "the configuration is wrong:\n%s", str_c(&call->config_errors));
+		return cmd_fail(
+			CTL_FAILED, "the configuration is wrong:\n%s", str_c(&call->config_errors));
 	call->cfg = is_loaded ? &cfg : NULL;
 	status = call->verb->run(call);
 	db_free(call->db); /* before the texts it borrows */

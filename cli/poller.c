@@ -78,7 +78,8 @@ static bool await(struct poller *p, enum wire_type want, struct wire_frame *f, s
 			if (f->type == want)
 				return true;
 			if (f->type == WIRE_ERROR) {
-				str_addf(why, "the poller refused: %.*s", (int)f->error.len, f->error.p);
+				str_addf(why, "the poller refused: %.*s", (int)f->error.len,
+					f->error.p);
 				return false;
 			}
 			wire_drop(p->in, f);
@@ -139,16 +140,17 @@ static bool welcomed(struct poller *p, struct str *why)
 	p->welcome.epoch[len] = '\0';
 	wire_drop(p->in, &f);
 	if (p->welcome.version != WIRE_VERSION) {
-		str_addf(why, "the poller speaks protocol version %u, cmdbctl %u: restart the poller of the "
-			      "version that is installed",
+		str_addf(why,
+			"the poller speaks protocol version %u, cmdbctl %u: "
+			"restart the poller of the version that is installed",
 			p->welcome.version, WIRE_VERSION);
 		return false;
 	}
 	return true;
 }
 
-enum poller_found poller_open(const char *socket_path, unsigned timeout_ms, struct poller **out,
-	struct str *why)
+enum poller_found poller_open(
+	const char *socket_path, unsigned timeout_ms, struct poller **out, struct str *why)
 {
 	int fd = connect_to(socket_path);
 	struct poller *p;

@@ -15,7 +15,8 @@ struct poller;
 enum poller_found {
 	POLLER_OPEN,
 	POLLER_ABSENT, /* nobody listens there */
-	POLLER_BROKEN, /* someone may, but it cannot be talked to: rights, another version, no answer */
+	POLLER_BROKEN, /* someone may, but it cannot be talked to: rights, another version, no
+			  answer */
 };
 
 /* What the poller said in WELCOME. */
@@ -25,9 +26,10 @@ struct poller_welcome {
 	char epoch[33];
 };
 
-/* Connects and waits for WELCOME. *p is set for POLLER_OPEN; else NULL, and why has what is wrong. */
-enum poller_found poller_open(const char *socket_path, unsigned timeout_ms, struct poller **p,
-	struct str *why);
+/* Connects and waits for WELCOME. *p is set for POLLER_OPEN; else NULL, and why has what is wrong.
+ */
+enum poller_found poller_open(
+	const char *socket_path, unsigned timeout_ms, struct poller **p, struct str *why);
 void poller_close(struct poller *p); /* takes NULL */
 const struct poller_welcome *poller_welcome(const struct poller *p);
 

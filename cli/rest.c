@@ -136,7 +136,8 @@ struct json_object *rest_data(const struct rest_answer *a)
 
 void rest_problem(const struct rest_answer *a, struct str *out)
 {
-	struct json_object *error = json_get(a->json, "error"), *details = json_get(error, "details");
+	struct json_object *error = json_get(a->json, "error"),
+			   *details = json_get(error, "details");
 	const char *message = json_get_str(error, "message");
 
 	if (!message) {
@@ -156,7 +157,8 @@ void rest_problem(const struct rest_answer *a, struct str *out)
 
 void rest_query(struct str *path, const char *key, const char *value)
 {
-	static const char keep[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+	static const char keep[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
 
 	str_addc(path, strchr(str_c(path), '?') ? '&' : '?');
 	str_addf(path, "%s=", key);

@@ -14,20 +14,20 @@
 
 struct rest;
 
-/* url is the address that the paths are added to, e.g. "http://127.0.0.1:8080". api_key and token may be NULL; texts are copied.
- * Never NULL. */
+/* url is the address that the paths are added to, e.g. "http://127.0.0.1:8080". api_key and token
+ * may be NULL; texts are copied. Never NULL. */
 struct rest *rest_new(const char *url, const char *api_key, const char *token);
 void rest_free(struct rest *r); /* takes NULL */
 
 struct rest_answer {
 	int status;
-	unsigned retry_after_s;   /* 0: the server did not say */
+	unsigned retry_after_s; /* 0: the server did not say */
 	struct str body;
 	struct json_object *json; /* NULL when the body is no JSON */
 };
 
-/* body NULL: none. Returns false, with why set and nothing to release, when no HTTP answer came; else the caller releases
- * *a with rest_answer_fini(). */
+/* body NULL: none. Returns false, with why set and nothing to release, when no HTTP answer came;
+ * else the caller releases *a with rest_answer_fini(). */
 bool rest_call(struct rest *r, const char *method, const char *path, const char *body,
 	unsigned timeout_ms, struct rest_answer *a, struct str *why);
 void rest_answer_fini(struct rest_answer *a);

@@ -1,3 +1,5 @@
+#include "autoconf.h" /* wcwidth() */
+
 #include "rows.h"
 
 #include <stdarg.h>
@@ -60,6 +62,20 @@ static struct json_object *value_of(const struct db_val *v, char kind)
 	}
 }
 
+struct json_object *rows_object(const char *cols, const struct db_val *vals, size_t n)
+{
+	struct json_object *o = json_object_new_object();
+	const char *p = cols;
+
+	for (size_t i = 0; i < n; i++, p = next_word(p)) {
+		char *name = xstrndup(p, strcspn(p, ":"));
+
+		json_object_object_add(o, name, value_of(&vals[i], p[word_len(p) - 1]));
+		free(name);
+	}
+	return o;
+}
+
 enum err rows_query(struct db *db, const struct db_stmt *st, const struct db_val *in, size_t in_n,
 	const char *cols, struct json_object **rows)
 {
@@ -70,18 +86,8 @@ enum err rows_query(struct db *db, const struct db_stmt *st, const struct db_val
 	if (e != ERR_OK)
 		return e;
 	*rows = json_object_new_array();
-	while ((row = db_fetch(db))) {
-		struct json_object *o = json_object_new_object();
-		const char *p = cols;
-
-		for (int i = 0; i < st->cols_n; i++, p = next_word(p)) {
-			char *name = xstrndup(p, strcspn(p, ":"));
-
-			json_object_object_add(o, name, value_of(&row[i], p[word_len(p) - 1]));
-			free(name);
-		}
-		json_object_array_add(*rows, o);
-	}
+	while ((row = db_fetch(db)))
+		json_object_array_add(*rows, rows_object(cols, row, (size_t)st->cols_n));
 	db_done(db);
 	return ERR_OK;
 }
@@ -194,10 +200,13 @@ void rows_print(const struct call *call, struct json_object *rows, const char *c
 		print_json(rows);
 		return;
 	}
-	for (const char *p = cols; *p && n < sizeof(widths) / sizeof(widths[0]); p = next_word(p), n++) {
+	for (const char *p = cols; *p && n < sizeof(widths) / sizeof(widths[0]);
+		p = next_word(p), n++) {
 		widths[n] = column_width(rows, p);
 		for (size_t i = 0; i < word_len(p); i++)
-			str_addc(&out, p[i] == '_' ? ' ' : (char)(p[i] >= 'a' && p[i] <= 'z' ? p[i] - 32 : p[i]));
+			str_addc(&out, p[i] == '_' ? ' '
+						   : (char)(p[i] >= 'a' && p[i] <= 'z' ? p[i] - 32
+										       : p[i]));
 		pad(&out, *next_word(p) ? widths[n] - word_len(p) + 2 : 0);
 	}
 	str_addc(&out, '\n');
@@ -205,7 +214,8 @@ void rows_print(const struct call *call, struct json_object *rows, const char *c
 		const char *p = cols;
 
 		for (size_t k = 0; k < n; k++, p = next_word(p)) {
-			size_t width = add_cell(&out, member(json_object_array_get_idx(rows, i), p));
+			size_t width =
+				add_cell(&out, member(json_object_array_get_idx(rows, i), p));
 
 			pad(&out, *next_word(p) ? widths[k] - width + 2 : 0);
 		}
@@ -249,7 +259,7 @@ void rows_print_one(const struct call *call, struct json_object *o)
 
 void rows_print_done(const struct call *call, struct json_object *o, const char *fmt, ...)
 {
-	struct str out = STR_INIT;
+	struct str text = STR_INIT, out = STR_INIT;
 	va_list ap;
 
 	if (call->json) {
@@ -257,8 +267,62 @@ void rows_print_done(const struct call *call, struct json_object *o, const char 
 		return;
 	}
 	va_start(ap, fmt);
-	str_addv(&out, fmt, ap);
+	str_addv(&text, fmt, ap);
 	va_end(ap);
+	rows_add_safe(&out, str_c(&text));
 	puts(str_c(&out));
+	str_fini(&text);
 	str_fini(&out);
+}
+
+/* "id:u name:s" -> "id name" */
+static void names_of(const char *cols, struct str *out)
+{
+	for (const char *p = cols; *p; p = next_word(p)) {
+		if (out->len)
+			str_addc(out, ' ');
+		str_add(out, p, strcspn(p, ":"));
+	}
+}
+
+enum ctl_exit rows_list(struct call *call, const struct db_set *const *sets,
+	const struct db_stmt *st, const struct db_val *in, size_t in_n, const char *cols)
+{
+	enum ctl_exit status = cmd_db(call, sets);
+	struct json_object *rows;
+	struct str names = STR_INIT;
+	enum err e;
+
+	if (status != CTL_OK)
+		return status;
+	e = rows_query(call->db, st, in, in_n, cols, &rows);
+	if (e != ERR_OK)
+		return cmd_fail_db(call, e, "cannot read");
+	names_of(cols, &names);
+	rows_print(call, rows, str_c(&names));
+	str_fini(&names);
+	json_object_put(rows);
+	return CTL_OK;
+}
+
+enum ctl_exit rows_show(struct call *call, const struct db_set *const *sets,
+	const struct db_stmt *st, const char *cols, const char *what, const char *name)
+{
+	struct db_val in[1] = {dbv_s(name)};
+	enum ctl_exit status = cmd_db(call, sets);
+	struct json_object *rows;
+	enum err e;
+
+	if (status != CTL_OK)
+		return status;
+	e = rows_query(call->db, st, in, 1, cols, &rows);
+	if (e != ERR_OK)
+		return cmd_fail_db(call, e, "cannot read");
+	if (json_object_array_length(rows) > 0)
+		rows_print_one(call, json_object_array_get_idx(rows, 0));
+	else
+		status = cmd_fail(CTL_NOT_FOUND, "there is no %s named \"%s\"; see cmdbctl %s list",
+			what, name, what);
+	json_object_put(rows);
+	return status;
 }

@@ -1,0 +1,210 @@
+#include "change.h"
+
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "event.h"
+#include "poller.h"
+#include "rows.h"
+
+#define TRIES 5
+
+static const struct db_stmt lock_roles = {
+	.name = "change.lock",
+	.sql = "SELECT COUNT(*) FROM roles FOR UPDATE",
+	.cols_n = 1,
+};
+static const struct db_stmt count_admins = {
+	.name = "change.admins",
+	.sql = "SELECT COUNT(DISTINCT u.id) FROM users u"
+	       " JOIN tenants t ON t.id = u.tenant_id AND t.status = 'active'"
+	       " JOIN user_roles ur ON ur.user_id = u.id"
+	       " JOIN role_permissions p ON p.role_id = ur.role_id AND p.permission = '*'"
+	       " WHERE u.status = 'active'",
+	.cols_n = 1,
+};
+static const struct db_stmt audit = {
+	.name = "change.audit",
+	.sql = "INSERT INTO audit_log (tenant_id, subject, action, target, address)"
+	       " VALUES (?, ?, ?, LEFT(?, 255), 'local')",
+	.params_n = 4,
+};
+const struct db_stmt change_tell_role_users = {
+	.name = "change.tell_role_users",
+	.sql = "INSERT INTO ws_events (topic, event_type, payload, tenant_id)"
+	       " SELECT '" EVENT_TOPIC_AUTH
+	       "', 'update', JSON_OBJECT('revoke', 'user', 'user_id', user_id), 0"
+	       " FROM user_roles WHERE role_id = ?",
+	.params_n = 1,
+};
+const struct db_stmt change_tell_tenant_users = {
+	.name = "change.tell_tenant_users",
+	.sql = "INSERT INTO ws_events (topic, event_type, payload, tenant_id)"
+	       " SELECT '" EVENT_TOPIC_AUTH
+	       "', 'update', JSON_OBJECT('revoke', 'user', 'user_id', id), 0"
+	       " FROM users WHERE tenant_id = ?",
+	.params_n = 1,
+};
+const struct db_stmt change_tell_tenant_apikeys = {
+	.name = "change.tell_tenant_apikeys",
+	.sql = "INSERT INTO ws_events (topic, event_type, payload, tenant_id)"
+	       " SELECT '" EVENT_TOPIC_AUTH
+	       "', 'update', JSON_OBJECT('revoke', 'apikey', 'apikey_id', id), 0"
+	       " FROM api_keys WHERE tenant_id = ? AND status = 'active'",
+	.params_n = 1,
+};
+const struct db_set change_sql = {
+	.name = "change",
+	.stmts = (const struct db_stmt *const[]){&lock_roles, &count_admins, &audit,
+		&change_tell_role_users, &change_tell_tenant_users, &change_tell_tenant_apikeys,
+		NULL},
+	.is_lazy = true,
+};
+
+static void subject_of_os_user(struct str *out)
+{
+	const struct passwd *pw = getpwuid(getuid());
+
+	if (pw)
+		str_addf(out, "cmdbctl:%.64s", pw->pw_name);
+	else
+		str_addf(out, "cmdbctl:%lu", (unsigned long)getuid());
+}
+
+enum err change_problem(struct change *ch, enum err e, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	str_addv(&ch->problem, fmt, ap);
+	va_end(ap);
+	return e;
+}
+
+enum err change_did(struct change *ch, uint32_t tenant_id, const char *action, const char *target,
+	const char *fmt, ...)
+{
+	va_list ap;
+
+	ch->tenant_id = tenant_id;
+	ch->action = action;
+	str_adds(&ch->target, target);
+	va_start(ap, fmt);
+	str_addv(&ch->done, fmt, ap);
+	va_end(ap);
+	return ERR_OK;
+}
+
+void change_tell_user(struct change *ch, uint64_t user_id)
+{
+	str_addf(&ch->tell, "{\"revoke\":\"user\",\"user_id\":%llu}", (unsigned long long)user_id);
+}
+
+void change_tell_roles(struct change *ch)
+{
+	str_adds(&ch->tell, "{\"changed\":\"roles\"}");
+}
+
+static enum err admins(struct db *db, uint64_t *n)
+{
+	const struct db_val *row;
+	enum err e = db_one(db, &count_admins, NULL, 0, &row);
+
+	if (e == ERR_OK)
+		*n = row ? dbv_u(&row[0]) : 0;
+	return e;
+}
+
+enum err change_audit(struct db *db, uint32_t tenant_id, const char *action, const char *target)
+{
+	struct str subject = STR_INIT;
+	struct db_val in[4];
+	enum err e;
+
+	subject_of_os_user(&subject);
+	in[0] = DBV_U(tenant_id);
+	in[1] = dbv_s(str_c(&subject));
+	in[2] = dbv_s(action);
+	in[3] = dbv_s(target);
+	e = db_exec(db, &audit, in, 4, NULL, NULL);
+	str_fini(&subject);
+	return e;
+}
+
+/* Everything between BEGIN and COMMIT. The event comes last: its id is waited for by others. */
+static enum err work(struct change *ch, change_step step)
+{
+	struct event_out tell = {.topic = EVENT_TOPIC_AUTH, .type = EVENT_UPDATE};
+	const struct db_val *row;
+	uint64_t before = 0, after = 0;
+	enum err e;
+
+	if ((e = db_one(ch->db, &lock_roles, NULL, 0, &row)) || (e = admins(ch->db, &before)) ||
+		(e = step(ch)) || (e = admins(ch->db, &after)))
+		return e;
+	if (before > 0 && after == 0)
+		return change_problem(ch, ERR_CONFLICT,
+			"nobody would be left who may do everything: give another active user "
+			"the role admin first");
+	if (ch->action && (e = change_audit(ch->db, ch->tenant_id, ch->action, str_c(&ch->target))))
+		return e;
+	if (!ch->tell.len)
+		return ERR_OK;
+	tell.payload = str_c(&ch->tell);
+	return event_insert(ch->db, &tell, NULL);
+}
+
+static void empty(struct change *ch)
+{
+	str_fini(&ch->target);
+	str_fini(&ch->done);
+	str_fini(&ch->tell);
+	str_fini(&ch->problem);
+	json_object_put(ch->result);
+	*ch = (struct change){.call = ch->call, .db = ch->db, .arg = ch->arg};
+}
+
+static enum err transact(struct change *ch, change_step step)
+{
+	enum err e = db_begin(ch->db);
+
+	if (e == ERR_OK)
+		e = work(ch, step);
+	return e == ERR_OK ? db_commit(ch->db) : e;
+}
+
+static void print(struct change *ch)
+{
+	if (!ch->result)
+		ch->result = rows_object("action:s target:s",
+			(const struct db_val[]){dbv_s(ch->action), dbv_s(str_c(&ch->target))}, 2);
+	rows_print_done(ch->call, ch->result, "%s", str_c(&ch->done));
+}
+
+enum ctl_exit change_run(
+	struct call *call, const struct db_set *const *sets, change_step step, const void *arg)
+{
+	struct change ch = {.call = call, .arg = arg};
+	enum ctl_exit status = cmd_db(call, sets);
+	enum err e;
+
+	if (status != CTL_OK)
+		return status;
+	ch.db = call->db;
+	for (int tries = 1; (e = transact(&ch, step)) == ERR_DB_RETRY && tries < TRIES; tries++) {
+		db_rollback(ch.db);
+		empty(&ch);
+	}
+	if (e == ERR_OK) {
+		poller_ring(call->cfg->poller.socket);
+		print(&ch);
+	} else {
+		status = ch.problem.len ? cmd_fail(cmd_exit_of(e), "%s", str_c(&ch.problem))
+					: cmd_fail_db(call, e, "nothing was changed");
+		db_rollback(ch.db);
+	}
+	empty(&ch);
+	return status;
+}

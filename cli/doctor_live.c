@@ -1,0 +1,256 @@
+/* doctor: the running programs. */
+#include "autoconf.h"
+
+#include "doctor.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "json.h"
+#include "poller.h"
+
+#define POLLER_TIMEOUT_MS 3000
+#define LAG_TIMEOUT_MS 3000
+#define LOOK_EVERY_US 50000
+#define HANGUPS 8
+#define HANGUP_AFTER_MS 300
+#define HANGUP_SEEN_MS 2000
+#define HELD_LONG_MS 5000
+
+static const struct db_stmt newest_id = {
+	.name = "doctor.newest",
+	.sql = "SELECT MAX(id) FROM ws_events",
+	.cols_n = 1,
+};
+const struct db_set doctor_live_sql = {
+	.name = "doctor_live",
+	.stmts = (const struct db_stmt *const[]){&newest_id, NULL},
+	.is_lazy = true,
+};
+
+/* What the poller says of itself now; NULL with why set. */
+static struct json_object *ask(const struct doctor *d, struct str *why)
+{
+	struct str json = STR_INIT;
+	struct json_object *o = NULL;
+	struct poller *p;
+	const char *bad;
+	size_t at;
+
+	if (poller_open(d->cfg->poller.socket, POLLER_TIMEOUT_MS, &p, why) == POLLER_OPEN &&
+		poller_status(p, &json, why))
+		o = json_parse(str_c(&json), json.len, &bad, &at);
+	poller_close(p);
+	str_fini(&json);
+	return o;
+}
+
+static uint64_t number(struct json_object *o, const char *key)
+{
+	return json_object_get_uint64(json_get(o, key));
+}
+
+static bool is_there(const struct doctor *d, struct finding *f)
+{
+	if (!d->poller)
+		finding_skip(f, "the poller was not reached");
+	return d->poller;
+}
+
+void check_poller(struct doctor *d, struct finding *f)
+{
+	struct str why = STR_INIT;
+	const char *version;
+
+	d->poller = ask(d, &why);
+	version = json_get_str(d->poller, "version");
+	if (!d->poller)
+		finding_bad(f, VERDICT_FAIL,
+			"start cmdb-poller (systemctl start cmdb-poller) and look at its log", "%s",
+			str_c(&why));
+	else if (version && strcmp(version, PACKAGE_VERSION))
+		finding_bad(f, VERDICT_WARN, "restart cmdb-poller after an upgrade",
+			"it is version %s, cmdbctl is " PACKAGE_VERSION, version);
+	else
+		finding_ok(f, "version %s, node %llu, up for %llu s", version ? version : "?",
+			(unsigned long long)number(d->poller, "node_id"),
+			(unsigned long long)number(d->poller, "uptime_s"));
+	str_fini(&why);
+}
+
+void check_source(struct doctor *d, struct finding *f)
+{
+	struct json_object *binlog;
+	const char *active, *state;
+
+	if (!is_there(d, f))
+		return;
+	active = json_get_str(d->poller, "active_source");
+	binlog = json_get(json_get(d->poller, "sources"), "binlog");
+	state = json_get_str(binlog, "state");
+	if (active && !strcmp(active, "binlog"))
+		finding_ok(f, "the binlog");
+	else if (!d->cfg->poller.binlog)
+		finding_ok(f, "%s; poller.binlog is off", active ? active : "?");
+	else
+		finding_bad(f, VERDICT_WARN,
+			"see the checks of the binlog above, and the poller's log",
+			"%s; the binlog is %s: events arrive later than they could",
+			active ? active : "?", state ? state : "not followed");
+}
+
+/* Everything committed by now must soon be released; what holds it up is an open transaction. */
+void check_lag(struct doctor *d, struct finding *f)
+{
+	int64_t until_ms = clock_ms() + LAG_TIMEOUT_MS, from_ms = clock_ms();
+	const struct db_val *row = NULL;
+	struct str why = STR_INIT;
+	uint64_t newest, tail;
+
+	if (!is_there(d, f))
+		return;
+	if (!d->db || db_one(d->db, &newest_id, NULL, 0, &row) != ERR_OK || !row) {
+		finding_skip(f, "the database was not reached");
+		return;
+	}
+	newest = dbv_u(&row[0]);
+	while ((tail = number(d->poller, "tail")) < newest && clock_ms() < until_ms) {
+		struct json_object *now;
+
+		usleep(LOOK_EVERY_US);
+		now = ask(d, &why);
+		if (now) {
+			json_object_put(d->poller);
+			d->poller = now;
+		}
+	}
+	if (tail < newest)
+		finding_bad(f, VERDICT_WARN,
+			"look for a transaction that stays open: SHOW PROCESSLIST, "
+			"or information_schema.INNODB_TRX",
+			"event %llu is committed, the poller is still at %llu after %d ms "
+			"(a gap is %llu ms old)",
+			(unsigned long long)newest, (unsigned long long)tail, LAG_TIMEOUT_MS,
+			(unsigned long long)number(json_get(d->poller, "gaps"), "oldest_ms"));
+	else
+		finding_ok(f, "at event %llu within %lld ms", (unsigned long long)tail,
+			(long long)(clock_ms() - from_ms));
+	str_fini(&why);
+}
+
+/* GET path without a key; false with a finding if there is no answer or not 200. */
+static bool get(struct doctor *d, const char *path, const char *cure, struct rest_answer *a,
+	struct finding *f)
+{
+	struct str why = STR_INIT;
+	bool is_good;
+
+	if (!d->nobody)
+		d->nobody = rest_new(d->cfg->cli.url, NULL, NULL);
+	if (!rest_call(d->nobody, "GET", path, NULL, REST_TIMEOUT_MS, a, &why)) {
+		finding_bad(f, VERDICT_FAIL, cure, "%s", str_c(&why));
+		str_fini(&why);
+		return false;
+	}
+	is_good = a->status == 200;
+	if (!is_good) {
+		finding_bad(
+			f, VERDICT_FAIL, cure, "%s%s answers %d", d->cfg->cli.url, path, a->status);
+		rest_answer_fini(a);
+	}
+	return is_good;
+}
+
+void check_web(struct doctor *d, struct finding *f)
+{
+	struct rest_answer a;
+
+	if (!get(d, "/healthz",
+		    "start the web server and cmdb-fcgi; have /healthz, /events, /api/ "
+		    "and /metrics handed to cmdb-fcgi; look at [cli] url",
+		    &a, f))
+		return;
+	rest_answer_fini(&a);
+	finding_ok(f, "%s/healthz answers", d->cfg->cli.url);
+}
+
+void check_ready(struct doctor *d, struct finding *f)
+{
+	struct rest_answer a;
+	struct json_object *data;
+
+	if (!get(d, "/api/ws/health",
+		    "see the checks of database and poller above, and the log of cmdb-fcgi", &a, f))
+		return;
+	data = rest_data(&a) ? rest_data(&a) : a.json;
+	if (json_get(data, "healthy") && !json_object_get_boolean(json_get(data, "healthy")))
+		finding_bad(f, VERDICT_WARN,
+			"raise fcgi.max_parked and the limit of open files, "
+			"or start more cmdb-fcgi",
+			"nearly all connections are taken: %llu of %llu",
+			(unsigned long long)number(data, "connections"),
+			(unsigned long long)number(data, "maxConnections"));
+	else
+		finding_ok(f, "ready");
+	rest_answer_fini(&a);
+}
+
+/* Opens blocked requests and hangs up on them; returns how many were really blocked. */
+static unsigned hang_up(struct doctor *d)
+{
+	unsigned blocked = 0;
+
+	for (int i = 0; i < HANGUPS; i++) {
+		struct str why = STR_INIT;
+		struct rest_answer a;
+
+		if (rest_call(
+			    d->rest, "GET", "/events?timeout=55", NULL, HANGUP_AFTER_MS, &a, &why))
+			rest_answer_fini(&a);
+		else
+			blocked++;
+		str_fini(&why);
+	}
+	return blocked;
+}
+
+/* Whoever hangs up must not keep a place. The poller knows how many wait: others come and go
+ * meanwhile, so it is enough that most of ours have gone. */
+void check_hangup(struct doctor *d, struct finding *f)
+{
+	struct str why = STR_INIT;
+	struct json_object *now;
+	uint64_t before, after;
+	unsigned blocked;
+	int64_t until_ms;
+
+	if (!d->rest || !is_there(d, f)) {
+		if (!d->rest)
+			finding_skip(f, "there is no API key to ask with");
+		return;
+	}
+	before = after = number(d->poller, "waiters");
+	blocked = hang_up(d);
+	if (blocked < HANGUPS / 2) {
+		finding_skip(f, "requests to /events do not block: the API key may not read, or "
+				"events come all the time");
+		return;
+	}
+	until_ms = clock_ms() + HANGUP_SEEN_MS;
+	do {
+		now = ask(d, &why);
+		if (now)
+			after = number(now, "waiters");
+		json_object_put(now);
+	} while (after >= before + blocked / 2 && clock_ms() < until_ms && !usleep(LOOK_EVERY_US));
+	if (after >= before + blocked / 2)
+		finding_bad(f, VERDICT_FAIL,
+			"lighttpd: \"tcp-fin-propagate\" => \"enable\" in fastcgi.server; "
+			"nginx: fastcgi_ignore_client_abort off",
+			"%u clients have hung up, %llu still wait after %d ms", blocked,
+			(unsigned long long)(after - before), HANGUP_SEEN_MS);
+	else
+		finding_ok(f, "whoever hangs up is gone within %d ms", HANGUP_SEEN_MS);
+	str_fini(&why);
+}
