@@ -146,7 +146,8 @@ static enum err audit(struct ctx *ctx)
 
 	if (!ctx->who)
 		return ERR_OK;
-	str_addf(&subject, "%s:%s", ctx->who->apikey_id ? "apikey" : "user", ctx->who->username);
+	/* The username of an API key begins with "apikey:". */
+	str_addf(&subject, "%s%s", ctx->who->apikey_id ? "" : "user:", ctx->who->username);
 	str_addf(&action, "%s %s", method_name(ctx->req.method), ctx->route->pattern);
 	in[0] = DBV_U(ctx->who->tenant_id);
 	in[1] = clipped(&subject, AUDIT_SUBJECT_MAX);

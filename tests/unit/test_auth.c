@@ -296,6 +296,16 @@ static void test_revoke_one(void **state)
 	assert_int_equal(number(&count_blacklist, JTI_A, NULL), 1);
 }
 
+static void wait_for_waiting(void)
+{
+	for (int i = 0; i < 2000; i++) {
+		if (number(&count_waiting, NULL, NULL) > 0)
+			return;
+		nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+	}
+	fail_msg("nobody waits for a lock");
+}
+
 static void *reuse(void *token)
 {
 	struct family f;
@@ -330,8 +340,7 @@ static void test_reuse_during_rotation(void **state)
 		assert_int_equal(db_begin(db), ERR_OK);
 		assert_int_equal(use(db, b, &f), FAMILY_GOOD);
 		assert_int_equal(pthread_create(&thread, NULL, reuse, a), 0);
-		while (number(&count_waiting, NULL, NULL) == 0)
-			nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+		wait_for_waiting();
 		add(db, &f, JTI_C, 900, c);
 		assert_int_equal(db_commit(db), ERR_OK);
 		assert_int_equal(pthread_join(thread, NULL), 0);
