@@ -60,8 +60,9 @@ static void ready(struct ctx *ctx)
 /* ---- /metrics ---- */
 
 struct metric {
-	const char *name, *labels, *type, *help; /* help NULL: goes on with the metric before */
+	const char *name, *labels, *type, *help; /* help NULL: one more of the metric before */
 	double value;
+	const double *sum; /* of a summary, whose value is its count */
 };
 
 static double count(const atomic_uint_fast64_t *c)
@@ -73,50 +74,49 @@ static void put_metric(struct str *out, const struct metric *m)
 {
 	if (m->help)
 		str_addf(out, "# HELP %s %s\n# TYPE %s %s\n", m->name, m->help, m->name, m->type);
-	str_addf(out, "%s{pid=\"%ld\"%s%s} %.15g\n", m->name, (long)getpid(), m->labels[0] ? "," : "",
-		m->labels, m->value);
+	if (m->sum)
+		str_addf(out, "%s_sum{pid=\"%ld\"} %.15g\n", m->name, (long)getpid(), *m->sum);
+	str_addf(out, "%s%s{pid=\"%ld\"%s%s} %.15g\n", m->name, m->sum ? "_count" : "", (long)getpid(),
+		m->labels[0] ? "," : "", m->labels, m->value);
 }
 
 static void put_metrics(struct str *out, struct app *app)
 {
 	const struct stats *s = &app->stats;
 	const struct shm *page = atomic_load(&app->shm);
+	const double hold_s = count(&s->hold_ms) / 1e3, database_s = count(&s->database_us) / 1e6;
 	const struct metric all[] = {
 		{"cmdb_fcgi_requests_total", "class=\"2xx\"", "counter", "Requests by class of status.",
-			count(&s->requests[2])},
-		{"cmdb_fcgi_requests_total", "class=\"3xx\"", NULL, NULL, count(&s->requests[3])},
-		{"cmdb_fcgi_requests_total", "class=\"4xx\"", NULL, NULL, count(&s->requests[4])},
-		{"cmdb_fcgi_requests_total", "class=\"5xx\"", NULL, NULL, count(&s->requests[5])},
-		{"cmdb_fcgi_parked", "", "gauge", "Requests held now.", (double)loop_parked_n(app->loop)},
-		{"cmdb_fcgi_parked_total", "", "counter", "Requests held so far.", count(&s->parked_n)},
+			count(&s->requests[2]), NULL},
+		{"cmdb_fcgi_requests_total", "class=\"3xx\"", NULL, NULL, count(&s->requests[3]), NULL},
+		{"cmdb_fcgi_requests_total", "class=\"4xx\"", NULL, NULL, count(&s->requests[4]), NULL},
+		{"cmdb_fcgi_requests_total", "class=\"5xx\"", NULL, NULL, count(&s->requests[5]), NULL},
+		{"cmdb_fcgi_parked", "", "gauge", "Requests held now.", (double)loop_parked_n(app->loop), NULL},
+		{"cmdb_fcgi_parked_total", "", "counter", "Requests held so far.", count(&s->parked_n), NULL},
 		{"cmdb_fcgi_parked_ended_total", "how=\"answered\"", "counter",
-			"Held requests by how they ended; an answer may be empty.", count(&s->answered)},
-		{"cmdb_fcgi_parked_ended_total", "how=\"expired\"", NULL, NULL, count(&s->expired)},
-		{"cmdb_fcgi_parked_ended_total", "how=\"hung_up\"", NULL, NULL, count(&s->hung_up)},
-		{"cmdb_fcgi_parked_ended_total", "how=\"revoked\"", NULL, NULL, count(&s->revoked)},
-		{"cmdb_fcgi_parked_ended_total", "how=\"refused\"", NULL, NULL, count(&s->refused)},
-		{"cmdb_fcgi_hold_seconds_sum", "", "counter", "Time that requests were held.",
-			count(&s->hold_ms) / 1e3},
-		{"cmdb_fcgi_hold_seconds_count", "", "counter", "Held requests that have ended.",
-			count(&s->parked_n) - (double)loop_parked_n(app->loop)},
-		{"cmdb_fcgi_database_seconds_sum", "", "counter", "Time of requests with the database.",
-			count(&s->database_us) / 1e6},
-		{"cmdb_fcgi_database_seconds_count", "", "counter", "Requests that used the database.",
-			count(&s->database_n)},
+			"Held requests by how they ended; an answer may be empty.", count(&s->answered), NULL},
+		{"cmdb_fcgi_parked_ended_total", "how=\"expired\"", NULL, NULL, count(&s->expired), NULL},
+		{"cmdb_fcgi_parked_ended_total", "how=\"hung_up\"", NULL, NULL, count(&s->hung_up), NULL},
+		{"cmdb_fcgi_parked_ended_total", "how=\"revoked\"", NULL, NULL, count(&s->revoked), NULL},
+		{"cmdb_fcgi_parked_ended_total", "how=\"refused\"", NULL, NULL, count(&s->refused), NULL},
+		{"cmdb_fcgi_hold_seconds", "", "summary", "How long requests were held.",
+			count(&s->ended), &hold_s},
+		{"cmdb_fcgi_database_seconds", "", "summary", "How long requests used the database.",
+			count(&s->database_n), &database_s},
 		{"cmdb_fcgi_cache_hits_total", "", "counter", "Answers served from memory.",
-			count(&s->cache_hits)},
+			count(&s->cache_hits), NULL},
 		{"cmdb_fcgi_cache_misses_total", "", "counter", "Cacheable answers made anew.",
-			count(&s->cache_misses)},
+			count(&s->cache_misses), NULL},
 		{"cmdb_fcgi_poller_up", "", "gauge", "Is there a connection to the poller?",
-			loop_is_linked(app->loop)},
+			loop_is_linked(app->loop), NULL},
 		{"cmdb_fcgi_poller_connects_total", "", "counter", "Connections made to the poller.",
-			count(&s->poller_connects)},
+			count(&s->poller_connects), NULL},
 		{"cmdb_fcgi_poller_losses_total", "", "counter", "Connections to the poller lost.",
-			count(&s->poller_losses)},
+			count(&s->poller_losses), NULL},
 		{"cmdb_tail", "", "gauge", "Last event released on this host.",
-			page ? (double)atomic_load(&page->tail) : 0},
+			page ? (double)atomic_load(&page->tail) : 0, NULL},
 		{"cmdb_fcgi_uptime_seconds", "", "gauge", "Age of this process.",
-			(double)(clock_ms() - app->started_ms) / 1e3},
+			(double)(clock_ms() - app->started_ms) / 1e3, NULL},
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)

@@ -148,7 +148,9 @@ static bool on_welcome(struct link *l, const struct wire_frame *f)
 	l->state = LINK_UP;
 	event_del(l->timer);
 	map_page(l);
-	log_info("poller_up", "connected to the poller of node %u, tail %llu", f->welcome.node_id,
+	/* A line in the web server's log per CGI request would be too many. */
+	log_at(l->app->is_cgi ? LOG_DEBUG : LOG_INFO, "poller_up",
+		"connected to the poller of node %u, tail %llu", f->welcome.node_id,
 		(unsigned long long)l->tail);
 	stats_add(&l->app->stats.poller_connects, 1);
 	l->failures = 0;

@@ -99,6 +99,7 @@ static void end(struct park *p)
 	if (p->state == PARK_WAITING)
 		link_cancel(ps->link, p->ticket);
 	stats_add(&ps->app->stats.hold_ms, (uint64_t)(clock_ms() - p->parked_ms));
+	stats_add(&ps->app->stats.ended, 1);
 	event_del(&p->io);
 	set_state(p, PARK_NEW);
 	if (p->ticket)
