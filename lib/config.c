@@ -55,7 +55,7 @@ const struct config_row config_rows[CONFIG_ROWS_N] = {
 		"How often to look for new events where there is no binlog to tell of them."),
 	KEY(poller, safety_ms, INT, "1000", 50, 60000, "ms",
 		"How often to look for new events although the binlog tells of them."),
-	KEY(poller, grace_ms, INT, "30", 5, 10000, "ms",
+	KEY(poller, grace_ms, INT, "50", 5, 10000, "ms",
 		"Age at which a missing id that no transaction holds is given up."),
 	KEY(poller, hold_limit_ms, INT, "60000", 1000, 3600000, "ms",
 		"How long an open transaction may hold back the events after its own."),

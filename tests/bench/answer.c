@@ -51,7 +51,7 @@ static enum answer_got walk_chunks(
 		if (!take_number(&p, end, 16, &n))
 			return ANSWER_BAD;
 		eol = memchr(p, '\n', (size_t)(end - p));
-		if (eol == NULL)
+		if (!eol)
 			return ANSWER_BAD;
 		p = eol + 1;
 		if ((size_t)(end - p) < n + 2)
@@ -59,7 +59,7 @@ static enum answer_got walk_chunks(
 		if (p[n] != '\r' ||
 			p[n + 1] != '\n') /* also refuses trailers, which nobody sends */
 			return ANSWER_BAD;
-		if (out != NULL)
+		if (out)
 			memmove(out + *body_len, p, n);
 		*body_len += n;
 		p += n + 2;
@@ -77,7 +77,7 @@ enum answer_got answer_parse(char *p, size_t len, struct answer *a)
 	char *body;
 	enum answer_got got;
 
-	if (head_end == NULL)
+	if (!head_end)
 		return ANSWER_MORE;
 	line = p + 9;
 	if (len < 12 || memcmp(p, "HTTP/1.1 ", 9) != 0 ||

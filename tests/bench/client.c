@@ -101,7 +101,7 @@ static void hang_up(struct client *c, struct conn *conn)
 
 void client_free(struct client *c)
 {
-	if (c == NULL)
+	if (!c)
 		return;
 	for (size_t i = 0; i < c->conns_n; i++) {
 		hang_up(c, &c->conns[i]);

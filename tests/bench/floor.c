@@ -78,7 +78,7 @@ static void answer_trivial(FCGX_Request *r)
 	const char *query = FCGX_GetParam("QUERY_STRING", r->envp);
 	unsigned long size = TRIVIAL_SIZE;
 
-	if (query != NULL && strncmp(query, "size=", 5) == 0)
+	if (query && strncmp(query, "size=", 5) == 0)
 		size = strtoul(query + 5, NULL, 10);
 	if (size < TRIVIAL_FRAME || size > TRIVIAL_SIZE_MAX)
 		size = TRIVIAL_SIZE;
@@ -113,7 +113,7 @@ static void *work(void *arg)
 			if (FCGX_Accept_r(&p->request) != 0)
 				log_fatal(1, "cannot accept: %s", strerror(errno));
 			path = FCGX_GetParam("REQUEST_URI", p->request.envp);
-			if (path != NULL && strncmp(path, "/events", 7) == 0)
+			if (path && strncmp(path, "/events", 7) == 0)
 				break;
 			answer_trivial(&p->request);
 		}
@@ -131,7 +131,7 @@ static void wake(void)
 	p = list;
 	list = NULL;
 	pthread_mutex_unlock(&list_lock);
-	for (; p != NULL; p = next) {
+	for (; p; p = next) {
 		next = p->next;
 		respond_head(&p->request, len);
 		FCGX_PutStr(board->text, (int)len, p->request.out);
@@ -170,7 +170,7 @@ static void command(int fd)
 	ssize_t n;
 	char *end = NULL;
 
-	while (end == NULL && len < sizeof(line) - 1) {
+	while (!end && len < sizeof(line) - 1) {
 		n = read(fd, line + len, sizeof(line) - 1 - len);
 		if (n <= 0)
 			return;
@@ -178,7 +178,7 @@ static void command(int fd)
 		line[len] = '\0';
 		end = strchr(line, '\n');
 	}
-	if (end == NULL)
+	if (!end)
 		return;
 	*end = '\0';
 	if (strncmp(line, "wake ", 5) == 0) {
@@ -231,7 +231,7 @@ int main(int argc, char **argv)
 
 	log_init("floor", LOG_INFO, LOG_TEXT);
 	options_parse(option_rows, &opt, argc, argv, usage);
-	if (opt.dir == NULL)
+	if (!opt.dir)
 		log_fatal(2, "%s", usage);
 	memset(filler, 'x', sizeof(filler));
 	board = mmap(

@@ -80,7 +80,7 @@ static void send_get(struct load *l, size_t i, const char *path)
 	inet_ntop(AF_INET, &l->at.sin_addr, host, sizeof(host));
 	str_addf(&request, "GET %s HTTP/1.1\r\nHost: %s:%u\r\n", path, host,
 		(unsigned)ntohs(l->at.sin_port));
-	if (l->opt.header != NULL)
+	if (l->opt.header)
 		str_addf(&request, "%s\r\n", l->opt.header);
 	str_adds(&request, "\r\n");
 	client_send(l->client, i, request.p, request.len);
@@ -219,7 +219,7 @@ static void on_woken(struct client *c, size_t i, const struct answer *a, void *a
 	struct load *l = arg;
 
 	l->answers_n++;
-	if (a == NULL || a->status != 200 || note_events(l, a) != 1)
+	if (!a || a->status != 200 || note_events(l, a) != 1)
 		l->wrong_n++;
 }
 
@@ -265,7 +265,7 @@ static void send_next(struct load *l, size_t i, const struct answer *a)
 	struct str path = STR_INIT;
 
 	str_adds(&path, l->path);
-	if (found != NULL) {
+	if (found) {
 		str_adds(&path, strchr(l->path, '?') != NULL ? "&since=" : "?since=");
 		str_addu(&path, strtoull(found + sizeof(label) - 1, NULL, 10));
 	}
@@ -277,7 +277,7 @@ static void on_event(struct client *c, size_t i, const struct answer *a, void *a
 {
 	struct load *l = arg;
 
-	if (a == NULL || a->status != 200) {
+	if (!a || a->status != 200) {
 		l->wrong_n++;
 		return;
 	}
@@ -318,7 +318,7 @@ static void on_answered(struct client *c, size_t i, const struct answer *a, void
 	struct load *l = arg;
 	int64_t now_us = clock_us();
 
-	if (a == NULL || a->status != 200 || (l->body_len != 0 && a->body_len != l->body_len)) {
+	if (!a || a->status != 200 || (l->body_len != 0 && a->body_len != l->body_len)) {
 		l->wrong_n++;
 		return;
 	}
@@ -406,18 +406,18 @@ static void parse_options(struct load *l, int argc, char **argv)
 	*o = (struct options){.topic = "websites", .connections = 64, .rounds = 1, .seconds = 5};
 	o->interval_ms = 50;
 	options_parse(option_rows, o, argc, argv, usage);
-	l->path = o->url != NULL ? client_parse_url(o->url, &l->at) : NULL;
-	if (l->path == NULL)
+	l->path = o->url ? client_parse_url(o->url, &l->at) : NULL;
+	if (!l->path)
 		log_fatal(2, "%s", usage);
 }
 
 static struct target *open_target(const struct options *o)
 {
-	if (o->db_socket != NULL && o->db_name != NULL && o->poller != NULL)
+	if (o->db_socket && o->db_name && o->poller)
 		return target_cmdb(o->db_socket, o->db_name, o->poller, o->topic);
-	if (o->control != NULL)
+	if (o->control)
 		return target_floor(o->control);
-	if (o->nchan != NULL)
+	if (o->nchan)
 		return target_nchan(o->nchan);
 	log_fatal(2, "%s", usage);
 }

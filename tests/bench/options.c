@@ -24,7 +24,7 @@ void options_parse(
 	struct option longs[ROWS_MAX + 1] = {0};
 	int got, found = 0;
 
-	for (size_t i = 0; rows[i].name != NULL && i < ROWS_MAX; i++) {
+	for (size_t i = 0; rows[i].name && i < ROWS_MAX; i++) {
 		longs[i].name = rows[i].name;
 		longs[i].has_arg = rows[i].kind != OPTION_FLAG;
 	}

@@ -238,7 +238,7 @@ static long nchan_waiters(struct target *t)
 	str_adds(&request, "GET /status HTTP/1.0\r\n\r\n");
 	ask(t, &request, &reply);
 	found = strstr(str_c(&reply), label);
-	if (found == NULL)
+	if (!found)
 		log_fatal(1, "nchan's status does not tell how many wait");
 	n = strtol(found + sizeof(label) - 1, NULL, 10);
 	str_fini(&request);
@@ -286,9 +286,9 @@ void target_fire(struct target *t, unsigned seq)
 
 void target_free(struct target *t)
 {
-	if (t == NULL)
+	if (!t)
 		return;
-	if (t->from_poller != NULL) {
+	if (t->from_poller) {
 		evbuffer_free(t->from_poller);
 		close(t->poller_fd);
 	}

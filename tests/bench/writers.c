@@ -14,7 +14,8 @@
  * after the last transaction. A database that goes away meanwhile is waited for, and what was
  * committed on a connection that was lost is looked up in the end.
  *
- * Ids of one INSERT are consecutive: innodb_autoinc_lock_mode is 1, which is checked.
+ * Ids of one INSERT are consecutive: innodb_autoinc_lock_mode is 1, which is checked. An id may be
+ * there twice, rolled back first: a database that was killed gives ids above its last commit again.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -252,14 +253,14 @@ static void look_up(struct db *db, struct row *r)
 	do
 		ensure(db);
 	while (db_one(db, &exists, in, 3, &found) != ERR_OK);
-	r->fate = found != NULL && found[0].i > 0 ? FATE_COMMITTED : FATE_ROLLED_BACK;
+	r->fate = found && found[0].i > 0 ? FATE_COMMITTED : FATE_ROLLED_BACK;
 }
 
 static void write_rows(const struct row *rows, size_t n)
 {
 	FILE *f = fopen(opt.out, "w");
 
-	if (f == NULL)
+	if (!f)
 		log_fatal(1, "%s: %s", opt.out, strerror(errno));
 	for (size_t i = 0; i < n; i++)
 		fprintf(f, "%llu %u %u %s\n", (unsigned long long)rows[i].id, rows[i].writer,
@@ -328,7 +329,7 @@ static void check_lock_mode(struct db *db)
 {
 	const struct db_val *mode;
 
-	if (db_one(db, &lock_mode, NULL, 0, &mode) != ERR_OK || mode == NULL)
+	if (db_one(db, &lock_mode, NULL, 0, &mode) != ERR_OK || !mode)
 		log_fatal(1, "%s: %s", opt.socket, db_errmsg(db));
 	if (mode[0].i != 0 && mode[0].i != 1)
 		log_fatal(
@@ -346,7 +347,7 @@ int main(int argc, char **argv)
 
 	log_init("writers", LOG_INFO, LOG_TEXT);
 	options_parse(option_rows, &opt, argc, argv, usage);
-	if (opt.socket == NULL || opt.db == NULL || opt.out == NULL)
+	if (!opt.socket || !opt.db || !opt.out)
 		log_fatal(2, "%s", usage);
 	login = (struct db_login){.socket = opt.socket,
 		.host = "",

@@ -1,0 +1,142 @@
+"""Any process may die at any time: readers that go on with their cursor miss nothing, and everything
+comes back by itself within 3 s of what it depends on."""
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from conftest import SLOWER, wait_until
+from readers import Reader, check, fates, start_writers
+
+BACK_S = 3 * SLOWER
+
+
+def insert(stack, n):
+    with stack.connect() as db, db.cursor() as c:
+        c.execute("INSERT INTO ws_events (topic, event_type, payload) "
+                  "VALUES ('websites', 'update', JSON_OBJECT('writer', 9999, 'seq', %s))", (n,))
+        return c.lastrowid
+
+
+@pytest.mark.parametrize("victim", ["poller", "fcgi-1", "mariadb"])
+def test_readers_miss_nothing_when_it_is_killed(own_stack, tmp_path, victim):
+    stack = own_stack()
+    admin = stack.admin()
+    since = admin.tail()
+    readers = [Reader(admin.clone(), since, is_patient=True) for _ in range(8)]
+    for r in readers:
+        r.start()
+    program = start_writers(stack, tmp_path / "fates", 8, "--writers", "16")
+    for _ in range(2):
+        seen = max(len(r.ids) for r in readers)
+        wait_until(lambda: min(len(r.ids) for r in readers) > seen + 20, 20, "events flow")
+        stack.kill(victim)
+    said, _ = program.communicate(timeout=120 * SLOWER)
+    assert program.returncode == 0, said
+    committed, _ = fates(tmp_path / "fates")
+    for r in readers:
+        r.until = max(committed)
+    for r in readers:
+        r.join(60 * SLOWER)
+        assert not r.is_alive(), f"still polling at {r.since}, newest is {r.until}"
+    check(readers, committed)
+
+
+def test_poller_is_back(own_stack):
+    """A request that is held stays held while the poller is away, and gets what comes then."""
+    stack = own_stack()
+    admin = stack.admin()
+    got = []
+    waiting = threading.Thread(target=lambda: got.append(admin.poll(admin.tail(), timeout=20)))
+    waiting.start()
+    wait_until(lambda: stack.status()["waiters"] == 1)
+    os.kill(stack.pid("poller"), signal.SIGKILL)
+    started = time.monotonic()
+    event = insert(stack, 1)
+    waiting.join(20 * SLOWER)
+    assert time.monotonic() - started < BACK_S
+    assert [e["id"] for e in got[0]["events"]] == [event]
+
+
+def test_fcgi_is_back(own_stack):
+    stack = own_stack()
+    admin = stack.admin()
+    for name in ("fcgi-1", "fcgi-2"):
+        os.kill(stack.pid(name), signal.SIGKILL)
+    started = time.monotonic()
+    # Reconnects are the client's: lighttpd answers 503 until one of the two is there.
+    wait_until(lambda: admin.get("/api/v1/websites").status == 200, 20)
+    assert time.monotonic() - started < BACK_S
+
+
+def test_all_are_back_after_the_database(own_stack):
+    stack = own_stack()
+    admin = stack.admin()
+    since = admin.tail()
+
+    def answers():
+        try:
+            return insert(stack, 2)
+        except Exception:
+            return None
+
+    os.kill(stack.pid("mariadb"), signal.SIGKILL)
+    event = wait_until(answers, 30, "MariaDB is back")
+    back = time.monotonic()
+    wait_until(lambda: admin.get("/api/v1/websites").status == 200, 20)
+    assert time.monotonic() - back < BACK_S
+    got = admin.read_events(since, lambda events: events)
+    assert [e["id"] for e in got] == [event]
+    assert time.monotonic() - back < BACK_S
+    wait_until(lambda: stack.status()["active_source"] == "binlog", 10, "binlog streams again")
+
+
+def test_requests_while_the_database_is_away(own_stack):
+    """The documented error, no crash; what needs no database goes on."""
+    stack = own_stack()
+    admin = stack.admin()
+    os.kill(stack.pid("mariadb"), signal.SIGSTOP)
+    try:
+        assert admin.get("/healthz").status == 200
+        assert stack.status()["tail"] >= 0
+    finally:
+        os.kill(stack.pid("mariadb"), signal.SIGCONT)
+    wait_until(lambda: admin.get("/api/v1/websites").status == 200, 20)
+
+
+def test_a_stopped_poller_holds_and_then_answers(own_stack):
+    """No poller at all: what is parked is answered at its timeout with its cursor unchanged."""
+    stack = own_stack()
+    admin = stack.admin()
+    since = admin.tail()
+    os.kill(stack.pid("poller"), signal.SIGSTOP)
+    try:
+        got = admin.poll(since, timeout=1)
+        assert got["events"] == [] and got["lastEventId"] == since and got["more"] is False
+    finally:
+        os.kill(stack.pid("poller"), signal.SIGCONT)
+    event = insert(stack, 3)
+    got = admin.read_events(since, lambda events: events)
+    assert [e["id"] for e in got] == [event]
+
+
+def test_source_falls_back_and_recovers(own_stack):
+    """Without the right to read the binlog the timer takes over; with it again the binlog does."""
+    stack = own_stack()
+    admin = stack.admin()
+    wait_until(lambda: stack.status()["active_source"] == "binlog")
+    with stack.connect() as db, db.cursor() as c:
+        c.execute("REVOKE REPLICATION SLAVE ON *.* FROM cmdb_poller@localhost")
+        c.execute("SELECT id FROM information_schema.processlist WHERE command = 'Binlog Dump'")
+        for (connection,) in c.fetchall():
+            c.execute(f"KILL {connection}")
+        wait_until(lambda: "timer" in stack.status()["active_source"], 10)
+        assert "REPLICATION SLAVE" in stack.status()["sources"]["binlog"]["reason"]
+        since = admin.tail()
+        event = insert(stack, 4)
+        got = admin.read_events(since, lambda events: events)
+        assert [e["id"] for e in got] == [event]
+        c.execute("GRANT REPLICATION SLAVE ON *.* TO cmdb_poller@localhost")
+    wait_until(lambda: stack.status()["active_source"] == "binlog", 15)
