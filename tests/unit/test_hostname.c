@@ -1,15 +1,8 @@
 /* Host names, addresses and URLs: what is taken, in which form, and what is refused. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include "hostname.h"
 
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define LABEL_61 "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffff0"
 #define NAME_247 LABEL_61 "." LABEL_61 "." LABEL_61 "." LABEL_61
 #define LABEL_63 LABEL_61 "12"
@@ -140,16 +133,16 @@ static void check(const char *why, const char *out, const struct row *r)
 static void takes_names(void **state)
 {
 	char out[HOSTNAME_SIZE];
-	for (size_t i = 0; i < COUNT(names); i++)
+	for (size_t i = 0; i < ARRAY_N(names); i++)
 		check(hostname_normalize(names[i].text, false, out), out, &names[i]);
-	for (size_t i = 0; i < COUNT(wild_names); i++)
+	for (size_t i = 0; i < ARRAY_N(wild_names); i++)
 		check(hostname_normalize(wild_names[i].text, true, out), out, &wild_names[i]);
 }
 
 static void takes_addresses(void **state)
 {
 	char out[HOSTNAME_SIZE];
-	for (size_t i = 0; i < COUNT(addresses); i++)
+	for (size_t i = 0; i < ARRAY_N(addresses); i++)
 		check(hostname_address(addresses[i].text, out), out, &addresses[i]);
 	assert_non_null(hostname_ip("origin.example", out));
 	assert_null(hostname_ip("2001:db8::1", out));
@@ -158,7 +151,7 @@ static void takes_addresses(void **state)
 static void takes_urls(void **state)
 {
 	struct str out = STR_INIT;
-	for (size_t i = 0; i < COUNT(urls); i++) {
+	for (size_t i = 0; i < ARRAY_N(urls); i++) {
 		const char *why = hostname_url(urls[i].text, &out);
 		check(why, str_c(&out), &urls[i]);
 	}

@@ -1,0 +1,127 @@
+#include "crud.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "crud_engine.h"
+#include "mem.h"
+
+static struct crud *find_crud(const struct crud_set *set, const char *name)
+{
+	for (size_t i = 0; i < set->n; i++)
+		if (strcmp(set->v[i].res->name, name) == 0)
+			return &set->v[i];
+	assert(!"a descriptor names a resource that is not there");
+	return NULL;
+}
+
+static const struct field *find_field(const struct resource *res, const char *name)
+{
+	for (size_t i = 0; i < res->fields_n; i++)
+		if (strcmp(res->fields[i].name, name) == 0)
+			return &res->fields[i];
+	return NULL;
+}
+
+static void add_user(struct crud *to, struct crud *from, const struct field *field)
+{
+	from->refs[field - from->res->fields] = to;
+	to->users = xreallocarray(to->users, to->users_n + 1, sizeof(*to->users));
+	to->users[to->users_n++] = (struct crud_user){.from = from, .field = field};
+}
+
+static void link_field(struct crud_set *set, struct crud *c, size_t i)
+{
+	const struct field *f = &c->res->fields[i];
+	assert(f->type != FIELD_ENUM || f->values);
+	assert(!f->when.field || (f->flags & FIELD_NULL && find_field(c->res, f->when.field)));
+	if (f->flags & FIELD_UNIQUE) {
+		assert(!c->unique);
+		c->unique = f;
+	}
+	if (f->type == FIELD_LIST) {
+		c->items[i].field = f;
+		assert(!f->list->is_bare || f->list->items_n == 1);
+		assert(!(f->flags & FIELD_FILTER) || (f->list->is_bare && f->list->filter));
+		if (f->list->rows)
+			c->items[i].rows = find_crud(set, f->list->rows);
+		if (f->list->is_bare && f->list->items[0].type == FIELD_REF)
+			add_user(find_crud(set, f->list->items[0].ref), c, f);
+	} else if (f->type == FIELD_REF) {
+		struct crud *to = find_crud(set, f->ref);
+		add_user(to, c, f);
+		for (size_t j = 0; j < CRUD_SHOWS_MAX && f->shows[j].json; j++)
+			assert(find_field(to->res, f->shows[j].column));
+		if (f->flags & FIELD_OWNER) {
+			c->owner = to;
+			c->owner_field = i;
+		}
+	}
+}
+
+/* The owner's list of what c's rows are. */
+static void link_owner(struct crud *c)
+{
+	for (size_t i = 0; c->owner && i < c->owner->res->fields_n; i++)
+		if (c->owner->items[i].rows == c)
+			c->of = &c->owner->items[i];
+	assert(!c->owner || c->of);
+}
+
+static void add_route(struct crud_set *set, const struct crud *c, unsigned method, const char *tail,
+	void (*handle)(struct ctx *ctx))
+{
+	struct str pattern = STR_INIT, perm = STR_INIT;
+	bool is_read = method == HTTP_GET;
+	str_addf(&pattern, "/api/v1/%s%s", c->res->name, tail);
+	str_addf(&perm, "%s:%s", c->res->name, is_read ? "read" : "write");
+	set->routes = xreallocarray(set->routes, set->routes_n + 1, sizeof(*set->routes));
+	set->routes[set->routes_n++] = (struct route){
+		.methods = method,
+		.pattern = str_take(&pattern),
+		.flags = is_read ? ROUTE_DB | ROUTE_CACHED : ROUTE_JSON | ROUTE_TXN,
+		.perm = str_take(&perm),
+		.handle = handle,
+		.arg = c,
+		.topic = c->res->name,
+	};
+}
+
+const struct crud_set *crud_build(const struct resource *const *resources, size_t n)
+{
+	struct crud_set *set = xcalloc(1, sizeof(*set));
+	set->v = xcalloc(n, sizeof(*set->v));
+	set->n = n;
+	for (size_t i = 0; i < n; i++) {
+		set->v[i].res = resources[i];
+		assert(resources[i]->fields_n <= CRUD_FIELDS_MAX);
+	}
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < resources[i]->fields_n; j++)
+			link_field(set, &set->v[i], j);
+	for (size_t i = 0; i < n; i++)
+		link_owner(&set->v[i]);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct crud *c = &set->v[i];
+		crud_sql_build(set, &set->v[i]);
+		add_route(set, c, HTTP_POST, "/create", crud_create);
+		add_route(set, c, HTTP_POST, "/update", crud_update);
+		add_route(set, c, HTTP_POST, "/delete", crud_delete);
+		add_route(set, c, HTTP_GET, "", crud_list);
+		add_route(set, c, HTTP_GET, "/{id}", crud_get);
+	}
+	set->sql = (struct db_set){.name = "resources", .stmts = set->stmts, .is_lazy = true};
+	return set;
+}
+
+const struct route *crud_routes(const struct crud_set *set, size_t *n)
+{
+	*n = set->routes_n;
+	return set->routes;
+}
+
+const struct db_set *crud_sql(const struct crud_set *set)
+{
+	return &set->sql;
+}

@@ -1,0 +1,120 @@
+/*
+ * Resources that are rows of tables: create, update, delete, get and list for each, out of a
+ * description of its fields. The engine knows nothing of websites; resources.c has the descriptors.
+ *
+ * What a descriptor leads to:
+ *   POST /api/v1/<name>/create, /update, /delete    <name>:write
+ *   GET  /api/v1/<name>, /api/v1/<name>/{id}        <name>:read
+ * and the events of topic <name>: the payload is the row as GET shows it ({"id":N} for a delete),
+ * one event for each row whose shown content changed, in the transaction that changed it.
+ *
+ * Every table has id, tenant_id (never shown), version, created_at, updated_at besides the fields.
+ * A row shows columns of rows it refers to (struct shown). When such a column changes, the rows
+ * that show it are published too; their version stays, for nothing of their own has changed.
+ *
+ * Rows that are parts of another (FIELD_OWNER: a website's domains) are made, changed and deleted
+ * through their own routes, and also as a list of the owner; either way both are published and the
+ * owner's version counts it.
+ *
+ * Locks are taken in the order owner, row, parts or rows that show it, each in order of id. A row
+ * referred to for the first time is share-locked, so that its deletion and this reference cannot
+ * both happen.
+ */
+#ifndef CMDB_CRUD_H
+#define CMDB_CRUD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "db.h"
+#include "route.h"
+
+#define CRUD_FIELDS_MAX 20
+#define CRUD_SHOWS_MAX 2
+#define CRUD_IDS_MAX 500 /* rows of one delete */
+
+enum field_type {
+	FIELD_TEXT, /* min..max characters, on one line, no blanks at the ends */
+	FIELD_PATH, /* as FIELD_TEXT without blanks, beginning with / or * */
+	FIELD_INT,  /* min..max, and one of values if there are any */
+	FIELD_BOOL,
+	FIELD_ENUM, /* one of values */
+	FIELD_REF,  /* id of a row of the resource ref */
+	FIELD_IP,   /* the next four are stored as hostname.h says */
+	FIELD_HOST,
+	FIELD_ADDRESS, /* IP or host name */
+	FIELD_URL,
+	FIELD_LIST, /* rows of another table: min..max items */
+};
+
+enum field_flag {
+	FIELD_REQUIRED = 1, /* to be given when a row is made; with `when`, as long as that holds */
+	FIELD_NULL = 2,     /* may be null, and is when not given and without a default */
+	FIELD_UNIQUE = 4,   /* in its tenant */
+	FIELD_SORT = 8,
+	FIELD_FILTER = 16,    /* ?field=value; for a list of bare values ?<list.filter>=item */
+	FIELD_SEARCH = 32,    /* ?q= looks for a substring in it */
+	FIELD_OWNER = 64,     /* FIELD_REF: the row is a part of that one */
+	FIELD_WILDCARD = 128, /* FIELD_HOST: may begin with *. */
+	FIELD_LINES = 256     /* FIELD_TEXT: may have line breaks */
+};
+
+/* A column of the row referred to that is shown beside the reference. */
+struct shown {
+	const char *json;
+	const char *column; /* a field there */
+	enum field_type type;
+};
+
+struct list;
+
+struct field {
+	const char *name; /* in JSON, of the column, of the filter */
+	enum field_type type;
+	unsigned flags;
+	int64_t min, max;
+	const char *def; /* JSON; what a row gets that is made without the field */
+	const char *const *values;
+	const char *ref;
+	struct shown shows[CRUD_SHOWS_MAX];
+	/* It is there only while the enum field when.field has when.value; else it is null. */
+	struct {
+		const char *field, *value;
+	} when;
+	const struct list *list;
+};
+
+/* Items of a FIELD_LIST, one a row of `table`, in order of its column `position`. A table that is a
+ * resource's own has an id besides. */
+struct list {
+	const char *table;
+	const char *parent; /* column with the id of the row the list belongs to */
+	const char *filter; /* name of the filter that asks for an item; NULL: none */
+	const struct field *items;
+	size_t items_n;
+	size_t key_n; /* the first so many fields tell items apart */
+	bool is_bare; /* an item is shown as the value of its one field, not as an object */
+	/* The resource whose rows the items are; its FIELD_OWNER names this list's row. NULL: none.
+	 */
+	const char *rows;
+};
+
+struct resource {
+	const char *name; /* "line-groups" */
+	const char *noun; /* "line group" */
+	const char *table;
+	const char *label; /* SQL over the alias t: what people know a row by */
+	const struct field *fields;
+	size_t fields_n;
+};
+
+struct crud_set;
+
+/* Checks the descriptors against each other (a bug asserts) and builds statements and routes.
+ * resources is borrowed. Once, before there are threads; lives as long as the process. */
+const struct crud_set *crud_build(const struct resource *const *resources, size_t n);
+const struct route *crud_routes(const struct crud_set *set, size_t *n);
+/* All statements, prepared on first use. */
+const struct db_set *crud_sql(const struct crud_set *set);
+
+#endif

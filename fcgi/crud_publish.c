@@ -1,0 +1,88 @@
+#include <string.h>
+
+#include "crud_engine.h"
+
+void crud_emit_deleted(struct ctx *ctx, const struct crud *c, uint64_t id)
+{
+	struct str payload = STR_INIT;
+	str_addf(&payload, "{\"id\":%llu}", (unsigned long long)id);
+	ctx_emit(ctx, EVENT_DELETE, c->res->name, NULL, &payload);
+	str_fini(&payload);
+}
+
+static void emit_row(struct ctx *ctx, const struct crud *c, const struct str *row, void *arg)
+{
+	const enum event_type *type = arg;
+	ctx_emit(ctx, *type, c->res->name, NULL, row);
+}
+
+enum err crud_emit_rows(
+	struct ctx *ctx, const struct crud *c, enum event_type type, const struct ids *ids)
+{
+	return crud_render_each(ctx, c, ids->v, ids->n, emit_row, &type);
+}
+
+/* Does a row that refers to this one show something that is different now? */
+static bool shows_change(const struct crud_user *u, const struct crud *c, const struct input *now,
+	struct json_object *old)
+{
+	for (size_t j = 0; j < CRUD_SHOWS_MAX && u->field->shows[j].json; j++)
+		for (size_t i = 0; i < c->res->fields_n; i++) {
+			const char *name = c->res->fields[i].name;
+			if (strcmp(u->field->shows[j].column, name) == 0 &&
+				!json_object_equal(now->v[i].v, json_object_object_get(old, name)))
+				return true;
+		}
+	return false;
+}
+
+enum err crud_emit_users(struct ctx *ctx, const struct crud *c, uint64_t id,
+	const struct input *now, struct json_object *old, const struct ids *except)
+{
+	struct ids all = {0}, ids = {0};
+	enum err e = ERR_OK;
+	for (size_t i = 0; i < c->users_n && e == ERR_OK; i++) {
+		const struct crud_user *u = &c->users[i];
+		if (!shows_change(u, c, now, old))
+			continue;
+		all.n = ids.n = 0;
+		e = crud_ids(ctx, &u->rows, id, &all);
+		for (size_t j = 0; j < all.n; j++)
+			if (!ids_has(except, all.v[j]))
+				ids_add(&ids, all.v[j]);
+		if (e == ERR_OK)
+			e = crud_emit_rows(ctx, u->from, EVENT_UPDATE, &ids);
+	}
+	ids_fini(&all);
+	ids_fini(&ids);
+	return e;
+}
+
+/* Has the owner as many parts as its list may have items? */
+static enum err check_parts(struct ctx *ctx, const struct crud *c, uint64_t owner)
+{
+	const struct field *list = c->of->field;
+	const struct db_val in[] = {DBV_U(ctx->who->tenant_id), DBV_U(owner)}, *row = NULL;
+	enum err e = db_one(ctx->db, &c->of->count, in, 2, &row);
+	if (e != ERR_OK)
+		return e;
+	int64_t n = row ? (int64_t)dbv_u(&row[0]) : 0;
+	if (n >= list->min && n <= list->max)
+		return ERR_OK;
+	ctx_problem(ctx, c->res->fields[c->owner_field].name, "%s %llu must have %lld to %lld %s",
+		c->owner->res->noun, (unsigned long long)owner, (long long)list->min,
+		(long long)list->max, list->name);
+	return ERR_CONFLICT;
+}
+
+enum err crud_touch_owners(struct ctx *ctx, const struct crud *c, const struct ids *owners)
+{
+	enum err e = ERR_OK;
+	for (size_t i = 0; i < owners->n && e == ERR_OK; i++) {
+		const struct db_val in[] = {DBV_U(ctx->who->tenant_id), DBV_U(owners->v[i])};
+		e = check_parts(ctx, c, owners->v[i]);
+		if (e == ERR_OK)
+			e = db_exec(ctx->db, &c->owner->touch, in, 2, NULL, NULL);
+	}
+	return e == ERR_OK ? crud_emit_rows(ctx, c->owner, EVENT_UPDATE, owners) : e;
+}
