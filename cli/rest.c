@@ -112,6 +112,7 @@ bool rest_call(struct rest *r, const char *method, const char *path, const char 
 	if (code != CURLE_OK) {
 		str_addf(why, "%s: %s", r->url, *text ? text : curl_easy_strerror(code));
 		rest_answer_fini(a);
+		a->is_timeout = code == CURLE_OPERATION_TIMEDOUT;
 		return false;
 	}
 	curl_easy_getinfo(r->curl, CURLINFO_RESPONSE_CODE, &status);

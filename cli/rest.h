@@ -20,7 +20,8 @@ struct rest *rest_new(const char *url, const char *api_key, const char *token);
 void rest_free(struct rest *r); /* takes NULL */
 
 struct rest_answer {
-	int status;
+	int status;             /* 0: none came */
+	bool is_timeout;        /* no answer came in time */
 	unsigned retry_after_s; /* 0: the server did not say */
 	struct str body;
 	struct json_object *json; /* NULL when the body is no JSON */
