@@ -335,8 +335,12 @@ enum err db_query(struct db *db, const struct db_stmt *st, const struct db_val *
 	e = execute(db, st, in, in_n, &p);
 	if (e != ERR_OK)
 		return e;
+	/* Connector/C 3.3: once the rows have ended in an error, mysql_stmt_free_result() would make
+	 * the statement's next execution wait for rows that never come. There is nothing to free. */
+	if (mysql_stmt_store_result(p->stmt))
+		return fail_stmt(db, p, st->name);
 	db->active = p;
-	if (mysql_stmt_store_result(p->stmt) || !bind_result(p)) {
+	if (!bind_result(p)) {
 		e = fail_stmt(db, p, st->name);
 		db_done(db);
 	}

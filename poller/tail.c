@@ -565,7 +565,8 @@ static void *tail_main(void *arg)
 			continue;
 		}
 		if (atomic_exchange(&t->stats.is_db_up, false) || backoff_ms == 50)
-			log_error("db_down", "%s; trying again", db_errmsg(t->db));
+			log_error("db_down", "%s; trying again",
+				db_errmsg(db_is_open(t->db) ? t->probe : t->db));
 		due_ms = clock_ms() + backoff_ms;
 		backoff_ms = backoff_ms < 400 ? backoff_ms * 2 : 500;
 	} while (wait_until(t, due_ms));

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "db.h"
 #include "event.h"
 #include "mariadb.h"
@@ -32,6 +33,7 @@ STMT(set_parent, "UPDATE parent SET name = ? WHERE id = ?", 2, 0);
 STMT(count_parents, "SELECT COUNT(*) FROM parent", 0, 1);
 STMT(list_parents, "SELECT id, name FROM parent WHERE id > ? ORDER BY id LIMIT 100", 1, 2);
 STMT(lock_parent, "SELECT name FROM parent WHERE id = ? LOCK IN SHARE MODE", 1, 1);
+STMT(lock_range, "SELECT id, name FROM parent WHERE id > ? ORDER BY id LOCK IN SHARE MODE", 1, 2);
 STMT(kill_one, "KILL ?", 1, 0);
 STMT(my_id, "SELECT CONNECTION_ID()", 0, 1);
 STMT(session, "SELECT @@tx_isolation, @@time_zone, @@autocommit, @@character_set_client,"
@@ -340,6 +342,28 @@ static void test_lock_wait(void **state)
 	db_free(other);
 }
 
+/* The error comes behind rows that were fine: the statement goes on working, without a wait for what
+ * the server has not sent. */
+static void test_error_behind_rows(void **state)
+{
+	struct db *db = *state, *other = open_db("t");
+	int64_t started_ms;
+
+	script(db, "INSERT INTO parent (id, name) VALUES (1, 'a'), (2, 'b'), (3, 'c');"
+		   "SET SESSION innodb_lock_wait_timeout = 0");
+	assert_int_equal(db_begin(other), ERR_OK);
+	assert_int_equal(db_exec(other, &set_parent, IN(dbv_s("x"), DBV_U(3)), 2, NULL, NULL), ERR_OK);
+	started_ms = clock_ms();
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(db_query(db, &lock_range, IN(DBV_U(0)), 1), ERR_DB_RETRY);
+	db_rollback(other);
+	assert_int_equal(db_query(db, &lock_range, IN(DBV_U(0)), 1), ERR_OK);
+	assert_int_equal(db_rows_n(db), 3);
+	db_done(db);
+	assert_true(clock_ms() - started_ms < 5000);
+	db_free(other);
+}
+
 static void test_script(void **state)
 {
 	struct db *db = *state;
@@ -583,6 +607,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {T(test_session), T(test_types), T(test_nulls),
 		T(test_random_bytes), T(test_long_text), T(test_changing_types), T(test_rows),
 		T(test_affected), T(test_constraints), T(test_transaction), T(test_lock_wait),
+		T(test_error_behind_rows),
 		T(test_script), T(test_quote), T(test_lost), T(test_hung_up), T(test_unreachable),
 		T(test_denied), T(test_wrong_statements), T(test_round_trips),
 		T(test_altered_table), T(test_event_insert)};
