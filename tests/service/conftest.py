@@ -236,9 +236,10 @@ class Stack:
         return done
 
     def status(self):
-        """What `cmdbctl status --json` says, or None while there is no poller to ask."""
+        """What the poller says of itself (`poller` in `cmdbctl status --json`), or None while there
+        is none to ask."""
         done = self.ctl("status", "--json", check=False)
-        return json.loads(done.stdout) if done.returncode == 0 else None
+        return json.loads(done.stdout)["poller"] if done.returncode == 0 else None
 
     def pid(self, name):
         """The pid now: mariadb, poller, fcgi-1, fcgi-2, lighttpd."""
