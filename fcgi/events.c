@@ -276,10 +276,11 @@ static struct park *make_park(struct ctx *ctx, const struct ask *a, struct wire_
 	p->heartbeat_ms = (uint32_t)cfg->events.sse_heartbeat_s * 1000;
 	if (a->epoch.len > 0)
 		p->epoch = xstrdup(str_c(&a->epoch));
-	p->user_id = ctx->who->user_id;
-	p->apikey_id = ctx->who->apikey_id;
-	if (ctx->who->jti && strlen(ctx->who->jti) < sizeof(p->jti))
-		memcpy(p->jti, ctx->who->jti, strlen(ctx->who->jti) + 1);
+	p->caller.user_id = ctx->who->user_id;
+	p->caller.apikey_id = ctx->who->apikey_id;
+	if (ctx->who->jti && strlen(ctx->who->jti) < sizeof(p->caller.jti))
+		memcpy(p->caller.jti, ctx->who->jti, strlen(ctx->who->jti) + 1);
+	p->checked_ms = ctx->arrived_ms;
 	set_token_end(ctx, p);
 	wire_interest_put(&p->interest, in);
 	return p;

@@ -38,7 +38,7 @@ struct link {
 	struct event *timer; /* LINK_DOWN: the next try; LINK_GREETING: WELCOME is overdue */
 	struct evbuffer *in, *out;
 	unsigned failures;
-	uint64_t tail;
+	uint64_t tail; /* when the link came up, or went down */
 	char epoch[SHM_EPOCH_SIZE];
 };
 
@@ -88,11 +88,21 @@ static void retry_later(struct link *l)
 	set_timer(l, ms);
 }
 
+/* How far this host's events had been told when there was no link. */
+static void note_tail(struct link *l)
+{
+	const struct shm *page = atomic_load(&l->app->shm);
+
+	if (page)
+		l->tail = atomic_load(&page->tail);
+}
+
 static void drop(struct link *l, const char *why)
 {
 	if (l->state == LINK_UP) {
 		log_warn("poller_lost", "connection to the poller lost: %s", why);
 		stats_add(&l->app->stats.poller_losses, 1);
+		note_tail(l);
 		l->failures = 0;
 	} else if (l->failures == 1) {
 		log_warn("poller_away", "no poller: %s; trying on", why);
@@ -136,6 +146,7 @@ static void map_page(struct link *l)
 static bool on_welcome(struct link *l, const struct wire_frame *f)
 {
 	char old[SHM_EPOCH_SIZE];
+	uint64_t known;
 	bool is_other;
 
 	if (f->welcome.version != WIRE_VERSION || f->welcome.epoch.len >= sizeof(l->epoch))
@@ -144,6 +155,7 @@ static bool on_welcome(struct link *l, const struct wire_frame *f)
 	memcpy(l->epoch, f->welcome.epoch.p, f->welcome.epoch.len);
 	l->epoch[f->welcome.epoch.len] = '\0';
 	is_other = old[0] && strcmp(old, l->epoch) != 0;
+	known = l->tail;
 	l->tail = f->welcome.tail;
 	l->state = LINK_UP;
 	event_del(l->timer);
@@ -154,7 +166,8 @@ static bool on_welcome(struct link *l, const struct wire_frame *f)
 		(unsigned long long)l->tail);
 	stats_add(&l->app->stats.poller_connects, 1);
 	l->failures = 0;
-	parks_on_up(l->parks, is_other ? old : NULL);
+	/* A CGI process connects when it has parked its one request, milliseconds after asking who it is of. */
+	parks_on_up(l->parks, is_other ? old : NULL, !l->app->is_cgi && l->tail > known);
 	return true;
 }
 
@@ -370,6 +383,7 @@ struct link *link_new(struct app *app, struct event_base *base, struct parks *pa
 
 void link_start(struct link *l)
 {
+	note_tail(l);
 	connect_now(l);
 }
 

@@ -23,7 +23,7 @@ void link_start(struct link *l); /* begins to connect; once */
 bool link_is_up(const struct link *l);
 bool link_is_idle(const struct link *l); /* up, with nothing left to send */
 const char *link_epoch(const struct link *l); /* of the last poller there was; "" before the first */
-uint64_t link_tail(const struct link *l); /* as it was when the link came up */
+uint64_t link_tail(const struct link *l); /* of an up link: as it was when it came up */
 /* These do nothing while the link is down. */
 void link_wait(struct link *l, const struct park *p);
 void link_cancel(struct link *l, uint64_t ticket);

@@ -21,6 +21,7 @@ struct parks {
 	size_t n[PARK_STATES];
 	struct park *by_ticket;
 	uint64_t last_ticket;
+	struct revocations revocations;
 	bool is_stopping;
 };
 
@@ -369,36 +370,22 @@ static void start_stream(struct park *p)
 
 void parks_add(struct parks *ps, struct park *p)
 {
+	enum revoked_answer revoked = revocations_find(&ps->revocations, &p->caller, p->checked_ms);
+
 	p->parks = ps;
 	p->parked_ms = clock_ms();
 	p->heartbeat_at_ms = p->parked_ms + p->heartbeat_ms;
 	p->token_end = ERR_TOKEN_EXPIRED;
 	event_assign(&p->io, ps->base, p->sink.fd, 0, on_io, p);
 	stats_add(&ps->app->stats.parked_n, 1);
-	if (p->is_sse)
+	if (revoked != REVOKED_NO)
+		answer_error(p, revoked == REVOKED_YES ? ERR_TOKEN_REVOKED : ERR_UNAVAILABLE);
+	else if (p->is_sse)
 		start_stream(p);
 	else
 		sent(p, SINK_CLEAR);
 	if (ps->is_stopping)
 		parks_release(ps);
-}
-
-void parks_release(struct parks *ps)
-{
-	static const enum park_state held[] = {PARK_UNRESOLVED, PARK_WAITING};
-	struct park *p;
-
-	ps->is_stopping = true;
-	for (size_t i = 0; i < sizeof(held) / sizeof(held[0]); i++) {
-		while ((p = TAILQ_FIRST(&ps->lists[held[i]]))) {
-			if (p->is_sse)
-				end_stream(p, NULL);
-			else if (p->has_since)
-				answer_empty(p);
-			else
-				refuse(p, ERR_UNAVAILABLE);
-		}
-	}
 }
 
 void parks_free(struct parks *ps)
@@ -415,9 +402,39 @@ void parks_free(struct parks *ps)
 
 /* ---- what the link tells ---- */
 
-void parks_on_up(struct parks *ps, const char *old_epoch)
+/* Makes all that wait come again: a long-poll has its cursor in an empty answer, a stream in its
+ * Last-Event-ID. */
+static void send_away(struct parks *ps)
+{
+	static const enum park_state held[] = {PARK_UNRESOLVED, PARK_WAITING};
+	struct park *p;
+
+	for (size_t i = 0; i < sizeof(held) / sizeof(held[0]); i++) {
+		while ((p = TAILQ_FIRST(&ps->lists[held[i]]))) {
+			p->has_since = p->has_since || find_tail(ps, &p->since);
+			if (p->is_sse)
+				end_stream(p, NULL);
+			else if (p->has_since)
+				answer_empty(p);
+			else
+				refuse(p, ERR_UNAVAILABLE);
+		}
+	}
+}
+
+void parks_release(struct parks *ps)
+{
+	ps->is_stopping = true;
+	send_away(ps);
+}
+
+void parks_on_up(struct parks *ps, const char *old_epoch, bool has_gap)
 {
 	struct park *p;
+
+	/* Of another log the cursors are no good: the poller has to say so. */
+	if (has_gap && !old_epoch)
+		send_away(ps);
 
 	TAILQ_FOREACH(p, &ps->lists[PARK_WAITING], entry) {
 		/* Its cursor is of the log there was: let the poller see that. */
@@ -460,25 +477,13 @@ void parks_on_deliver(struct parks *ps, const struct wire_frame *f, struct body 
 	}
 }
 
-static bool is_whose(const struct park *p, enum wire_revoke what, uint64_t id, struct wire_text jti)
+void parks_on_revoked(struct parks *ps, enum wire_revoke what, uint64_t id, struct wire_text jti)
 {
-	switch (what) {
-	case WIRE_REVOKE_USER:
-		return id != 0 && p->user_id == id;
-	case WIRE_REVOKE_APIKEY:
-		return id != 0 && p->apikey_id == id;
-	case WIRE_REVOKE_JTI:
-		return jti.len > 0 && strlen(p->jti) == jti.len && memcmp(p->jti, jti.p, jti.len) == 0;
-	}
-	return false;
-}
-
-void parks_on_revoked(struct parks *ps, enum wire_revoke what, uint64_t user_id, struct wire_text jti)
-{
+	const struct revoked *r = revocations_add(&ps->revocations, what, id, jti, clock_ms());
 	struct park *p, *next;
 
 	HASH_ITER(hh, ps->by_ticket, p, next) {
-		if (!is_whose(p, what, user_id, jti))
+		if (!revoked_is(r, &p->caller))
 			continue;
 		p->token_end = ERR_TOKEN_REVOKED;
 		p->token_ends_ms = 0; /* a stream that is being written ends after that */

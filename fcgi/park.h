@@ -23,6 +23,7 @@
 #include <uthash.h>
 
 #include "err.h"
+#include "revoked.h"
 #include "sink.h"
 #include "wire.h"
 
@@ -40,8 +41,8 @@ struct park {
 	uint32_t heartbeat_ms; /* SSE */
 	char *epoch;          /* the client's, NULL for none */
 	struct str interest;  /* wire_interest_put() */
-	uint64_t user_id, apikey_id;
-	char jti[33];
+	struct caller caller;
+	int64_t checked_ms;    /* when the request came: its caller was good after that */
 	int64_t token_ends_ms; /* monotonic; INT64_MAX: never */
 	char request_id[33];
 	char *origin; /* allowed one for CORS, or NULL */
@@ -81,8 +82,10 @@ void parks_add(struct parks *ps, struct park *p);
 void parks_release(struct parks *ps);
 
 /* What the link tells. */
-/* old_epoch: what it was before, if the poller is now one of another log; else NULL. */
-void parks_on_up(struct parks *ps, const char *old_epoch);
+/* old_epoch: what it was before, if the poller is now one of another log; else NULL. has_gap: events
+ * were released that this link did not carry, revocations maybe among them; then who waits is made
+ * to come again, and so to show anew who it is. */
+void parks_on_up(struct parks *ps, const char *old_epoch, bool has_gap);
 void parks_on_deliver(struct parks *ps, const struct wire_frame *f, struct body *body);
 void parks_on_revoked(struct parks *ps, enum wire_revoke what, uint64_t user_id, struct wire_text jti);
 

@@ -76,6 +76,7 @@ struct ctx {
 	struct str problems;         /* ctx_problem()'s */
 	size_t problems_n;
 	struct str audit_target;
+	int64_t arrived_ms;          /* clock_ms() before anything was asked */
 	enum err failed;             /* what ctx_fail() or ctx_fail_db() was last told */
 	struct identity *identity;   /* who `who` is of */
 	struct park *park;           /* the handler wants the request parked; taken over by the worker */

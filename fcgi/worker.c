@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cache.h"
+#include "clock.h"
 #include "ctx.h"
 #include "dispatch.h"
 #include "gateway.h"
@@ -125,6 +126,7 @@ static void serve(struct worker *w)
 
 	take_settings(w);
 	ctx.cfg = &w->settings->cfg;
+	ctx.arrived_ms = clock_ms();
 	ctx.db = w->db;
 	ctx.shm = atomic_load(&w->app->shm);
 	ctx.req.body = "";
