@@ -242,7 +242,9 @@ static int by_id(const void *a, const void *b)
 {
 	const struct row *x = a, *y = b;
 
-	return (x->id > y->id) - (x->id < y->id);
+	if (x->id != y->id)
+		return x->id > y->id ? 1 : -1;
+	return (x->fate == FATE_COMMITTED) - (y->fate == FATE_COMMITTED);
 }
 
 static void look_up(struct db *db, struct row *r)
