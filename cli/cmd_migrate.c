@@ -130,8 +130,9 @@ static enum ctl_exit take_lock(struct call *call)
 		if (row && row->type != DB_NULL && dbv_i(row) == 1)
 			return CTL_OK;
 		if (clock_ms() > until)
-			return cmd_fail(CTL_FAILED, "another cmdbctl migrate has been running for %d "
-						    "minutes; see what it does (SHOW PROCESSLIST)",
+			return cmd_fail(CTL_FAILED,
+				"another cmdbctl migrate has been running for %d "
+				"minutes; see what it does (SHOW PROCESSLIST)",
 				LOCK_WAIT_MS / 60000);
 		if (is_first)
 			fputs("waiting for another cmdbctl migrate\n", stderr);
@@ -231,8 +232,8 @@ static enum ctl_exit resolve(struct run *r, const char *option, const struct db_
 	if (e != ERR_OK)
 		return cmd_fail_db(r->call, e, option);
 	if (!n)
-		return cmd_fail(CTL_NOT_FOUND, "--%s: migration %04lld is not an unfinished one", option,
-			(long long)version);
+		return cmd_fail(CTL_NOT_FOUND, "--%s: migration %04lld is not an unfinished one",
+			option, (long long)version);
 	return CTL_OK;
 }
 
@@ -270,8 +271,8 @@ static struct json_object *state_row(const struct migration *f, const struct mig
 
 	json_object_object_add(o, "version", json_object_new_int64(f ? f->version : had->version));
 	json_object_object_add(o, "name", json_object_new_string(f ? f->name : had->name));
-	json_object_object_add(o, "state",
-		json_object_new_string(migration_state_name(migration_state(f, had))));
+	json_object_object_add(
+		o, "state", json_object_new_string(migration_state_name(migration_state(f, had))));
 	json_object_object_add(o, "at", had ? json_object_new_string(had->when) : NULL);
 	return o;
 }
@@ -289,8 +290,8 @@ static enum ctl_exit show_status(struct run *r)
 	struct json_object *rows = json_object_new_array();
 
 	for (size_t i = 0; i < r->files.n; i++)
-		json_object_array_add(rows,
-			state_row(&r->files.v[i], find_had(r, r->files.v[i].version)));
+		json_object_array_add(
+			rows, state_row(&r->files.v[i], find_had(r, r->files.v[i].version)));
 	for (size_t i = 0; i < r->had_n; i++)
 		if (r->had[i].version == 0 || r->had[i].version > r->files.n)
 			json_object_array_add(rows, state_row(NULL, &r->had[i]));
@@ -334,7 +335,7 @@ static enum ctl_exit finish(struct run *r)
 	if (status == CTL_OK)
 		rows_print_done(call, o, "the schema is at version %04zu%s%s", r->files.n,
 			opt_flag(call, "grants") ? "; accounts are set" : "",
-			!seed          ? ""
+			!seed        ? ""
 			: was_seeded ? "; the seed was applied before"
 				     : "; the seed is applied");
 	json_object_put(o);
@@ -381,12 +382,14 @@ static const struct opt migrate_opts[] = {
 		"where these may come from; localhost, or % without [database] socket", 0, 0},
 	{"seed", OPT_TEXT, "FILE", "then run this file of data, once for each database", 0, 0},
 	{"redo", OPT_NUMBER, "VERSION", "run an unfinished migration from its start", 1, 9999},
-	{"mark-done", OPT_NUMBER, "VERSION", "an unfinished migration was completed by hand", 1, 9999},
+	{"mark-done", OPT_NUMBER, "VERSION", "an unfinished migration was completed by hand", 1,
+		9999},
 	{0},
 };
 
 const struct cmd cmd_migrate = {
-	"migrate", "the schema of the database",
+	"migrate",
+	"the schema of the database",
 	(const struct verb[]){
 		{"", "", 0, 0, migrate_opts, run_migrate,
 			"create the database and apply what is new in the schema", false},

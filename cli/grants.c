@@ -87,8 +87,8 @@ static enum err make_account(struct call *call, const struct account *a, const c
 	return e;
 }
 
-static enum err give(struct call *call, const struct account *a, const char *host,
-	const struct grant *g)
+static enum err give(
+	struct call *call, const struct account *a, const char *host, const struct grant *g)
 {
 	const char *name = call->cfg->database.name;
 	struct str sql = STR_INIT;
@@ -121,8 +121,8 @@ static enum ctl_exit apply_one(struct call *call, const struct account *a, const
 	for (const struct grant *g = a->grants; g->rights; g++) {
 		e = give(call, a, host, g);
 		if (e == ERR_DB_DENIED && g->without)
-			cmd_fail(CTL_FAILED, "warning: %s: cannot grant %s (%s): %s", a->user, g->rights,
-				db_errmsg(call->db), g->without);
+			cmd_fail(CTL_FAILED, "warning: %s: cannot grant %s (%s): %s", a->user,
+				g->rights, db_errmsg(call->db), g->without);
 		else if (e != ERR_OK)
 			return cmd_fail_db(call, e, a->user);
 	}
@@ -137,16 +137,18 @@ static enum ctl_exit check(struct call *call, const struct account *a)
 	size_t len = strlen(a->user);
 
 	if (!len)
-		return cmd_fail(CTL_USAGE, "[%s] db_user is empty: name the account to make", a->key);
+		return cmd_fail(
+			CTL_USAGE, "[%s] db_user is empty: name the account to make", a->key);
 	if (!*a->password && !*call->cfg->database.socket)
-		return cmd_fail(CTL_USAGE, "[%s] db_password is empty, which is for UNIX sockets: set one",
-			a->key);
+		return cmd_fail(CTL_USAGE,
+			"[%s] db_password is empty, which is for UNIX sockets: set one", a->key);
 	e = db_one(call->db, &sql_whoami, NULL, 0, &row);
 	if (e != ERR_OK)
 		return cmd_fail_db(call, e, "grants");
 	if (row && !strncmp(dbv_text(row), a->user, len) && dbv_text(row)[len] == '@')
-		return cmd_fail(CTL_USAGE, "[%s] db_user is %s, the account you are using: give it one of "
-					   "its own", a->key, a->user);
+		return cmd_fail(CTL_USAGE,
+			"[%s] db_user is %s, the account you are using: give it one of its own",
+			a->key, a->user);
 	return CTL_OK;
 }
 
@@ -160,7 +162,8 @@ enum ctl_exit grants_apply(struct call *call, const char *host)
 	enum ctl_exit status = CTL_OK;
 
 	if (!strcmp(cfg->fcgi.db_user, cfg->poller.db_user))
-		return cmd_fail(CTL_USAGE, "[fcgi] and [poller] db_user are both %s: give each its own",
+		return cmd_fail(CTL_USAGE,
+			"[fcgi] and [poller] db_user are both %s: give each its own",
 			cfg->fcgi.db_user);
 	for (size_t i = 0; i < 2 && status == CTL_OK; i++)
 		status = check(call, &accounts[i]);

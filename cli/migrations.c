@@ -17,8 +17,10 @@
 const char *migration_state_name(enum migration_state s)
 {
 	static const char *const names[] = {[MIGRATION_PENDING] = "pending",
-		[MIGRATION_DONE] = "applied", [MIGRATION_STARTED] = "unfinished",
-		[MIGRATION_CHANGED] = "changed", [MIGRATION_UNKNOWN] = "unknown"};
+		[MIGRATION_DONE] = "applied",
+		[MIGRATION_STARTED] = "unfinished",
+		[MIGRATION_CHANGED] = "changed",
+		[MIGRATION_UNKNOWN] = "unknown"};
 
 	return names[s];
 }
@@ -71,8 +73,8 @@ static bool parse_name(const char *file, struct migration *f)
 {
 	size_t len = strlen(file) - 4; /* is_meant() saw ".sql" */
 
-	if (len < 6 || len > 5 + MIGRATION_NAME_MAX || strspn(file, DIGITS) != 4 || file[4] != '_' ||
-		strspn(file + 5, NAME_CHARS) != len - 5)
+	if (len < 6 || len > 5 + MIGRATION_NAME_MAX || strspn(file, DIGITS) != 4 ||
+		file[4] != '_' || strspn(file + 5, NAME_CHARS) != len - 5)
 		return false;
 	f->version = (unsigned)strtoul(file, NULL, 10);
 	memcpy(f->name, file + 5, len - 5);
@@ -86,12 +88,13 @@ static bool read_one(struct migrations *m, const char *dir, const char *file, st
 	bool is_read = false;
 
 	if (!parse_name(file, &f)) {
-		str_addf(why, "%s/%s: a migration is called NNNN_name.sql, in small letters", dir, file);
+		str_addf(why, "%s/%s: a migration is called NNNN_name.sql, in small letters", dir,
+			file);
 		return false;
 	}
 	if (f.version != m->n + 1) {
-		str_addf(why, "%s: %04zu is expected before or in place of %s: migrations count from "
-			      "0001 without gaps or doubles", dir, m->n + 1, file);
+		str_addf(why, "%s/%s: number %04zu is to come here, without gap or double", dir,
+			file, m->n + 1);
 		return false;
 	}
 	str_addf(&path, "%s/%s", dir, file);
@@ -113,7 +116,8 @@ bool migrations_read(struct migrations *m, const char *dir, struct str *why)
 
 	*m = (struct migrations){0};
 	if (n < 0)
-		str_addf(why, "%s: %s; --schema says where the migrations are", dir, strerror(errno));
+		str_addf(why, "%s: %s; --schema says where the migrations are", dir,
+			strerror(errno));
 	else if (n == 0)
 		str_addf(why, "%s: no migrations there; --schema says where they are", dir);
 	for (int i = 0; i < n; i++) {
@@ -147,39 +151,42 @@ enum migration_state migration_state(const struct migration *f, const struct mig
 										: MIGRATION_DONE;
 }
 
-bool migrations_check(const struct migrations *m, const struct migrated *had, size_t had_n,
-	struct str *why)
+static void explain(enum migration_state state, const struct migrated *h, struct str *why)
+{
+	str_addf(why, "migration %04u_%s ", h->version, h->name);
+	if (state == MIGRATION_STARTED)
+		str_addf(why,
+			"was begun at %s and did not finish, so a part of it may be there. Look "
+			"what of it is in the database; then either undo that and run \"cmdbctl "
+			"migrate --redo %u\", or complete it by hand and run \"cmdbctl migrate "
+			"--mark-done %u\"",
+			h->when, h->version, h->version);
+	else if (state == MIGRATION_CHANGED)
+		str_addf(why,
+			"was applied at %s, and its file is another now; restore that, and put "
+			"what is to change into a new migration",
+			h->when);
+	else if (state == MIGRATION_UNKNOWN)
+		str_adds(why,
+			"was applied, but is not among these files: it belongs to a newer cmdb; "
+			"use the cmdbctl of that");
+	else
+		str_adds(why,
+			"was applied, but one before it was not: the table schema_migrations has "
+			"been tampered with; restore it");
+}
+
+bool migrations_check(
+	const struct migrations *m, const struct migrated *had, size_t had_n, struct str *why)
 {
 	for (size_t i = 0; i < had_n; i++) {
 		const struct migrated *h = &had[i];
-		const struct migration *f =
-			h->version >= 1 && h->version <= m->n ? &m->v[h->version - 1] : NULL;
+		bool is_file = h->version >= 1 && h->version <= m->n;
+		enum migration_state state =
+			migration_state(is_file ? &m->v[h->version - 1] : NULL, h);
 
-		switch (migration_state(f, h)) {
-		case MIGRATION_STARTED:
-			str_addf(why, "migration %04u_%s was begun at %s and did not finish, so a part of it "
-				      "may be there. Look what of it is in the database; then either undo that "
-				      "and run \"cmdbctl migrate --redo %u\", or complete it by hand and run "
-				      "\"cmdbctl migrate --mark-done %u\"",
-				h->version, h->name, h->when, h->version, h->version);
-			return false;
-		case MIGRATION_CHANGED:
-			str_addf(why, "migration %04u_%s is not the text that was applied at %s as %04u_%s; "
-				      "restore that file, and put what is to change into a new migration",
-				f->version, f->name, h->when, h->version, h->name);
-			return false;
-		case MIGRATION_UNKNOWN:
-			str_addf(why, "the database has had migration %04u_%s, which is not among these "
-				      "files: it belongs to a newer cmdb; use the cmdbctl of that",
-				h->version, h->name);
-			return false;
-		default:
-			break;
-		}
-		if (h->version != i + 1) {
-			str_addf(why, "the database has had migration %04u_%s, but not %04zu: its table "
-				      "schema_migrations has been tampered with; restore it",
-				h->version, h->name, i + 1);
+		if (state != MIGRATION_DONE || h->version != i + 1) {
+			explain(state, h, why);
 			return false;
 		}
 	}

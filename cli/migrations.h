@@ -52,8 +52,8 @@ void migrations_fini(struct migrations *m);
 enum migration_state migration_state(const struct migration *f, const struct migrated *had);
 /* Is what the database has had a beginning of m, all of it done? Else why says what is not, and
  * the cure. had is ordered by version. */
-bool migrations_check(const struct migrations *m, const struct migrated *had, size_t had_n,
-	struct str *why);
+bool migrations_check(
+	const struct migrations *m, const struct migrated *had, size_t had_n, struct str *why);
 
 /* Reads a file of SQL. False with why set: not there, too large, not UTF-8 text. */
 bool migration_read_file(const char *path, struct str *sql, struct str *why);

@@ -10,16 +10,16 @@ static const struct db_stmt sql_record = {"seed.record",
 	"INSERT INTO schema_seeds (name, checksum, applied_at) VALUES (?, ?, NOW(3))", 2, 0};
 
 /* A seed is data, so one transaction holds all of it and the note that it was applied. */
-static enum err run_and_record(struct db *db, const char *name, const char *sql,
-	const char *checksum)
+static enum err run_and_record(
+	struct db *db, const char *name, const char *sql, const char *checksum)
 {
 	enum err e = db_begin(db);
 
 	if (e == ERR_OK)
 		e = db_script(db, sql);
 	if (e == ERR_OK)
-		e = db_exec(db, &sql_record, (const struct db_val[]){dbv_s(name), dbv_s(checksum)}, 2,
-			NULL, NULL);
+		e = db_exec(db, &sql_record, (const struct db_val[]){dbv_s(name), dbv_s(checksum)},
+			2, NULL, NULL);
 	if (e == ERR_OK)
 		e = db_commit(db);
 	else

@@ -191,21 +191,22 @@ static const char *login_user(const struct db_login *l, char *buf, size_t size)
 static enum err connect_server(struct db *db)
 {
 	const struct db_login *l = &db->login;
-	bool is_local = is_set(l->socket);
+	const char *socket = is_set(l->socket) ? l->socket : NULL;
+	const char *host = socket ? NULL : is_set(l->host) ? l->host : "127.0.0.1";
+	const char *password = l->password ? l->password : "";
+	const char *name = is_set(l->name) ? l->name : NULL;
 	char buf[1024], what[256];
 
 	db->conn = mysql_init(NULL);
 	if (!db->conn)
 		abort(); /* out of memory */
 	set_options(db, db->conn);
-	if (is_local)
-		snprintf(what, sizeof(what), "%s", l->socket);
+	if (socket)
+		snprintf(what, sizeof(what), "%s", socket);
 	else
-		snprintf(what, sizeof(what), "%s:%u", is_set(l->host) ? l->host : "127.0.0.1",
-			l->port);
-	if (!mysql_real_connect(db->conn, is_local ? NULL : is_set(l->host) ? l->host : "127.0.0.1",
-		    login_user(l, buf, sizeof(buf)), l->password ? l->password : "",
-		    is_set(l->name) ? l->name : NULL, l->port, is_local ? l->socket : NULL, 0))
+		snprintf(what, sizeof(what), "%s:%u", host, l->port);
+	if (!mysql_real_connect(db->conn, host, login_user(l, buf, sizeof(buf)), password, name,
+		    l->port, socket, 0))
 		return fail_conn(db, what);
 	return query(db, session_sql, "session");
 }

@@ -5,8 +5,8 @@
  *
  * A module keeps its SQL as `static const struct db_stmt`s in a db_set at the top of its file.
  * Sets given to db_new() are prepared and checked (number of parameters and columns) each time the
- * connection opens, so a wrong statement shows at the start and not at the first request; sets marked lazy are prepared
- * on first use. A statement is named by its address.
+ * connection opens, so a wrong statement shows at the start and not at the first request; sets
+ * marked lazy are prepared on first use. A statement is named by its address.
  *
  * Invariant: automatic reconnect is off (Connector/C loses prepared statements by it). After
  * ERR_DB_LOST everything but db_ensure() fails with ERR_DB_LOST, and an open transaction is gone.
@@ -83,7 +83,8 @@ void db_close(struct db *db);
 bool db_is_open(const struct db *db);
 /* Connections opened so far: a change means that session state is gone. */
 unsigned db_generation(const struct db *db);
-const char *db_errmsg(const struct db *db); /* for the log, not for clients; borrowed until the next call */
+/* For the log, not for clients; borrowed until the next call. */
+const char *db_errmsg(const struct db *db);
 unsigned db_errno(const struct db *db);
 /* After ERR_DB_DUP: the name of the violated key, without its table ("uq_users_name"); else "". */
 const char *db_errkey(const struct db *db);
@@ -97,8 +98,8 @@ void db_rollback(struct db *db);
 /* A statement without a result. *affected (rows changed) and *insert_id may be NULL. */
 enum err db_exec(struct db *db, const struct db_stmt *st, const struct db_val *in, size_t in_n,
 	uint64_t *affected, uint64_t *insert_id) __attribute__((warn_unused_result));
-/* A statement with a result: its rows are held by the client until db_done(), db_close() or the next
- * db_query() or db_exec() of this db. */
+/* A statement with a result: its rows are held by the client until db_done(), db_close() or the
+ * next db_query() or db_exec() of this db. */
 enum err db_query(struct db *db, const struct db_stmt *st, const struct db_val *in, size_t in_n)
 	__attribute__((warn_unused_result));
 /* The next row, cols_n values, or NULL at the end; borrowed until the next call. */
@@ -106,7 +107,8 @@ const struct db_val *db_fetch(struct db *db);
 /* Rows in the result. */
 uint64_t db_rows_n(const struct db *db);
 void db_done(struct db *db);
-/* The first row of a query in one call: *row borrowed until the next call of this db, NULL if there is none. */
+/* The first row of a query in one call: *row borrowed until the next call of this db, NULL if there
+ * is none. */
 enum err db_one(struct db *db, const struct db_stmt *st, const struct db_val *in, size_t in_n,
 	const struct db_val **row) __attribute__((warn_unused_result));
 

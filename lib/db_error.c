@@ -5,7 +5,7 @@
 #include "db_internal.h"
 
 /* Numbers that have no name in the client's headers. */
-#define INNODB_DISK_FULL 28 /* errno ENOSPC, passed through */
+#define INNODB_DISK_FULL 28   /* errno ENOSPC, passed through */
 #define GALERA_NOT_READY 1047 /* ER_UNKNOWN_COM_ERROR: "WSREP has not yet prepared node" */
 
 struct row {

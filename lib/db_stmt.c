@@ -210,7 +210,7 @@ static bool execute_once(struct db_prepared *p, const struct db_val *in)
 }
 
 /* A server may forget a statement without the connection being lost (a proxy that moved us to
- * another server, a table that was altered): it is prepared again, once. Nothing was done by then. */
+ * another server, an altered table): it is prepared again, once. Nothing was done by then. */
 static enum err execute(struct db *db, const struct db_stmt *st, const struct db_val *in,
 	size_t in_n, struct db_prepared **out)
 {
@@ -335,8 +335,9 @@ enum err db_query(struct db *db, const struct db_stmt *st, const struct db_val *
 	e = execute(db, st, in, in_n, &p);
 	if (e != ERR_OK)
 		return e;
-	/* Connector/C 3.3: once the rows have ended in an error, mysql_stmt_free_result() would make
-	 * the statement's next execution wait for rows that never come. There is nothing to free. */
+	/* Connector/C 3.3: once the rows have ended in an error, mysql_stmt_free_result() would
+	 * make the statement's next execution wait for rows that never come. There is nothing to
+	 * free. */
 	if (mysql_stmt_store_result(p->stmt))
 		return fail_stmt(db, p, st->name);
 	db->active = p;

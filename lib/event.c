@@ -4,14 +4,15 @@
 #include <string.h>
 
 #include "clock.h"
+#include "json.h"
 
 static const struct db_stmt sql_insert = {"event.insert",
 	"INSERT INTO ws_events (topic, event_type, payload, tenant_id, room, name)"
 	" VALUES (?, ?, ?, ?, ?, ?)",
 	6, 0};
 
-const struct db_set event_sql = {.name = "event",
-	.stmts = (const struct db_stmt *const[]){&sql_insert, NULL}};
+const struct db_set event_sql = {
+	.name = "event", .stmts = (const struct db_stmt *const[]){&sql_insert, NULL}};
 
 static const char *const type_names[EVENT_TYPE_N] = {
 	[EVENT_ADD] = "add", [EVENT_UPDATE] = "update", [EVENT_DELETE] = "delete"};
@@ -66,7 +67,10 @@ void event_render(struct str *s, const struct event_row *e)
 	str_adds(s, ",\"type\":\"");
 	str_adds(s, event_type_name(e->type));
 	str_adds(s, "\",\"data\":");
-	add_one_line(s, e->payload, e->payload_len);
+	if (json_is_valid(e->payload, e->payload_len))
+		add_one_line(s, e->payload, e->payload_len);
+	else
+		str_add_json_n(s, e->payload, e->payload_len);
 	str_adds(s, ",\"room\":");
 	add_or_null(s, e->room);
 	str_adds(s, ",\"name\":");

@@ -15,13 +15,14 @@
 #define EVENT_TOPIC_MAX 64
 #define EVENT_ROOM_MAX 128
 #define EVENT_NAME_MAX 64
-/* Topics that begin with '_' are cmdb's own and never reach a client: _auth tells of tokens, users, roles. */
+/* Topics that begin with '_' are cmdb's own and never reach a client: _auth tells of tokens, users,
+ * roles. */
 #define EVENT_TOPIC_AUTH "_auth"
 
 enum event_type { EVENT_ADD, EVENT_UPDATE, EVENT_DELETE, EVENT_TYPE_N };
 
-const char *event_type_name(enum event_type t);           /* "add", ... */
-int event_type_find(const char *name);                    /* -1 when unknown */
+const char *event_type_name(enum event_type t); /* "add", ... */
+int event_type_find(const char *name);          /* -1 when unknown */
 
 /* An event to publish; all texts borrowed. */
 struct event_out {
@@ -30,7 +31,7 @@ struct event_out {
 	enum event_type type;
 	const char *payload; /* JSON text */
 	const char *room;    /* NULL: none */
-	const char *name;    /* NULL: none; the event name a Socket.IO client gets when it is not the topic's own */
+	const char *name;    /* NULL: none; what Socket.IO clients get in place of the topic's */
 };
 
 extern const struct db_set event_sql;
@@ -50,7 +51,9 @@ struct event_row {
 	size_t payload_len;
 	const char *created_at; /* as MariaDB prints DATETIME(3), UTC */
 };
-/* Appends its JSON on one line: line breaks, which valid JSON has only between tokens, become blanks. */
+/* Appends its JSON on one line: line breaks, which valid JSON has only between tokens, become
+ * blanks. A payload that is no JSON (MariaDB's JSON columns take "\x" and 1. for JSON) is given as
+ * a string of its text: one bad row must not spoil the answer with all the others. */
 void event_render(struct str *s, const struct event_row *e);
 
 #endif

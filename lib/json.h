@@ -20,6 +20,10 @@
 struct json_object *json_parse(const char *text, size_t len, const char **why, size_t *offset);
 /* Adds the compact text of o to s. */
 void json_print(struct str *s, struct json_object *o);
+/* Is it one JSON text by the grammar of RFC 8259, at most JSON_VALID_DEPTH_MAX deep? Builds
+ * nothing. Bytes above 0x7f are not looked at. For texts that are passed on as they came. */
+#define JSON_VALID_DEPTH_MAX 64
+bool json_is_valid(const char *text, size_t len);
 /* Is it well-formed UTF-8 (RFC 3629) without NUL? */
 bool json_is_utf8(const char *text, size_t len);
 /* Borrowed member, or NULL when missing or null. */

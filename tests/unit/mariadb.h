@@ -17,8 +17,8 @@ struct mariadb {
 
 #define TEST_SKIPPED 77 /* what automake takes for "cannot be tested here" */
 
-/* Starts it and waits until it answers. Says why and exits TEST_SKIPPED where MariaDB is not installed,
- * and 1 when it does not start. */
+/* Starts it and waits until it answers. Says why and exits TEST_SKIPPED where MariaDB is not
+ * installed, and 1 when it does not start. */
 void mariadb_start(struct mariadb *m);
 void mariadb_stop(struct mariadb *m);
 /* As the administrator, with name as the default database (NULL: none). */
