@@ -38,6 +38,8 @@ static pid_t spawn(const struct mariadb *m, const char *const argv[])
 	if (fd < 0 || dup2(fd, 1) < 0 || dup2(fd, 2) < 0)
 		_exit(126);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* A starting server deletes the temporary tables it finds, those of a running one too. */
+	setenv("TMPDIR", m->dir, 1);
 	execvp(argv[0], (char *const *)argv);
 	_exit(127);
 }
