@@ -168,7 +168,7 @@ static enum err grant(struct ctx *ctx, const struct family *f, struct str *out)
 	str_adds(out, "{\"access_token\":\"");
 	e = token_issue(ctx->worker->settings->key, who, now_s, ttl_s, out);
 	if (e != ERR_OK) {
-		log_error("token", "no token can be issued for user %llu: no private key, or too many roles",
+		log_error("token", "user %llu can get no token: no private key, or too many roles",
 			(unsigned long long)f->user_id);
 		goto out;
 	}

@@ -1,7 +1,7 @@
 /*
- * Families of refresh tokens (auth.h) and the blacklist of access tokens. All but family_sweep() run
- * in a transaction of the caller's; the calls that revoke insert "_auth" events, so they come last in
- * it. Worker threads; blocks.
+ * Families of refresh tokens (auth.h) and the blacklist of access tokens. All but family_sweep()
+ * run in a transaction of the caller's; the calls that revoke insert "_auth" events, so they come
+ * last in it. Worker threads; blocks.
  */
 #ifndef CMDB_FAMILY_H
 #define CMDB_FAMILY_H
@@ -43,7 +43,8 @@ enum err family_use(struct db *db, const char *token, size_t len, struct family 
 /* The next refresh token of f, good for ttl_s. */
 enum err family_add(struct db *db, const struct family *f, const struct family_access *access,
 	int64_t ttl_s, char token[64]) __attribute__((warn_unused_result));
-/* The family an access token was given out with; *is_found false if with none. Locks the user's row. */
+/* The family an access token was given out with; *is_found false if with none. Locks the user's
+ * row. */
 enum err family_find(struct db *db, uint64_t user_id, const char *jti, struct family *f,
 	bool *is_found) __attribute__((warn_unused_result));
 /* Ends all tokens of f. */

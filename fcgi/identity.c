@@ -151,7 +151,8 @@ static struct identity *cache_find(struct identities *c, const struct shm *shm,
 	return id;
 }
 
-/* Keeps id (a reference of its own); generation and loaded_ms are of before the database was asked. */
+/* Keeps id (a reference of its own); generation and loaded_ms are of before the database was
+ * asked. */
 static void cache_keep(struct identities *c, const struct shm *shm, uint32_t generation,
 	int64_t loaded_ms, const struct credential *cred, struct identity *id)
 {

@@ -26,10 +26,10 @@ void identities_free(struct identities *c);
 /* A principal that several requests share, counted. */
 struct identity;
 
-/* Finds who asks. On ERR_OK *id is a reference of the caller's, released with identity_put(); NULL on
- * failure. ERR_UNAUTHENTICATED (nothing given), ERR_TOKEN_* (REVOKED also when user, tenant or key is
- * disabled), ERR_RATE_LIMITED (bad, as too many before from this address: throttle.h; Retry-After is
- * set), ERR_DB_LOST and the like. */
+/* Finds who asks. On ERR_OK *id is a reference of the caller's, released with identity_put(); NULL
+ * on failure. ERR_UNAUTHENTICATED (nothing given), ERR_TOKEN_* (REVOKED also when user, tenant or
+ * key is disabled), ERR_RATE_LIMITED (bad, as too many before from this address: throttle.h;
+ * Retry-After is set), ERR_DB_LOST and the like. */
 enum err identity_get(struct ctx *ctx, struct identity **id) __attribute__((warn_unused_result));
 const struct principal *identity_who(const struct identity *id);
 void identity_ref(struct identity *id); /* parked requests keep one */

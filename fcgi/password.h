@@ -14,8 +14,8 @@
 #include "err.h"
 #include "secret.h"
 
-/* Takes a place among those that may hash. *has_waited: time has passed, look again whether there is
- * still reason to. ERR_BUSY when none came free within PASSWORD_WAIT_MS. */
+/* Takes a place among those that may hash. *has_waited: time has passed, look again whether there
+ * is still reason to. ERR_BUSY when none came free within PASSWORD_WAIT_MS. */
 #define PASSWORD_WAIT_MS 2000
 enum err password_enter(const struct config *cfg, bool *has_waited)
 	__attribute__((warn_unused_result));

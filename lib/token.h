@@ -23,8 +23,8 @@ struct token_key *token_key_load(const struct config *cfg, struct str *why);
 void token_key_free(struct token_key *k); /* wipes */
 
 /* Signs a token for p, valid from now_s for ttl_s; p->jti is its jti (32 lower-case hex digits).
- * Claims: sub (user id, as a string), name, tenant (its id, a number), roles, departments, jti, iat,
- * nbf, exp, iss, aud. ERR_INTERNAL: no private key, or longer than TOKEN_MAX. */
+ * Claims: sub (user id, as a string), name, tenant (its id, a number), roles, departments, jti,
+ * iat, nbf, exp, iss, aud. ERR_INTERNAL: no private key, or longer than TOKEN_MAX. */
 enum err token_issue(const struct token_key *k, const struct principal *p, int64_t now_s,
 	int64_t ttl_s, struct str *out) __attribute__((warn_unused_result));
 
@@ -35,10 +35,10 @@ struct token_claims {
 	char jti[33];
 	int64_t iat_s, exp_s;
 };
-/* ERR_TOKEN_INVALID (malformed, other algorithm, wrong signature, issuer, audience, not yet valid, a
- * claim missing or of the wrong type), ERR_TOKEN_EXPIRED (good but for its age). The algorithm in the
- * header must be the pinned one, byte for byte. nbf and iat may be auth.leeway_s ahead of now_s; exp
- * has no leeway, so that an expired token is of no use at once. */
+/* ERR_TOKEN_INVALID (malformed, other algorithm, wrong signature, issuer, audience, not yet valid,
+ * a claim missing or of the wrong type), ERR_TOKEN_EXPIRED (good but for its age). The algorithm in
+ * the header must be the pinned one, byte for byte. nbf and iat may be auth.leeway_s ahead of now_s;
+ * exp has no leeway, so that an expired token is of no use at once. */
 enum err token_verify(const struct token_key *k, const char *token, size_t len, int64_t now_s,
 	struct token_claims *out) __attribute__((warn_unused_result));
 
