@@ -175,7 +175,8 @@ static enum err grant(struct ctx *ctx, const struct family *f, struct str *out)
 	e = family_add(ctx->db, f, &access, ctx->cfg->auth.refresh_ttl_s, refresh);
 	if (e != ERR_OK)
 		goto out;
-	str_addf(out, "\",\"refresh_token\":\"%s\",\"token_type\":\"Bearer\",\"expires_in\":%lld,\"user\":",
+	str_addf(out, "\",\"refresh_token\":\"%s\",\"token_type\":\"Bearer\","
+		      "\"expires_in\":%lld,\"user\":",
 		refresh, (long long)ttl_s);
 	principal_render(out, who);
 	str_addc(out, '}');

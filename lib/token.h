@@ -37,8 +37,8 @@ struct token_claims {
 };
 /* ERR_TOKEN_INVALID (malformed, other algorithm, wrong signature, issuer, audience, not yet valid,
  * a claim missing or of the wrong type), ERR_TOKEN_EXPIRED (good but for its age). The algorithm in
- * the header must be the pinned one, byte for byte. nbf and iat may be auth.leeway_s ahead of now_s;
- * exp has no leeway, so that an expired token is of no use at once. */
+ * the header must be the pinned one, byte for byte. nbf and iat may be auth.leeway_s ahead of
+ * now_s; exp has no leeway, so that an expired token is of no use at once. */
 enum err token_verify(const struct token_key *k, const char *token, size_t len, int64_t now_s,
 	struct token_claims *out) __attribute__((warn_unused_result));
 
