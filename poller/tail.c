@@ -46,11 +46,6 @@ static const struct db_set read_set = {"tail",
 static const struct db_set probe_set = {
 	"probe", (const struct db_stmt *const[]){&sql_probe, NULL}, false};
 
-/* Where an event may still show up behind the tail. */
-struct watch {
-	struct span span;
-};
-
 struct tail {
 	const struct config *cfg;
 	struct mailbox *to;
@@ -73,7 +68,7 @@ struct tail {
 	int64_t started_ms;
 	struct order order;
 	uint64_t row_bytes; /* average, for the size of a read */
-	struct watch watches[WATCHES_MAX];
+	struct span watches[WATCHES_MAX]; /* where an event may still show up behind the tail */
 	size_t watches_n;
 	int64_t watched_ms;
 	struct tail_stats stats;
@@ -193,11 +188,17 @@ static void watch_add(struct tail *t, struct span span)
 {
 	if (span.first > span.last)
 		return;
+	for (size_t i = 0; i < t->watches_n; i++) {
+		const struct span *other = &t->watches[i];
+
+		if (other->first <= span.first && span.last <= other->last)
+			return;
+	}
 	if (t->watches_n == WATCHES_MAX) {
 		log_warn("watch_lost", "too many given-up ranges; the oldest is not watched any more");
 		memmove(t->watches, t->watches + 1, --t->watches_n * sizeof(t->watches[0]));
 	}
-	t->watches[t->watches_n++].span = span;
+	t->watches[t->watches_n++] = span;
 }
 
 static void take_announced(struct tail *t)
@@ -391,7 +392,7 @@ static enum err look_behind(struct tail *t)
 	size_t n = t->watches_n;
 
 	for (size_t i = 0; i < n; i++) {
-		struct span span = t->watches[0].span;
+		struct span span = t->watches[0];
 		const struct db_val in[] = {DBV_U(span.first), DBV_U(span.last), DBV_I(READ_ROWS_MAX)};
 		struct record **records;
 		const struct db_val *row;
