@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json.h"
 #include "secret.h"
 
 struct rest *api_open(const struct call *call, enum ctl_exit *status)
@@ -46,10 +47,12 @@ enum ctl_exit api_fail(const struct rest_answer *a, const char *what)
 	enum ctl_exit status = CTL_FAILED;
 
 	rest_problem(a, &text);
-	if (a->status == 404 || a->status == 409)
-		status = CTL_NOT_FOUND;
-	else if (a->status == 502 || a->status == 503 || a->status == 504)
+	if (a->status == 502 || a->status == 503 || a->status == 504)
 		status = CTL_UNREACHABLE;
+	else if (!json_get(a->json, "error"))
+		status = CTL_FAILED;
+	else if (a->status == 404 || a->status == 409)
+		status = CTL_NOT_FOUND;
 	else if (a->status == 422)
 		status = CTL_USAGE;
 	cmd_fail(status, "%s: %s", what, str_c(&text));

@@ -47,13 +47,13 @@ static const struct db_stmt set_status = {
 	.sql = "UPDATE users SET status = ? WHERE id = ?",
 	.params_n = 2,
 };
-/* Access tokens that came with a refresh token and have not run out. */
+/* Access tokens that came with a refresh token and may still be taken (auth.leeway_s is at most 300). */
 static const struct db_stmt revoke_access = {
 	.name = "user.revoke_access",
 	.sql = "INSERT IGNORE INTO revoked_tokens (jti, expires_at)"
-	       " SELECT access_jti, created_at + INTERVAL ? SECOND FROM refresh_tokens"
-	       " WHERE user_id = ? AND created_at > NOW(3) - INTERVAL ? SECOND",
-	.params_n = 3,
+	       " SELECT access_jti, access_expires_at FROM refresh_tokens"
+	       " WHERE user_id = ? AND access_expires_at > NOW(3) - INTERVAL 5 MINUTE",
+	.params_n = 1,
 };
 static const struct db_stmt revoke_refresh = {
 	.name = "user.revoke_refresh",
@@ -155,11 +155,10 @@ static enum ctl_exit user_add(struct call *call)
 /* Ends what the user is logged in with: refresh tokens, access tokens, blocked requests. */
 static enum err end_sessions(struct change *ch, uint64_t user_id)
 {
-	struct db_val ttl = DBV_I(ch->call->cfg->auth.access_ttl_s), id = DBV_U(user_id);
-	struct db_val in[3] = {ttl, id, ttl};
+	struct db_val id = DBV_U(user_id);
 	enum err e;
 
-	if ((e = db_exec(ch->db, &revoke_access, in, 3, NULL, NULL)) ||
+	if ((e = db_exec(ch->db, &revoke_access, &id, 1, NULL, NULL)) ||
 		(e = db_exec(ch->db, &revoke_refresh, &id, 1, NULL, NULL)))
 		return e;
 	change_tell_user(ch, user_id);

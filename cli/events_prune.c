@@ -16,15 +16,15 @@
 #define CHUNK "5000"
 #define POLLER_TIMEOUT_MS 10000
 #define TRIES 20
+#define LEEWAY_MAX_S 300 /* auth.leeway_s */
 
-/* The last id before the first row that is younger. A row dated in the future is not young, it is
+/* The last row before the first that is younger. A row dated in the future is not young, it is
  * wrong: it must not stop pruning for ever. */
 static const struct db_stmt older_than = {
 	.name = "prune.older",
-	.sql = "SELECT CAST(COALESCE((SELECT MIN(id) - 1 FROM ws_events"
-	       " WHERE created_at >= NOW(3) - INTERVAL ? DAY AND "
-	       " created_at < NOW(3) + INTERVAL 1 DAY),"
-	       " (SELECT MAX(id) FROM ws_events), 0) AS UNSIGNED)",
+	.sql = "SELECT MAX(id) FROM ws_events WHERE id < COALESCE((SELECT MIN(id) FROM ws_events"
+	       " WHERE created_at >= NOW(3) - INTERVAL ? DAY"
+	       " AND created_at < NOW(3) + INTERVAL 1 DAY), 18446744073709551615)",
 	.params_n = 1,
 	.cols_n = 1,
 };
@@ -78,7 +78,9 @@ static const struct db_stmt delete_below = {
 		.cols_n = 1,                                          \
 	}
 EXPIRED(revoked_tokens, "revoked_tokens", "expires_at");
-EXPIRED(refresh_tokens, "refresh_tokens", "expires_at");
+/* The row also says which access token came with it, for as long as that may be revoked. */
+EXPIRED(refresh_tokens, "refresh_tokens",
+	"access_expires_at < NOW(3) - INTERVAL 5 MINUTE AND expires_at");
 EXPIRED(idempotency_keys, "idempotency_keys", "created_at");
 EXPIRED(auth_failures, "auth_failures", "window_ends");
 
@@ -199,10 +201,8 @@ static enum err delete_expired(struct prune *p, struct json_object *o)
 		const struct db_stmt *remove, *count;
 		int64_t keep_s;
 	} kinds[] = {
-		{"revoked_tokens", &revoked_tokens, &revoked_tokens_count,
-			p->call->cfg->auth.leeway_s},
-		{"refresh_tokens", &refresh_tokens, &refresh_tokens_count,
-			p->call->cfg->auth.leeway_s},
+		{"revoked_tokens", &revoked_tokens, &revoked_tokens_count, LEEWAY_MAX_S},
+		{"refresh_tokens", &refresh_tokens, &refresh_tokens_count, LEEWAY_MAX_S},
 		{"idempotency_keys", &idempotency_keys, &idempotency_keys_count,
 			p->call->cfg->http.idempotency_ttl_s},
 		{"auth_failures", &auth_failures, &auth_failures_count, 0},
