@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from conftest import Api, unique, wait_until
+from conftest import ROOT, unique, wait_until
 
 OK, FAILED, USAGE, UNREACHABLE, NOT_FOUND = range(5)
 ME = "/api/v1/auth/me"
@@ -97,6 +97,18 @@ def test_completion_knows_commands_verbs_and_options(stack, tmp_path):
     assert complete("user", "gr") == ["grant-role"]
     assert complete("user", "add", "x", "--pass") == ["--password-stdin"]
     assert complete("status", "--j") == ["--json"]
+
+
+def test_the_completion_file_and_the_manual_keep_up_with_the_commands(stack):
+    script = stack.ctl("completion", "bash").stdout
+    assert (ROOT / "deploy/completions/cmdbctl.bash").read_text() == script, (
+        "run: cmdbctl completion bash > deploy/completions/cmdbctl.bash")
+    manual = (ROOT / "docs/cmdbctl.1").read_text()
+    for command, verb, words in re.findall(r"^\t([\w-]+):(\S+)\) what='(.*)' ;;$", script, re.M):
+        if verb != "*":
+            assert re.search(rf"^\.It Cm {command} {verb}\b", manual, re.M), f"{command} {verb}"
+        for option in re.findall(r"--(\S+)", words):
+            assert re.search(rf"Fl Fl {option}\b", manual), f"{command} {verb} --{option}"
 
 
 def test_a_reader_that_goes_away_is_a_failure_not_a_crash(stack):
