@@ -55,6 +55,10 @@ static const struct db_stmt sql_done = {"migrate.done",
 	"UPDATE schema_migrations SET state = 'done', applied_at = NOW(3)"
 	" WHERE version = ? AND state = 'started'",
 	1, 0};
+static const struct db_stmt sql_mark_done = {"migrate.mark_done",
+	"UPDATE schema_migrations SET state = 'done', applied_at = NOW(3), name = ?, checksum = ?"
+	" WHERE version = ? AND state = 'started'",
+	3, 0};
 static const struct db_stmt sql_forget = {"migrate.forget",
 	"DELETE FROM schema_migrations WHERE version = ? AND state = 'started'", 1, 0};
 
@@ -193,6 +197,26 @@ static enum ctl_exit check(const struct run *r)
 
 /* ---- applying ---- */
 
+/* Says why, and what is to be done about a migration of which a part may be there. Where not even
+ * its first statement was carried out there is none. */
+static enum ctl_exit fail_migration(struct run *r, const struct migration *f, enum err e)
+{
+	struct db *db = r->call->db;
+	const struct db_val in[] = {DBV_U(f->version)};
+	char label[MIGRATION_NAME_MAX + 16];
+	enum ctl_exit status;
+
+	snprintf(label, sizeof(label), "%04u_%s", f->version, f->name);
+	status = cmd_fail_db(r->call, e, label);
+	if (e == ERR_DB_LOST)
+		return status;
+	if (!db_script_n(db) && db_exec(db, &sql_forget, in, 1, NULL, NULL) != ERR_OK)
+		return status;
+	if (load_had(r) == ERR_OK)
+		check(r);
+	return status;
+}
+
 static enum ctl_exit apply_one(struct run *r, const struct migration *f)
 {
 	struct call *call = r->call;
@@ -209,7 +233,7 @@ static enum ctl_exit apply_one(struct run *r, const struct migration *f)
 	if (e == ERR_OK)
 		e = db_exec(call->db, &sql_done, in, 1, NULL, NULL);
 	if (e != ERR_OK)
-		return cmd_fail_db(call, e, label);
+		return fail_migration(r, f, e);
 	json_object_array_add(r->applied, json_object_new_string(label));
 	if (!call->json) {
 		printf("applied %s (%lld ms)\n", label, (long long)(clock_ms() - from));
@@ -218,22 +242,31 @@ static enum ctl_exit apply_one(struct run *r, const struct migration *f)
 	return CTL_OK;
 }
 
-/* --redo and --mark-done: somebody has looked at a migration that did not finish. */
-static enum ctl_exit resolve(struct run *r, const char *option, const struct db_stmt *st)
+/* --redo and --mark-done: somebody has looked at a migration that did not finish. What was
+ * completed by hand counts as what its file says now. */
+static enum ctl_exit resolve(struct run *r, const char *option, bool is_done)
 {
-	int64_t version = opt_number(r->call, option, 0);
-	const struct db_val in[] = {DBV_I(version)};
-	uint64_t n;
-	enum err e;
+	struct call *call = r->call;
+	size_t version = (size_t)opt_number(call, option, 0);
+	uint64_t n = 0;
+	enum err e = ERR_OK;
 
 	if (!version)
 		return CTL_OK;
-	e = db_exec(r->call->db, st, in, 1, &n, NULL);
+	if (version <= r->files.n) {
+		const struct migration *f = &r->files.v[version - 1];
+		const struct db_val in[] = {dbv_s(f->name), dbv_s(f->checksum), DBV_U(version)};
+
+		if (is_done)
+			e = db_exec(call->db, &sql_mark_done, in, 3, &n, NULL);
+		else
+			e = db_exec(call->db, &sql_forget, in + 2, 1, &n, NULL);
+	}
 	if (e != ERR_OK)
-		return cmd_fail_db(r->call, e, option);
+		return cmd_fail_db(call, e, option);
 	if (!n)
-		return cmd_fail(CTL_NOT_FOUND, "--%s: migration %04lld is not an unfinished one",
-			option, (long long)version);
+		return cmd_fail(CTL_NOT_FOUND, "--%s: migration %04zu is not an unfinished one",
+			option, version);
 	return CTL_OK;
 }
 
@@ -249,9 +282,9 @@ static enum ctl_exit migrate(struct run *r)
 	e = db_script(r->call->db, create_tables);
 	if (e != ERR_OK)
 		return cmd_fail_db(r->call, e, "cannot create schema_migrations");
-	status = resolve(r, "redo", &sql_forget);
+	status = resolve(r, "redo", false);
 	if (status == CTL_OK)
-		status = resolve(r, "mark-done", &sql_done);
+		status = resolve(r, "mark-done", true);
 	if (status != CTL_OK)
 		return status;
 	e = load_had(r);

@@ -274,25 +274,35 @@ void db_rollback(struct db *db)
 
 /* ---- text protocol ---- */
 
-/* Reads all results of a script. On failure *n says which statement of it (from 1) failed. */
-static enum err drain(struct db *db, unsigned *n)
+unsigned db_script_n(const struct db *db)
 {
-	for (*n = 1;; ++*n) {
+	return db->script_n;
+}
+
+static enum err fail_script(struct db *db)
+{
+	char what[32];
+
+	snprintf(what, sizeof(what), "statement %u", db->script_n + 1);
+	return fail_conn(db, what);
+}
+
+/* Reads the results of a script that was sent, one after the other. */
+static enum err drain(struct db *db)
+{
+	for (;;) {
 		MYSQL_RES *res = mysql_store_result(db->conn);
-		char what[32];
 		int more;
 
 		mysql_free_result(res);
-		snprintf(what, sizeof(what), "statement %u", *n);
 		if (!res && mysql_field_count(db->conn))
-			return fail_conn(db, what);
+			return fail_script(db);
+		db->script_n++;
 		more = mysql_next_result(db->conn);
 		if (more < 0)
 			return ERR_OK;
-		if (more > 0) {
-			snprintf(what, sizeof(what), "statement %u", *n + 1);
-			return fail_conn(db, what);
-		}
+		if (more > 0)
+			return fail_script(db);
 	}
 }
 
@@ -300,9 +310,10 @@ static enum err drain(struct db *db, unsigned *n)
  * one statement and begin its own. */
 enum err db_script(struct db *db, const char *sql)
 {
-	unsigned n, status;
+	unsigned status;
 	enum err e;
 
+	db->script_n = 0;
 	if (!db->conn)
 		return ERR_DB_LOST;
 	db_done(db);
@@ -310,7 +321,7 @@ enum err db_script(struct db *db, const char *sql)
 		return fail_conn(db, "script");
 	e = query(db, sql, "statement 1");
 	if (e == ERR_OK)
-		e = drain(db, &n);
+		e = drain(db);
 	if (db->conn && mysql_set_server_option(db->conn, MYSQL_OPTION_MULTI_STATEMENTS_OFF)) {
 		enum err off = fail_conn(db, "script");
 		e = e == ERR_OK ? off : e;

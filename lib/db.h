@@ -116,6 +116,8 @@ enum err db_one(struct db *db, const struct db_stmt *st, const struct db_val *in
  * input of a client in it. May hold several statements: the server takes them apart, and the first
  * that fails ends it (db_errmsg() counts them). Results are read and thrown away. */
 enum err db_script(struct db *db, const char *sql) __attribute__((warn_unused_result));
+/* How many statements of the last script were carried out. */
+unsigned db_script_n(const struct db *db);
 /* Adds text as an SQL literal with its quotes, for the few statements that cannot be prepared with
  * parameters (CREATE USER). db must be open. */
 void db_quote(struct db *db, struct str *out, const char *text);

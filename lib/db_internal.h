@@ -21,6 +21,7 @@ struct db {
 	bool is_in_txn;
 	struct db_prepared *prepared; /* uthash, by the struct db_stmt's address; of this conn */
 	struct db_prepared *active;   /* the one whose rows the client holds */
+	unsigned script_n;
 	unsigned code;
 	char message[768];
 	char key[DB_KEY_SIZE];

@@ -433,6 +433,7 @@ static void test_script(void **state)
 				       " -- not; here\n SELECT x FROM nowhere; SELECT 3"),
 		ERR_DB);
 	assert_non_null(strstr(db_errmsg(db), "statement 4"));
+	assert_int_equal(db_script_n(db), 3);
 	assert_int_equal(get_u(db, &count_parents), 1);
 	script(db, "CREATE TRIGGER tr BEFORE INSERT ON parent FOR EACH ROW BEGIN"
 		   " SET NEW.name = CONCAT(NEW.name, '!'); SET @seen = 1; END;"
