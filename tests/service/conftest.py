@@ -202,6 +202,13 @@ class Stack:
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         assert done.returncode == 0, done.stdout
 
+    def discard(self):
+        """Stops it and removes its data. tests/run keeps the logs, should a test have failed."""
+        if self.pids():
+            self.down()
+        kept = self.dir / "db" if "CMDB_TEST_STACKS" in os.environ else self.dir
+        shutil.rmtree(kept, ignore_errors=True)
+
     @property
     def url(self):
         return self.env["CMDB_URL"]
@@ -304,9 +311,7 @@ def stack():
         s.up()
         yield s
     finally:
-        s.down()
-    if "CMDB_TEST_STACKS" not in os.environ:
-        shutil.rmtree(s.dir)
+        s.discard()
 
 
 @pytest.fixture
@@ -323,10 +328,7 @@ def own_stack():
 
     yield make
     for s in made:
-        if s.pids():
-            s.down()
-        if "CMDB_TEST_STACKS" not in os.environ:
-            shutil.rmtree(s.dir, ignore_errors=True)
+        s.discard()
 
 
 @pytest.fixture
