@@ -123,6 +123,47 @@ static void put_metrics(struct str *out, struct app *app)
 		put_metric(out, &all[i]);
 }
 
+/* The poller's figures: the same from whichever process answers, so they have no pid. */
+static const struct {
+	enum shm_figure figure;
+	const char *name, *labels, *type, *help;
+} poller_figures[] = {
+	{SHM_WAITERS, "cmdb_poller_waiters", "", "gauge", "Requests waiting for events on this host."},
+	{SHM_EVENTS_RELEASED, "cmdb_poller_events_released_total", "", "counter",
+		"Events released in order."},
+	{SHM_EVENTS_DELIVERED, "cmdb_poller_events_delivered_total", "", "counter",
+		"Events in answers, counted per request."},
+	{SHM_READ_AGE_MS, "cmdb_poller_read_age_milliseconds", "", "gauge",
+		"Time since the event log was last read."},
+	{SHM_GAP_AGE_MS, "cmdb_poller_gap_age_milliseconds", "", "gauge",
+		"How long an open transaction has held back the events behind its own; 0: none does."},
+	{SHM_EVENTS_HELD, "cmdb_poller_events_held", "", "gauge", "Committed events held back by it."},
+	{SHM_DEAD_IDS, "cmdb_poller_dead_ids_total", "", "counter", "Ids that were rolled back."},
+	{SHM_LATE_EVENTS, "cmdb_poller_late_events_total", "", "counter",
+		"Events delivered behind others that have larger ids."},
+	{SHM_REPLAYED_PAGES, "cmdb_poller_replayed_pages_total", "", "counter",
+		"Pages of old events looked through for clients that catch up."},
+	{SHM_RESETS_EXPIRED, "cmdb_poller_resets_total", "reason=\"expired\"", "counter",
+		"Cursors that were answered with a reset."},
+	{SHM_RESETS_EPOCH, "cmdb_poller_resets_total", "reason=\"epoch\"", NULL, NULL},
+	{SHM_RESETS_AHEAD, "cmdb_poller_resets_total", "reason=\"ahead\"", NULL, NULL},
+	{SHM_BINLOG_UP, "cmdb_poller_binlog_up", "", "gauge", "Do commits come through the binlog?"},
+};
+
+static void put_poller_figures(struct str *out, const struct shm *page)
+{
+	for (size_t i = 0; page && i < sizeof(poller_figures) / sizeof(poller_figures[0]); i++) {
+		const char *name = poller_figures[i].name, *labels = poller_figures[i].labels;
+
+		if (poller_figures[i].help)
+			str_addf(out, "# HELP %s %s\n# TYPE %s %s\n", name, poller_figures[i].help, name,
+				poller_figures[i].type);
+		str_addf(out, "%s%s%s%s %llu\n", name, labels[0] ? "{" : "", labels,
+			labels[0] ? "}" : "",
+			(unsigned long long)atomic_load(&page->figure[poller_figures[i].figure]));
+	}
+}
+
 static void metrics(struct ctx *ctx)
 {
 	/* Whoever is on this machine may; from elsewhere it takes a permission. */
@@ -132,6 +173,7 @@ static void metrics(struct ctx *ctx)
 	ctx->res.status = 200;
 	ctx->res.content_type = "text/plain; version=0.0.4; charset=utf-8";
 	put_metrics(&ctx->res.body, ctx->worker->app);
+	put_poller_figures(&ctx->res.body, ctx->shm);
 }
 
 const struct route health_routes[] = {

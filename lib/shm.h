@@ -28,6 +28,24 @@
 #define SHM_EPOCH_SIZE 33
 #define SHM_LEASE_MS 1500
 
+/* What the poller tells of itself, for /metrics; brought up to date a few times a second. */
+enum shm_figure {
+	SHM_WAITERS,
+	SHM_EVENTS_RELEASED,
+	SHM_EVENTS_DELIVERED,
+	SHM_READ_AGE_MS,
+	SHM_GAP_AGE_MS,
+	SHM_EVENTS_HELD,
+	SHM_DEAD_IDS,
+	SHM_LATE_EVENTS,
+	SHM_REPLAYED_PAGES,
+	SHM_RESETS_EXPIRED,
+	SHM_RESETS_EPOCH,
+	SHM_RESETS_AHEAD,
+	SHM_BINLOG_UP,
+	SHM_FIGURE_N
+};
+
 struct shm {
 	uint32_t magic, version;
 	char epoch[SHM_EPOCH_SIZE];
@@ -36,6 +54,7 @@ struct shm {
 	_Atomic uint64_t tail;          /* last released id */
 	_Atomic uint64_t floor;         /* ids up to here may be pruned */
 	_Atomic uint32_t gen[SHM_GEN_N];
+	_Atomic uint64_t figure[SHM_FIGURE_N];
 	uint64_t inode; /* of the file, written by its creator */
 };
 

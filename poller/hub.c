@@ -122,6 +122,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	struct hub *hub = arg;
 	int64_t now = clock_ms();
 
+	if (hub->is_started)
+		status_publish(hub);
 	if (hub_is_following(hub))
 		atomic_store(&hub->shm->lease_until_ms, now + SHM_LEASE_MS);
 	if (hub->is_ready && hub->tail != hub->saved_tail && now - hub->saved_ms >= SAVE_MS) {

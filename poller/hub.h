@@ -195,5 +195,6 @@ void fanout(struct hub *hub, struct record *const *records, size_t n, uint64_t c
 
 /* ---- status.c ---- */
 void status_render(struct hub *hub, struct str *json);
+void status_publish(struct hub *hub); /* into the shared page, for /metrics */
 
 #endif

@@ -99,3 +99,28 @@ void status_render(struct hub *hub, struct str *s)
 	add_clients(hub, s);
 	str_addc(s, '}');
 }
+
+void status_publish(struct hub *hub)
+{
+	const struct tail_stats *st = tail_stats(hub->tail_thread);
+	const struct hub_stats *h = &hub->stats;
+	int64_t now = clock_ms(), gap_since = atomic_load(&st->gap_since_ms);
+	const uint64_t figures[SHM_FIGURE_N] = {
+		[SHM_WAITERS] = hub->waiters_n,
+		[SHM_EVENTS_RELEASED] = atomic_load(&st->released),
+		[SHM_EVENTS_DELIVERED] = h->delivered_events,
+		[SHM_READ_AGE_MS] = (uint64_t)(now - atomic_load(&st->read_ok_ms)),
+		[SHM_GAP_AGE_MS] = gap_since ? (uint64_t)(now - gap_since) : 0,
+		[SHM_EVENTS_HELD] = atomic_load(&st->pending),
+		[SHM_DEAD_IDS] = atomic_load(&st->dead),
+		[SHM_LATE_EVENTS] = atomic_load(&st->late),
+		[SHM_REPLAYED_PAGES] = h->page_reads + h->page_hits,
+		[SHM_RESETS_EXPIRED] = h->resets_expired,
+		[SHM_RESETS_EPOCH] = h->resets_epoch,
+		[SHM_RESETS_AHEAD] = h->resets_ahead,
+		[SHM_BINLOG_UP] = binlog_is_streaming(hub->binlog),
+	};
+
+	for (size_t i = 0; i < SHM_FIGURE_N; i++)
+		atomic_store_explicit(&hub->shm->figure[i], figures[i], memory_order_relaxed);
+}
