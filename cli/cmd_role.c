@@ -169,7 +169,8 @@ static enum err remove_role(struct change *ch)
 	e = db_exec(ch->db, &delete_role, in, 1, NULL, NULL);
 	if (e == ERR_DB_REF_USED)
 		return change_problem(ch, ERR_IN_USE,
-			"users have the role %s; take it from them first (cmdbctl user revoke-role)",
+			"users have the role %s; take it from them first "
+			"(cmdbctl user revoke-role)",
 			name);
 	if (e != ERR_OK)
 		return e;

@@ -47,7 +47,8 @@ static const struct db_stmt set_status = {
 	.sql = "UPDATE users SET status = ? WHERE id = ?",
 	.params_n = 2,
 };
-/* Access tokens that came with a refresh token and may still be taken (auth.leeway_s is at most 300). */
+/* Access tokens that came with a refresh token and may still be taken: auth.leeway_s is at most
+ * 300. */
 static const struct db_stmt revoke_access = {
 	.name = "user.revoke_access",
 	.sql = "INSERT IGNORE INTO revoked_tokens (jti, expires_at)"

@@ -1,9 +1,11 @@
 """cmdbctl: what each command does, prints and exits with, and what it changes for live clients."""
 import concurrent.futures
+import getpass
 import json
 import os
 import pty
 import re
+import socket
 import subprocess
 import threading
 import time
@@ -27,8 +29,8 @@ def fails(stack, status, text, *args, **more):
 
 def last_audit(db, action):
     with db.cursor() as c:
-        c.execute("SELECT subject, target FROM audit_log WHERE action = %s ORDER BY id DESC LIMIT 1",
-                  (action,))
+        c.execute("SELECT subject, target FROM audit_log WHERE action = %s "
+                  "ORDER BY id DESC LIMIT 1", (action,))
         return c.fetchone()
 
 
@@ -111,11 +113,12 @@ def test_the_completion_file_and_the_manual_keep_up_with_the_commands(stack):
             assert re.search(rf"Fl Fl {option}\b", manual), f"{command} {verb} --{option}"
 
 
-def test_a_reader_that_goes_away_is_a_failure_not_a_crash(stack):
-    done = subprocess.run(
-        ["bash", "-c", '"$0" config default | true; echo "${PIPESTATUS[0]}"', stack.env["CMDB_CTL"]],
-        text=True, capture_output=True)
-    assert done.stdout.strip() in ("0", "1")
+def test_a_reader_that_has_gone_is_a_failure_not_a_crash(stack):
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([stack.env["CMDB_CTL"], "config", "default"], stdout=write)
+    os.close(write)
+    assert done.returncode == FAILED
 
 
 # ---- tenants ----
@@ -136,9 +139,10 @@ def test_tenant_add_list_disable_enable(stack, db):
 
 
 def test_tenant_errors(stack):
-    fails(stack, NOT_FOUND, "there is a tenant named \"default\" already", "tenant", "add", "default")
-    fails(stack, NOT_FOUND, "no tenant named \"nope\"; see cmdbctl tenant list", "tenant", "disable",
-          "nope")
+    fails(stack, NOT_FOUND, "there is a tenant named \"default\" already", "tenant", "add",
+          "default")
+    fails(stack, NOT_FOUND, "no tenant named \"nope\"; see cmdbctl tenant list", "tenant",
+          "disable", "nope")
     for bad in ("", "a b", "a:b", "a,b", "x" * 65, "tab\there", "-x"):
         fails(stack, USAGE, "the name of a tenant", "tenant", "add", "--", bad)
 
@@ -174,7 +178,8 @@ def test_role_add_grant_revoke_show_delete(stack, db):
 def test_role_errors(stack):
     fails(stack, USAGE, '"websites" is no permission', "role", "add", unique("role"), "websites")
     fails(stack, USAGE, "is no permission", "role", "grant", "viewer", "Websites:read")
-    fails(stack, USAGE, "--description wants", "role", "add", unique("role"), "--description", "a\nb")
+    fails(stack, USAGE, "--description wants", "role", "add", unique("role"), "--description",
+          "a\nb")
     fails(stack, NOT_FOUND, "has none of these", "role", "revoke", "viewer", "nope:read")
     fails(stack, NOT_FOUND, "users have the role admin", "role", "delete", "admin")
     fails(stack, NOT_FOUND, "a role named \"admin\" already", "role", "add", "admin")
@@ -217,7 +222,8 @@ def test_user_add_with_a_generated_password_can_log_in(stack, db):
 def test_user_list_by_tenant(stack):
     tenant, name = stack.tenant(), unique("user")
     stack.ctl("user", "add", name, "--tenant", tenant)
-    assert [u["username"] for u in stack.ctl("user", "list", "--tenant", tenant, "--json")] == [name]
+    assert [u["username"] for u in stack.ctl("user", "list", "--tenant", tenant,
+                                             "--json")] == [name]
     assert stack.ctl("user", "list", "--tenant", "nope", "--json") == []
 
 
@@ -239,9 +245,12 @@ def test_user_errors_change_nothing(stack, db):
     fails(stack, NOT_FOUND, 'no tenant named "nope"', "user", "add", name, "--tenant", "nope")
     assert one(db, "SELECT COUNT(*) FROM users WHERE username = %s", name) == 0
     fails(stack, NOT_FOUND, 'a user named "admin" already', "user", "add", "admin")
-    fails(stack, NOT_FOUND, 'no user named "nope"; see cmdbctl user list', "user", "disable", "nope")
-    fails(stack, NOT_FOUND, "does not have the role editor", "user", "revoke-role", "viewer", "editor")
-    fails(stack, NOT_FOUND, "not in the department nope", "user", "remove-department", "viewer", "nope")
+    fails(stack, NOT_FOUND, 'no user named "nope"; see cmdbctl user list', "user", "disable",
+          "nope")
+    fails(stack, NOT_FOUND, "does not have the role editor", "user", "revoke-role", "viewer",
+          "editor")
+    fails(stack, NOT_FOUND, "not in the department nope", "user", "remove-department", "viewer",
+          "nope")
     fails(stack, USAGE, "--display-name wants", "user", "add", name, "--display-name", "a\x1b[31mb")
 
 
@@ -316,7 +325,8 @@ def test_apikey_life(stack, db):
                      "--expires-days", "30", "--json")
     row = next(k for k in stack.ctl("apikey", "list", "--json") if k["name"] == name)
     assert row["scopes"] == ["nodes:read", "websites:read"] and row["status"] == "active"
-    assert made["key"].startswith(row["prefix"]) and row["expires_at"] and row["tenant"] == "default"
+    assert made["key"].startswith(row["prefix"])
+    assert row["expires_at"] and row["tenant"] == "default"
     assert made["key"] not in stack.ctl("apikey", "list").stdout
     client = stack.api(key=made["key"])
     assert client.get("/api/v1/websites").status == 200
@@ -334,7 +344,8 @@ def test_an_expired_key_shows_as_expired(stack, db):
     name = unique("key")
     stack.ctl("apikey", "add", name, "--scope", "*", "--expires-days", "1")
     with db.cursor() as c:
-        c.execute("UPDATE api_keys SET expires_at = NOW(3) - INTERVAL 1 SECOND WHERE name = %s", (name,))
+        c.execute("UPDATE api_keys SET expires_at = NOW(3) - INTERVAL 1 SECOND WHERE name = %s",
+                  (name,))
     row = next(k for k in stack.ctl("apikey", "list", "--json") if k["name"] == name)
     assert row["status"] == "expired"
 
@@ -343,10 +354,12 @@ def test_apikey_errors(stack):
     name = unique("key")
     fails(stack, USAGE, "say what the key may do", "apikey", "add", name)
     fails(stack, USAGE, "is no permission", "apikey", "add", name, "--scope", "x y")
-    fails(stack, NOT_FOUND, "no tenant named", "apikey", "add", name, "--scope", "*", "--tenant", "nope")
+    fails(stack, NOT_FOUND, "no tenant named", "apikey", "add", name, "--scope", "*", "--tenant",
+          "nope")
     stack.ctl("apikey", "add", name, "--scope", "*")
     fails(stack, NOT_FOUND, "an API key named .* already", "apikey", "add", name, "--scope", "*")
-    fails(stack, NOT_FOUND, "no active API key", "apikey", "revoke", name, "--tenant", stack.tenant())
+    fails(stack, NOT_FOUND, "no active API key", "apikey", "revoke", name, "--tenant",
+          stack.tenant())
 
 
 # ---- tokens ----
@@ -405,11 +418,11 @@ def test_publish_reaches_a_blocked_request_at_once(stack, admin):
 
 def test_publish_reads_the_payload_from_stdin_for_a_room_of_a_tenant(stack, db):
     tenant = stack.tenant()
-    made = stack.ctl("events", "publish", "alerts", "update", "-", "--room", "user:7", "--name", "ping",
-                     "--tenant", tenant, input='{"text": "grüß"}\n')
+    made = stack.ctl("events", "publish", "alerts", "update", "-", "--room", "user:7", "--name",
+                     "ping", "--tenant", tenant, input='{"text": "grüß"}\n')
     with db.cursor() as c:
-        c.execute("SELECT e.event_type, e.room, e.name, t.name, JSON_VALUE(e.payload, '$.text') FROM "
-                  "ws_events e JOIN tenants t ON t.id = e.tenant_id WHERE e.id = %s",
+        c.execute("SELECT e.event_type, e.room, e.name, t.name, JSON_VALUE(e.payload, '$.text') "
+                  "FROM ws_events e JOIN tenants t ON t.id = e.tenant_id WHERE e.id = %s",
                   (int(made.stdout),))
         assert c.fetchone() == ("update", "user:7", "ping", tenant, "grüß")
     assert last_audit(db, "events.publish")[1] == "alerts update"
@@ -530,8 +543,8 @@ def test_stats(stack, db):
 
 def fill(db, n, age="0 SECOND"):
     with db.cursor() as c:
-        c.execute("INSERT INTO ws_events (topic, event_type, payload, created_at) SELECT 'filler', 'add', "
-                  f"'{{}}', NOW(3) - INTERVAL {age} FROM seq_1_to_{n}")
+        c.execute("INSERT INTO ws_events (topic, event_type, payload, created_at) "
+                  f"SELECT 'filler', 'add', '{{}}', NOW(3) - INTERVAL {age} FROM seq_1_to_{n}")
 
 
 def saved_tail(stack, db):
@@ -580,7 +593,8 @@ def test_prune_keeps_young_events_behind_old_ones_and_ignores_wrong_dates(own_st
     assert stack.ctl("events", "prune", "--json")["events"] == 5
     assert one(db, "SELECT COUNT(*) FROM ws_events") == 10
     with db.cursor() as c:
-        c.execute("UPDATE ws_events SET created_at = '2099-01-01' WHERE created_at > NOW() - INTERVAL 1 DAY")
+        c.execute("UPDATE ws_events SET created_at = '2099-01-01' "
+                  "WHERE created_at > NOW() - INTERVAL 1 DAY")
     assert stack.ctl("events", "prune", "--json")["events"] == 10
 
 
@@ -590,8 +604,8 @@ def test_prune_never_passes_a_poller(own_stack):
     fill(db, 100, "8 DAY")
     newest = saved_tail(stack, db)
     with db.cursor() as c:
-        c.execute("INSERT INTO ws_pollers (node_id, tail, seen_at) VALUES (99, %s, NOW(3) - INTERVAL 1 HOUR)",
-                  (newest - 40,))
+        c.execute("INSERT INTO ws_pollers (node_id, tail, seen_at) "
+                  "VALUES (99, %s, NOW(3) - INTERVAL 1 HOUR)", (newest - 40,))
     assert stack.ctl("events", "prune", "--json")["floor"] == newest - 40
     with db.cursor() as c:
         c.execute("UPDATE ws_pollers SET seen_at = NOW(3) - INTERVAL 2 DAY WHERE node_id = 99")
@@ -615,13 +629,14 @@ def test_prune_deletes_nothing_that_the_poller_was_not_told_of(own_stack, tmp_pa
     fill(db, 10, "8 DAY")
     newest = saved_tail(stack, db)
     # Something listens there that is no poller.
-    import socket
     path = str(tmp_path / "s")
     with socket.socket(socket.AF_UNIX) as s:
         s.bind(path)
         s.listen()
-        threading.Thread(target=lambda: s.accept()[0].sendall(b"HTTP/1.1 400\r\n\r\n"), daemon=True).start()
-        fails(stack, UNREACHABLE, "nothing was deleted", "events", "prune", "--set", f"poller.socket={path}")
+        threading.Thread(target=lambda: s.accept()[0].sendall(b"HTTP/1.1 400\r\n\r\n"),
+                         daemon=True).start()
+        fails(stack, UNREACHABLE, "nothing was deleted", "events", "prune", "--set",
+              f"poller.socket={path}")
     assert one(db, "SELECT COUNT(*) FROM ws_events WHERE id <= %s", newest) == 10
     # Without a poller nobody has to be told.
     assert stack.ctl("events", "prune", "--json", "--set",
@@ -636,14 +651,16 @@ def test_prune_removes_what_has_run_out(own_stack):
         for age, tag in ((1, "a"), (-1, "b")):
             c.execute("INSERT INTO revoked_tokens (jti, expires_at) VALUES (REPEAT(%s, 32), "
                       "NOW(3) - INTERVAL %s HOUR)", (tag, age))
-            c.execute("INSERT INTO refresh_tokens (hash, family, user_id, access_jti, access_expires_at, "
-                      "expires_at) VALUES (REPEAT(%s, 32), REPEAT('f', 16), %s, REPEAT('f', 32), "
+            c.execute("INSERT INTO refresh_tokens (hash, family, user_id, access_jti, "
+                      "access_expires_at, expires_at) VALUES "
+                      "(REPEAT(%s, 32), REPEAT('f', 16), %s, REPEAT('f', 32), "
                       "NOW(3) - INTERVAL 1 HOUR, NOW(3) - INTERVAL %s HOUR)",
                       (tag, user, age))
             c.execute("INSERT INTO auth_failures (kind, subject, window_ends, failures) VALUES "
                       "('account', %s, NOW(3) - INTERVAL %s HOUR, 1)", (tag, age))
-            c.execute("INSERT INTO idempotency_keys (tenant_id, subject, idem_key, request_hash, created_at) "
-                      "VALUES (1, 'u:1', %s, REPEAT('h', 32), NOW(3) - INTERVAL %s HOUR)", (tag, 36 + 24 * age))
+            c.execute("INSERT INTO idempotency_keys (tenant_id, subject, idem_key, request_hash, "
+                      "created_at) VALUES (1, 'u:1', %s, REPEAT('h', 32), "
+                      "NOW(3) - INTERVAL %s HOUR)", (tag, 36 + 24 * age))
     dry = stack.ctl("events", "prune", "--dry-run", "--json")
     done = stack.ctl("events", "prune", "--json")
     for table in ("revoked_tokens", "refresh_tokens", "auth_failures", "idempotency_keys"):
@@ -695,7 +712,8 @@ def test_prune_shows_progress_only_on_a_terminal(own_stack):
     fill(db, 6000, "8 DAY")
     saved_tail(stack, db)
     master, slave = pty.openpty()
-    done = subprocess.run([stack.env["CMDB_CTL"], "events", "prune", "--json"], stdout=subprocess.PIPE,
+    done = subprocess.run([stack.env["CMDB_CTL"], "events", "prune", "--json"],
+                          stdout=subprocess.PIPE,
                           stderr=slave, env={**os.environ, "CMDB_CONFIG": stack.env["CMDB_CONFIG"]})
     os.close(slave)
     assert b"%" in os.read(master, 65536)
@@ -711,7 +729,8 @@ def test_websites_life(stack, db):
     group = one(db, "SELECT name FROM line_groups WHERE tenant_id = 1 LIMIT 1")
     made = stack.ctl("websites", "create", "--domain", domain, "--domain", f"www.{domain}",
                      "--origin-mode", "redirect", "--redirect-url", "https://example.org/",
-                     "--redirect-status-code", 308, "--line-group", group, "--https", "on", "--json")
+                     "--redirect-status-code", 308, "--line-group", group, "--https", "on",
+                     "--json")
     assert made["domains"] == [domain, f"www.{domain}"] and made["line_group_name"] == group
     assert (made["redirect_status_code"], made["https_enabled"]) == (308, True)
     assert stack.ctl("websites", "show", made["id"], "--json") == made
@@ -719,11 +738,11 @@ def test_websites_life(stack, db):
     listed = stack.ctl("websites", "list", "--domain", domain, "--json")
     assert [w["id"] for w in listed] == [made["id"]]
     assert domain in stack.ctl("websites", "list", "--search", domain).stdout
-    changed = stack.ctl("websites", "update", made["id"], "--status", "inactive", "--line-group", "none",
-                        "--if-version", made["version"], "--json")
+    changed = stack.ctl("websites", "update", made["id"], "--status", "inactive", "--line-group",
+                        "none", "--if-version", made["version"], "--json")
     assert (changed["status"], changed["line_group_id"]) == ("inactive", None)
-    fails(stack, NOT_FOUND, "409 stale_version", "websites", "update", made["id"], "--status", "active",
-          "--if-version", made["version"])
+    fails(stack, NOT_FOUND, "409 stale_version", "websites", "update", made["id"], "--status",
+          "active", "--if-version", made["version"])
     stack.ctl("websites", "delete", made["id"])
     fails(stack, NOT_FOUND, "404 not_found", "websites", "show", made["id"])
 
@@ -739,9 +758,11 @@ def test_websites_errors(stack, viewer, tmp_path):
     assert re.search(r"\n  domains\S*: ", done.stderr) and "\n  origin_mode: " in done.stderr
     fails(stack, USAGE, '"x" is not the id', "websites", "delete", "1", "x")
     fails(stack, USAGE, "--https is on or off", "websites", "create", "--https", "maybe")
-    fails(stack, NOT_FOUND, 'no "nope" among the line-groups', "websites", "create", "--line-group", "nope")
+    fails(stack, NOT_FOUND, 'no "nope" among the line-groups', "websites", "create",
+          "--line-group", "nope")
     fails(stack, FAILED, "403 forbidden", "websites", "delete", "1", "--token", viewer.token)
-    fails(stack, UNREACHABLE, "cannot be reached", "websites", "list", "--url", "http://127.0.0.1:1")
+    fails(stack, UNREACHABLE, "cannot be reached", "websites", "list", "--url",
+          "http://127.0.0.1:1")
     fails(stack, FAILED, "not cmdb", "websites", "list", "--url", stack.url + "/nothing-here")
 
 
@@ -769,8 +790,8 @@ def test_status_says_what_is_down(stack, tmp_path):
 
 
 def test_database_that_is_not_there_or_denies(stack, tmp_path):
-    fails(stack, UNREACHABLE, "cannot open the database.*is MariaDB running", "user", "list", "--set",
-          f"database.socket={tmp_path}/none")
+    fails(stack, UNREACHABLE, "cannot open the database.*is MariaDB running", "user", "list",
+          "--set", f"database.socket={tmp_path}/none")
     fails(stack, FAILED, "cannot open the database", "user", "list", "--set", "cli.db_user=nope")
 
 
@@ -795,7 +816,8 @@ def test_config(stack):
 def verdicts(stack, *args):
     done = stack.ctl("doctor", "--json", *args, check=False)
     found = {f["check"]: f for f in json.loads(done.stdout)}
-    assert done.returncode == (FAILED if any(f["verdict"] == "fail" for f in found.values()) else OK)
+    is_bad = any(f["verdict"] == "fail" for f in found.values())
+    assert done.returncode == (FAILED if is_bad else OK)
     for f in found.values():
         assert bool(f["cure"]) == (f["verdict"] in ("warn", "fail")), f
     return found
@@ -804,7 +826,8 @@ def verdicts(stack, *args):
 def test_doctor_finds_nothing_wrong_with_a_healthy_stack(stack):
     found = verdicts(stack, "--deep")
     # The disk is the machine's own affair.
-    assert {n: f for n, f in found.items() if f["verdict"] in ("warn", "fail") and n != "disk"} == {}
+    assert {n: f for n, f in found.items() if f["verdict"] in ("warn",
+                                                               "fail") and n != "disk"} == {}
     assert found["hang-ups"]["verdict"] == "ok" and found["schema"]["verdict"] == "ok"
     text = stack.ctl("doctor", check=False).stdout
     assert re.search(r"^OK    poller: version ", text, re.M) and re.search(r"\d+ ok, ", text)
@@ -842,22 +865,23 @@ def test_doctor_on_a_stack_that_needs_care(own_stack, tmp_path):
     config.chmod(0o644)
     with db.cursor() as c:
         c.execute("SET GLOBAL wait_timeout = 5")
-        c.execute("INSERT INTO schema_migrations (version, name, checksum, state, started_at) VALUES "
-                  "(9999, 'half', REPEAT('0', 64), 'started', NOW(3))")
+        c.execute("INSERT INTO schema_migrations (version, name, checksum, state, started_at) "
+                  "VALUES (9999, 'half', REPEAT('0', 64), 'started', NOW(3))")
     # An open transaction holds the events after its own.
     blocker = stack.connect(autocommit=False)
     with blocker.cursor() as c:
-        c.execute("INSERT INTO ws_events (topic, event_type, payload) VALUES ('alerts', 'add', '{}')")
+        c.execute("INSERT INTO ws_events (topic, event_type, payload) "
+                  "VALUES ('alerts', 'add', '{}')")
         fill(db, 1)
         found = verdicts(stack, "--config", str(config))
     blocker.close()
-    for check, verdict in (("configuration file", "fail"), ("schema", "fail"), ("retention", "warn"),
+    for check, verdict in (("configuration file", "fail"), ("schema", "fail"), ("retention",
+                                                                                "warn"),
                            ("wait_timeout", "warn"), ("event lag", "warn")):
         assert found[check]["verdict"] == verdict, found[check]
     assert "transaction" in found["event lag"]["cure"]
 
 
 def test_audit_names_the_system_user_of_each_change(stack, db):
-    import getpass
     stack.tenant()
     assert last_audit(db, "tenant.add")[0] == f"cmdbctl:{getpass.getuser()}"
