@@ -13,11 +13,12 @@
 #include "db_internal.h"
 #include "mem.h"
 
-/* wait_timeout is raised so that a worker which slept over the weekend keeps its connection. */
+/* wait_timeout is raised so that a worker which slept over the weekend keeps its connection;
+ * group_concat_max_len because JSON_ARRAYAGG keeps to it, and what it cuts off is no JSON any more. */
 static const char session_sql[] =
 	"SET NAMES utf8mb4, time_zone = '+00:00', autocommit = 1, tx_isolation = 'READ-COMMITTED',"
 	" sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE,"
-	"NO_ENGINE_SUBSTITUTION', wait_timeout = 2147483";
+	"NO_ENGINE_SUBSTITUTION', wait_timeout = 2147483, group_concat_max_len = 4194304";
 
 void db_library_init(void)
 {

@@ -43,8 +43,8 @@ STMT(lock_waits,
 STMT(my_id, "SELECT CONNECTION_ID()", 0, 1);
 STMT(session,
 	"SELECT @@tx_isolation, @@time_zone, @@autocommit, @@character_set_client,"
-	" @@sql_mode, @@wait_timeout",
-	0, 6);
+	" @@sql_mode, @@wait_timeout, @@group_concat_max_len",
+	0, 7);
 STMT(counters,
 	"SELECT CAST(SUM(VARIABLE_VALUE) AS UNSIGNED) FROM information_schema.SESSION_STATUS WHERE"
 	" VARIABLE_NAME IN ('Com_stmt_prepare', 'Com_stmt_reset', 'Com_stmt_close',"
@@ -136,6 +136,7 @@ static void test_session(void **state)
 	assert_string_equal(dbv_text(&row[3]), "utf8mb4");
 	assert_non_null(strstr(dbv_text(&row[4]), "STRICT_ALL_TABLES"));
 	assert_true(dbv_u(&row[5]) > 1000000);
+	assert_int_equal(dbv_u(&row[6]), 4194304);
 }
 
 static void test_types(void **state)
