@@ -16,9 +16,9 @@
  * through their own routes, and also as a list of the owner; either way both are published and the
  * owner's version counts it.
  *
- * Locks are taken in the order owner, row, parts or rows that show it, each in order of id. A row
- * referred to for the first time is share-locked, so that its deletion and this reference cannot
- * both happen.
+ * Locks are taken in the order rows referred to (shared), owners, row, parts or rows that show it,
+ * among themselves in order of fields and ids, and each through the primary key. A new reference
+ * and a change or deletion of the row referred to wait for each other, so none is missed.
  */
 #ifndef CMDB_CRUD_H
 #define CMDB_CRUD_H

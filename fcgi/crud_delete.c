@@ -19,14 +19,18 @@ static void note_missing(struct removal *r, uint64_t id)
 /* Locks the owners of all rows. Each row's owner is looked at again once the row is locked. */
 static enum err lock_owners(struct removal *r)
 {
+	struct ids found = {0};
 	enum err e = ERR_OK;
 	for (size_t i = 0; i < r->ids.n && e == ERR_OK; i++)
 		e = crud_ids(r->ctx, &r->c->owner_of, r->ids.v[i], &r->owners);
 	ids_sort(&r->owners);
-	for (size_t i = 0; i < r->owners.n && e == ERR_OK; i++)
-		e = crud_lock(r->ctx, &r->c->owner->lock, r->owners.v[i]);
-	/* Not found: gone between the two, and its parts with it. */
-	return e == ERR_NOT_FOUND ? ERR_DB_RETRY : e;
+	if (e == ERR_OK)
+		e = crud_lock_all(r->ctx, r->c->owner, &r->owners, &found);
+	/* One may be gone between the two, and its parts with it. */
+	if (e == ERR_OK && found.n < r->owners.n)
+		e = ERR_DB_RETRY;
+	ids_fini(&found);
+	return e;
 }
 
 static enum err check_owner(struct removal *r, uint64_t id)
@@ -42,19 +46,20 @@ static enum err check_owner(struct removal *r, uint64_t id)
 /* ERR_NOT_FOUND, noted, if one of the rows is not there. */
 static enum err lock_rows(struct removal *r)
 {
+	struct ids found = {0};
 	enum err e = r->c->owner ? lock_owners(r) : ERR_OK;
-	size_t missing = 0;
-	for (size_t i = 0; i < r->ids.n && e == ERR_OK; i++) {
-		e = crud_lock(r->ctx, &r->c->lock, r->ids.v[i]);
-		if (e == ERR_NOT_FOUND) {
-			note_missing(r, r->ids.v[i]);
-			missing++;
-			e = ERR_OK;
-		} else if (e == ERR_OK && r->c->owner) {
-			e = check_owner(r, r->ids.v[i]);
-		}
+	if (e == ERR_OK)
+		e = crud_lock_all(r->ctx, r->c, &r->ids, &found);
+	for (size_t i = 0; i < found.n && e == ERR_OK && r->c->owner; i++)
+		e = check_owner(r, found.v[i]);
+	if (e == ERR_OK && found.n < r->ids.n) {
+		e = ERR_NOT_FOUND;
+		for (size_t i = 0; i < r->ids.n; i++)
+			if (!ids_has(&found, r->ids.v[i]))
+				note_missing(r, r->ids.v[i]);
 	}
-	return e == ERR_OK && missing ? ERR_NOT_FOUND : e;
+	ids_fini(&found);
+	return e;
 }
 
 /* Their parts go with the rows (ON DELETE CASCADE): the events of both. */

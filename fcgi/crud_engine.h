@@ -46,7 +46,7 @@ struct crud_user {
 	const struct crud *from;
 	const struct field *field; /* FIELD_REF, or a FIELD_LIST of them */
 	struct db_stmt uses;       /* JSON of ids, tenant -> id, id of the user, its label */
-	struct db_stmt rows;       /* FIELD_REF: tenant, id -> ids of the users, locked */
+	struct db_stmt rows;       /* FIELD_REF: tenant, id -> ids of the users */
 };
 
 struct crud {
@@ -65,9 +65,11 @@ struct crud {
 	const struct crud_items *of; /* the owner's list of them */
 	const struct field *unique;  /* or NULL */
 
-	struct db_stmt row;      /* tenant, id -> the row as shown */
-	struct db_stmt rows;     /* JSON of ids, tenant -> rows in that order */
-	struct db_stmt lock;     /* tenant, id -> id */
+	struct db_stmt row;  /* tenant, id -> the row as shown */
+	struct db_stmt rows; /* JSON of ids, tenant -> rows in that order */
+	struct db_stmt lock; /* tenant, id -> id */
+	struct db_stmt
+		lock_all; /* JSON of ids, tenant -> those that are there, locked in that order */
 	struct db_stmt share;    /* tenant, id -> id */
 	struct db_stmt owner_of; /* tenant, id -> id of the owner */
 	struct db_stmt find;     /* tenant, unique value -> id, id of the owner */
@@ -113,10 +115,11 @@ void crud_delete(struct ctx *ctx);
 enum err crud_ids(struct ctx *ctx, const struct db_stmt *st, uint64_t id, struct ids *to);
 /* Runs a statement (tenant, id) that locks a row. ERR_NOT_FOUND. */
 enum err crud_lock(struct ctx *ctx, const struct db_stmt *st, uint64_t id);
-/* Share-locks what a row is about to refer to and did not before (old NULL: nothing), noting what
- * is not there. */
-enum err crud_check_refs(
-	struct ctx *ctx, const struct crud *c, const struct input *in, struct json_object *old);
+/* Locks rows in the order of ids, which are sorted; found gets those that are there. */
+enum err crud_lock_all(
+	struct ctx *ctx, const struct crud *c, const struct ids *ids, struct ids *found);
+/* Share-locks what a row is to refer to, noting what is not there. */
+enum err crud_lock_refs(struct ctx *ctx, const struct crud *c, const struct input *in);
 /* Locks the owners that a part had and is to have (0: none) in order of id; notes a new one that is
  * not there. ERR_NOT_FOUND: the old one is gone. */
 enum err crud_lock_owners(

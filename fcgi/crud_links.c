@@ -27,6 +27,27 @@ enum err crud_lock(struct ctx *ctx, const struct db_stmt *st, uint64_t id)
 	return e == ERR_OK && !row ? ERR_NOT_FOUND : e;
 }
 
+enum err crud_lock_all(
+	struct ctx *ctx, const struct crud *c, const struct ids *ids, struct ids *found)
+{
+	struct str json = STR_INIT;
+	const struct db_val *row;
+	enum err e = ERR_OK;
+	for (size_t at = 0; at < ids->n && e == ERR_OK; at += CRUD_ROWS_MAX) {
+		size_t n = ids->n - at < CRUD_ROWS_MAX ? ids->n - at : CRUD_ROWS_MAX;
+		str_clear(&json);
+		ids_json(ids->v + at, n, &json);
+		const struct db_val in[] = {dbv_b(json.p, json.len), DBV_U(ctx->who->tenant_id)};
+		e = db_query(ctx->db, &c->lock_all, in, 2);
+		while (e == ERR_OK && (row = db_fetch(ctx->db)))
+			ids_add(found, dbv_u(&row[0]));
+		if (e == ERR_OK)
+			db_done(ctx->db);
+	}
+	str_fini(&json);
+	return e;
+}
+
 /* ---- what a row refers to ---- */
 
 static void note_missing(struct ctx *ctx, const char *path, const struct crud *to, uint64_t id)
@@ -39,65 +60,51 @@ static uint64_t id_at(struct json_object *items, size_t i)
 	return json_object_get_uint64(json_object_array_get_idx(items, i));
 }
 
-static bool has_item(struct json_object *items, uint64_t id)
-{
-	size_t n = items ? json_object_array_length(items) : 0;
-	for (size_t i = 0; i < n; i++)
-		if (id_at(items, i) == id)
-			return true;
-	return false;
-}
-
-static enum err check_item_refs(struct ctx *ctx, const struct field *f, const struct crud *to,
-	struct json_object *items, struct json_object *old)
+static enum err lock_item_refs(
+	struct ctx *ctx, const struct field *f, const struct crud *to, struct json_object *items)
 {
 	struct ids ids = {0};
 	char path[PATH_SIZE];
 	enum err e = ERR_OK;
 	size_t n = json_object_array_length(items);
-	for (size_t i = 0; i < n; i++) {
-		uint64_t id = id_at(items, i);
-		if (id && !has_item(old, id))
-			ids_add(&ids, id);
-	}
+	for (size_t i = 0; i < n; i++)
+		if (id_at(items, i))
+			ids_add(&ids, id_at(items, i));
 	ids_sort(&ids);
-	for (size_t i = 0; i < ids.n; i++) {
+	for (size_t i = 0; i < ids.n && e == ERR_OK; i++) {
 		e = crud_lock(ctx, &to->share, ids.v[i]);
-		if (e != ERR_OK && e != ERR_NOT_FOUND)
-			break;
-		for (size_t j = 0; e == ERR_NOT_FOUND && j < n; j++)
+		if (e != ERR_NOT_FOUND)
+			continue;
+		e = ERR_OK;
+		for (size_t j = 0; j < n; j++)
 			if (id_at(items, j) == ids.v[i]) {
 				snprintf(path, sizeof(path), "%s[%zu]", f->name, j);
 				note_missing(ctx, path, to, ids.v[i]);
 			}
-		e = ERR_OK;
 	}
 	ids_fini(&ids);
 	return e;
 }
 
-enum err crud_check_refs(
-	struct ctx *ctx, const struct crud *c, const struct input *in, struct json_object *old)
+enum err crud_lock_refs(struct ctx *ctx, const struct crud *c, const struct input *in)
 {
-	for (size_t i = 0; i < c->res->fields_n; i++) {
+	enum err e = ERR_OK;
+	for (size_t i = 0; i < c->res->fields_n && e == ERR_OK; i++) {
 		const struct field *f = &c->res->fields[i];
-		const struct crud *to = c->refs[i];
-		struct json_object *now = in->v[i].v, *was = json_object_object_get(old, f->name);
-		enum err e = ERR_OK;
-		if (!to || !now || (f->flags & FIELD_OWNER))
+		struct json_object *v = in->v[i].v;
+		if (!c->refs[i] || !v || (f->flags & FIELD_OWNER))
 			continue;
 		if (f->type == FIELD_LIST) {
-			e = check_item_refs(ctx, f, to, now, was);
-		} else if (!json_object_equal(now, was)) {
-			uint64_t id = json_object_get_uint64(now);
-			e = crud_lock(ctx, &to->share, id);
-			if (e == ERR_NOT_FOUND)
-				note_missing(ctx, f->name, to, id);
+			e = lock_item_refs(ctx, f, c->refs[i], v);
+			continue;
 		}
-		if (e != ERR_OK && e != ERR_NOT_FOUND)
-			return e;
+		e = crud_lock(ctx, &c->refs[i]->share, json_object_get_uint64(v));
+		if (e == ERR_NOT_FOUND) {
+			note_missing(ctx, f->name, c->refs[i], json_object_get_uint64(v));
+			e = ERR_OK;
+		}
 	}
-	return ERR_OK;
+	return e;
 }
 
 enum err crud_lock_owners(

@@ -36,24 +36,37 @@ static bool shows_change(const struct crud_user *u, const struct crud *c, const 
 	return false;
 }
 
+/* Locks the users of row `id` but those in `except`. The row is locked: none can be added, and one
+ * that refers to another row by now does no harm in being published again. */
+static enum err lock_users(struct ctx *ctx, const struct crud_user *u, uint64_t id,
+	const struct ids *except, struct ids *to)
+{
+	struct ids all = {0}, some = {0};
+	enum err e = crud_ids(ctx, &u->rows, id, &all);
+	for (size_t i = 0; i < all.n; i++)
+		if (!ids_has(except, all.v[i]))
+			ids_add(&some, all.v[i]);
+	if (e == ERR_OK)
+		e = crud_lock_all(ctx, u->from, &some, to);
+	ids_fini(&all);
+	ids_fini(&some);
+	return e;
+}
+
 enum err crud_emit_users(struct ctx *ctx, const struct crud *c, uint64_t id,
 	const struct input *now, struct json_object *old, const struct ids *except)
 {
-	struct ids all = {0}, ids = {0};
+	struct ids ids = {0};
 	enum err e = ERR_OK;
 	for (size_t i = 0; i < c->users_n && e == ERR_OK; i++) {
 		const struct crud_user *u = &c->users[i];
 		if (!shows_change(u, c, now, old))
 			continue;
-		all.n = ids.n = 0;
-		e = crud_ids(ctx, &u->rows, id, &all);
-		for (size_t j = 0; j < all.n; j++)
-			if (!ids_has(except, all.v[j]))
-				ids_add(&ids, all.v[j]);
+		ids.n = 0;
+		e = lock_users(ctx, u, id, except, &ids);
 		if (e == ERR_OK)
 			e = crud_emit_rows(ctx, u->from, EVENT_UPDATE, &ids);
 	}
-	ids_fini(&all);
 	ids_fini(&ids);
 	return e;
 }

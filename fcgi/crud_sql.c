@@ -99,6 +99,12 @@ static void build_locks(struct crud_set *set, struct crud *c)
 
 	str_addf(&sql, "SELECT id FROM %s WHERE tenant_id = ? AND id = ? FOR UPDATE", table);
 	add_stmt(set, &c->lock, c, "lock", &sql, 2, 1);
+	str_addf(&sql,
+		"SELECT t.id FROM " IDS_TABLE
+		" STRAIGHT_JOIN %s t ON t.tenant_id = ? AND t.id = p.id "
+		"ORDER BY p.n FOR UPDATE",
+		table);
+	add_stmt(set, &c->lock_all, c, "lock_all", &sql, 2, 1);
 	str_addf(
 		&sql, "SELECT id FROM %s WHERE tenant_id = ? AND id = ? LOCK IN SHARE MODE", table);
 	add_stmt(set, &c->share, c, "share", &sql, 2, 1);
@@ -197,8 +203,8 @@ static void build_user(struct crud_set *set, struct crud *c, struct crud_user *u
 	add_stmt(set, &u->uses, c, "uses", &sql, 2, 3);
 	if (l)
 		return;
-	str_addf(&sql, "SELECT id FROM %s WHERE tenant_id = ? AND %s = ? ORDER BY id FOR UPDATE",
-		by->table, u->field->name);
+	str_addf(&sql, "SELECT id FROM %s WHERE tenant_id = ? AND %s = ? ORDER BY id", by->table,
+		u->field->name);
 	add_stmt(set, &u->rows, c, "users", &sql, 2, 1);
 }
 

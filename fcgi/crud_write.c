@@ -141,10 +141,9 @@ void crud_create(struct ctx *ctx)
 
 	input_parse(ctx, ch.c->res, false, &ch.in);
 	input_settle(ctx, &ch.in, NULL);
-	if (ch.c->owner)
+	e = crud_lock_refs(ctx, ch.c, &ch.in);
+	if (e == ERR_OK && ch.c->owner)
 		e = crud_lock_owners(ctx, ch.c, 0, new_owner(&ch), &ch.owners);
-	if (e == ERR_OK)
-		e = crud_check_refs(ctx, ch.c, &ch.in, NULL);
 	if (e == ERR_OK && ctx->problems_n)
 		e = ERR_VALIDATION;
 	if (e == ERR_OK)
@@ -158,8 +157,9 @@ void crud_create(struct ctx *ctx)
 	change_fini(&ch);
 }
 
-/* Locks the row and reads it into row and old. An owner comes before its part: it is looked up
- * first, and when the part has gone to another owner since, all begins anew. */
+/* Locks what the row is to refer to and the row, which is read into row and old. An owner comes
+ * before its part: it is looked up first, and when the part has gone to another owner since, all
+ * begins anew. */
 static enum err lock_row(struct change *ch)
 {
 	struct ctx *ctx = ch->ctx;
@@ -167,9 +167,9 @@ static enum err lock_row(struct change *ch)
 	struct ids was = {0};
 	const char *why;
 	size_t offset;
-	enum err e = ERR_OK;
+	enum err e = crud_lock_refs(ctx, c, &ch->in);
 
-	if (c->owner) {
+	if (e == ERR_OK && c->owner) {
 		e = crud_ids(ctx, &c->owner_of, ch->id, &was);
 		if (e == ERR_OK && was.n == 0)
 			e = ERR_NOT_FOUND;
@@ -211,9 +211,7 @@ static void update_locked(struct change *ch)
 	if (!check_version(ch))
 		return;
 	input_settle(ctx, &ch->in, ch->old);
-	enum err e = crud_check_refs(ctx, ch->c, &ch->in, ch->old);
-	if (e == ERR_OK && ctx->problems_n)
-		e = ERR_VALIDATION;
+	enum err e = ctx->problems_n ? ERR_VALIDATION : ERR_OK;
 	for (size_t i = 0; i < ch->c->res->fields_n; i++)
 		changes += is_changed(ch, i);
 	if (e == ERR_OK && changes == 0) {

@@ -1,6 +1,8 @@
 -- The inventory. Every row belongs to a tenant, and a reference carries the tenant with it, so no
--- row can name another tenant's. `version` starts at 1 and counts the row's own changes. Names sort
--- and compare without regard to case; host names and addresses are stored in canonical ASCII.
+-- row can name another tenant's. The keys for that, (tenant_id, id), are plain ones, so that
+-- whoever locks a row finds it by the primary key: two ways to it would be a way to a deadlock.
+-- `version` starts at 1 and counts the row's own changes. Names sort and compare without regard to
+-- case; host names and addresses are stored in canonical ASCII.
 
 CREATE TABLE line_groups (
   id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
@@ -10,7 +12,7 @@ CREATE TABLE line_groups (
   version INT UNSIGNED NOT NULL DEFAULT 1,
   created_at DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
   updated_at DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
-  UNIQUE KEY uq_line_groups_id (tenant_id, id),
+  KEY ix_line_groups_id (tenant_id, id),
   UNIQUE KEY uq_line_groups_name (tenant_id, name),
   CONSTRAINT fk_line_groups_tenant FOREIGN KEY (tenant_id) REFERENCES tenants (id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_uca1400_as_ci;
@@ -24,7 +26,7 @@ CREATE TABLE origin_groups (
   version INT UNSIGNED NOT NULL DEFAULT 1,
   created_at DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
   updated_at DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
-  UNIQUE KEY uq_origin_groups_id (tenant_id, id),
+  KEY ix_origin_groups_id (tenant_id, id),
   UNIQUE KEY uq_origin_groups_name (tenant_id, name),
   CONSTRAINT fk_origin_groups_tenant FOREIGN KEY (tenant_id) REFERENCES tenants (id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_uca1400_as_ci;
@@ -53,7 +55,7 @@ CREATE TABLE origin_sets (
   version INT UNSIGNED NOT NULL DEFAULT 1,
   created_at DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
   updated_at DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
-  UNIQUE KEY uq_origin_sets_id (tenant_id, id),
+  KEY ix_origin_sets_id (tenant_id, id),
   UNIQUE KEY uq_origin_sets_name (tenant_id, name),
   CONSTRAINT fk_origin_sets_tenant FOREIGN KEY (tenant_id) REFERENCES tenants (id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_uca1400_as_ci;
@@ -85,7 +87,7 @@ CREATE TABLE cache_rules (
   version INT UNSIGNED NOT NULL DEFAULT 1,
   created_at DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
   updated_at DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
-  UNIQUE KEY uq_cache_rules_id (tenant_id, id),
+  KEY ix_cache_rules_id (tenant_id, id),
   UNIQUE KEY uq_cache_rules_name (tenant_id, name),
   CONSTRAINT fk_cache_rules_tenant FOREIGN KEY (tenant_id) REFERENCES tenants (id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_uca1400_as_ci;
@@ -106,7 +108,7 @@ CREATE TABLE websites (
   version INT UNSIGNED NOT NULL DEFAULT 1,
   created_at DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
   updated_at DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
-  UNIQUE KEY uq_websites_id (tenant_id, id),
+  KEY ix_websites_id (tenant_id, id),
   KEY ix_websites_line_group (tenant_id, line_group_id),
   KEY ix_websites_cache_rule (tenant_id, cache_rule_id),
   KEY ix_websites_origin_group (tenant_id, origin_group_id),
@@ -140,7 +142,7 @@ CREATE TABLE domains (
   version INT UNSIGNED NOT NULL DEFAULT 1,
   created_at DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
   updated_at DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
-  UNIQUE KEY uq_domains_id (tenant_id, id),
+  KEY ix_domains_id (tenant_id, id),
   UNIQUE KEY uq_domains_name (tenant_id, name),
   KEY ix_domains_website (tenant_id, website_id, position),
   CONSTRAINT fk_domains_website FOREIGN KEY (tenant_id, website_id)
@@ -159,7 +161,7 @@ CREATE TABLE nodes (
   version INT UNSIGNED NOT NULL DEFAULT 1,
   created_at DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
   updated_at DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
-  UNIQUE KEY uq_nodes_id (tenant_id, id),
+  KEY ix_nodes_id (tenant_id, id),
   UNIQUE KEY uq_nodes_name (tenant_id, name),
   KEY ix_nodes_line_group (tenant_id, line_group_id),
   CONSTRAINT fk_nodes_tenant FOREIGN KEY (tenant_id) REFERENCES tenants (id),
