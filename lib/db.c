@@ -14,7 +14,7 @@
 #include "mem.h"
 
 /* wait_timeout is raised so that a worker which slept over the weekend keeps its connection;
- * group_concat_max_len because JSON_ARRAYAGG keeps to it, and what it cuts off is no JSON any more. */
+ * group_concat_max_len because JSON_ARRAYAGG keeps to it, and what it cuts off is no JSON. */
 static const char session_sql[] =
 	"SET NAMES utf8mb4, time_zone = '+00:00', autocommit = 1, tx_isolation = 'READ-COMMITTED',"
 	" sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE,"
