@@ -256,8 +256,7 @@ static void set_token_end(struct ctx *ctx, struct park *p)
 
 	if (who->expires_at_s <= 0)
 		return;
-	p->token_ends_ms = clock_ms() +
-		((who->expires_at_s + ctx->cfg->auth.leeway_s) * 1000 - clock_wall_ms());
+	p->token_ends_ms = clock_ms() + (who->expires_at_s * 1000 - clock_wall_ms());
 }
 
 static struct park *make_park(struct ctx *ctx, const struct ask *a, struct wire_interest *in)
