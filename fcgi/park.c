@@ -114,12 +114,20 @@ static int64_t min64(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
+/* Is it a long-poll that is really held, and its head still to be sent? */
+static bool wants_head(const struct park *p)
+{
+	return !p->is_sse && !p->has_head && p->has_since && p->timeout_ms > PARK_HEAD_MS;
+}
+
 static int64_t deadline(const struct park *p)
 {
 	if (p->state == PARK_ANSWERING)
 		return p->stalled_ms + PARK_WRITE_STALL_MS;
 	if (p->is_sse)
 		return min64(p->heartbeat_at_ms, p->token_ends_ms);
+	if (wants_head(p))
+		return min64(p->parked_ms + PARK_HEAD_MS, p->token_ends_ms);
 	return min64(p->parked_ms + p->timeout_ms + PARK_GRACE_MS, p->token_ends_ms);
 }
 
@@ -222,18 +230,68 @@ static void end_stream(struct park *p, const struct str *last_words)
 	send_text(p, last_words ? last_words : &none);
 }
 
-/* The whole answer of a long-poll. */
-static void answer(struct park *p, int status, const char *headers, struct body *body)
+static void put_head(struct park *p, struct str *head, int status, const char *headers, int64_t length)
 {
-	struct str head = STR_INIT;
 	struct http_head h = {.status = status, .content_type = "application/json",
-		.content_length = (int64_t)body->len, .request_id = p->request_id, .origin = p->origin,
+		.content_length = length, .request_id = p->request_id, .origin = p->origin,
 		.headers = headers};
 
-	http_put_head(&head, &h);
-	p->is_last = true;
-	sent(p, sink_send(&p->sink, &head, body, true));
+	http_put_head(head, &h);
+}
+
+static void send_head(struct park *p)
+{
+	struct str head = STR_INIT;
+
+	put_head(p, &head, 200, NULL, -1);
+	p->has_head = true;
+	sent(p, sink_send(&p->sink, &head, NULL, false));
 	str_fini(&head);
+}
+
+/* The answer of a long-poll, whole or what is left of it. */
+static enum sink_state put_answer(struct park *p, int status, const char *headers, struct body *body)
+{
+	struct str head = STR_INIT;
+	enum sink_state state;
+
+	if (!p->has_head)
+		put_head(p, &head, status, headers, (int64_t)body->len);
+	p->is_last = true;
+	state = sink_send(&p->sink, &head, body, true);
+	str_fini(&head);
+	return state;
+}
+
+static void answer(struct park *p, int status, const char *headers, struct body *body)
+{
+	sent(p, put_answer(p, status, headers, body));
+}
+
+/* Nothing new at its cursor, said without the poller. */
+static struct body *empty_body(const struct park *p)
+{
+	const struct shm *page = atomic_load(&p->parks->app->shm);
+	const char *epoch = p->epoch ? p->epoch : link_epoch(p->parks->link);
+	struct str text = STR_INIT;
+	struct body *body;
+
+	if (!epoch[0] && page)
+		epoch = page->epoch;
+	str_addf(&text, "{\"events\":[],\"lastEventId\":%llu,\"epoch\":", (unsigned long long)p->since);
+	str_add_json(&text, epoch);
+	str_adds(&text, ",\"more\":false}");
+	body = body_new(text.p, text.len);
+	str_fini(&text);
+	return body;
+}
+
+static void answer_empty(struct park *p)
+{
+	struct body *body = empty_body(p);
+
+	answer(p, 200, NULL, body);
+	body_put(body);
 }
 
 static void answer_error(struct park *p, enum err e)
@@ -250,23 +308,21 @@ static void answer_error(struct park *p, enum err e)
 	str_fini(&headers);
 }
 
-/* Nothing new at its cursor, said without the poller. */
-static void answer_empty(struct park *p)
+/* Its client is gone, or will send no more: what it is told, if it can still hear, is to come again.
+ * A complete answer, lest the web server takes us for broken. */
+static void hang_up(struct park *p)
 {
-	const struct shm *page = atomic_load(&p->parks->app->shm);
-	const char *epoch = p->epoch ? p->epoch : link_epoch(p->parks->link);
-	struct str text = STR_INIT;
 	struct body *body;
 
-	if (!epoch[0] && page)
-		epoch = page->epoch;
-	str_addf(&text, "{\"events\":[],\"lastEventId\":%llu,\"epoch\":", (unsigned long long)p->since);
-	str_add_json(&text, epoch);
-	str_adds(&text, ",\"more\":false}");
-	body = body_new(text.p, text.len);
-	answer(p, 200, NULL, body);
-	body_put(body);
-	str_fini(&text);
+	stats_add(&p->parks->app->stats.hung_up, 1);
+	if (p->is_sse) {
+		sink_send(&p->sink, NULL, NULL, true);
+	} else if (p->has_since) {
+		body = empty_body(p);
+		put_answer(p, 200, NULL, body);
+		body_put(body);
+	}
+	end(p);
 }
 
 /* Ends a request for a reason its client is told. */
@@ -275,6 +331,10 @@ static void refuse(struct park *p, enum err e)
 	struct str text = STR_INIT;
 
 	stats_add(e == ERR_UNAVAILABLE ? &p->parks->app->stats.refused : &p->parks->app->stats.revoked, 1);
+	if (!p->is_sse && p->has_head) {
+		answer_empty(p);
+		return;
+	}
 	if (!p->is_sse) {
 		answer_error(p, e);
 		return;
@@ -325,6 +385,8 @@ static void on_deadline(struct park *p)
 		refuse(p, p->token_end);
 	} else if (p->is_sse) {
 		heartbeat(p, now);
+	} else if (wants_head(p)) {
+		send_head(p);
 	} else if (!p->has_since || p->timeout_ms == 0) {
 		refuse(p, ERR_UNAVAILABLE);
 	} else {
@@ -341,8 +403,7 @@ static void on_io(evutil_socket_t fd, short what, void *arg)
 		p->stalled_ms = clock_ms();
 		sent(p, sink_flush(&p->sink));
 	} else if ((what & EV_READ) && sink_is_abandoned(&p->sink)) {
-		stats_add(&p->parks->app->stats.hung_up, 1);
-		end(p);
+		hang_up(p);
 	} else if (clock_ms() >= deadline(p)) {
 		on_deadline(p);
 	} else {

@@ -28,6 +28,10 @@
 #include "wire.h"
 
 #define PARK_GRACE_MS 1500       /* the poller's timeout comes first; this long after it we answer ourselves */
+/* lighttpd 1.4.69 notices that a client hung up only once it has a response to send, unless it had to
+ * wait for the request's first byte: what is held longer than this has its head sent, 200 without a
+ * length. A reason to end it that comes later is told when the client asks again. */
+#define PARK_HEAD_MS 250
 #define PARK_WRITE_STALL_MS 30000 /* a client that reads nothing for so long is dropped */
 
 enum park_state { PARK_NEW, PARK_UNRESOLVED, PARK_WAITING, PARK_ANSWERING, PARK_STATES };
@@ -58,6 +62,7 @@ struct park {
 	uint64_t told; /* SSE: the cursor the client knows of */
 	bool is_told;
 	enum err token_end; /* what a client is told when its token's time is over */
+	bool has_head; /* a long-poll's status line and headers are sent: it will be 200 */
 	bool is_last;  /* PARK_ANSWERING: free it when all is written */
 };
 

@@ -212,15 +212,23 @@ def test_snapshot_has_the_cursor_to_go_on_from(admin):
 
 # ---- the life of a held request ----
 
+# lighttpd 1.4.69 watches for the hang-up of a client whose request was there at the accept only once
+# it has something to send: stopped while the client connects and asks, it is in that place for sure.
+@pytest.mark.parametrize("is_late", [False, True], ids=["lighttpd-waits", "lighttpd-late"])
 @pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
-def test_client_that_hangs_up_frees_its_slot(own_stack, accept):
+def test_client_that_hangs_up_frees_its_slot(own_stack, accept, is_late):
     stack = own_stack()
     admin = stack.admin()
+    if is_late:
+        os.kill(stack.pid("lighttpd"), signal.SIGSTOP)
     with socket.create_connection((admin.host, admin.port)) as s:
         s.sendall(f"GET /events?timeout=50 HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n"
                   f"Authorization: Bearer {admin.token}\r\n\r\n".encode())
+        if is_late:
+            os.kill(stack.pid("lighttpd"), signal.SIGCONT)
         wait_until(lambda: waiters(stack) == 1)
     wait_until(lambda: waiters(stack) == 0, 2, "the slot of a client that has gone")
+    assert "unexpected end-of-file" not in stack.log("lighttpd.error")
 
 
 def test_stop_sends_everyone_on_with_a_cursor(own_stack):
@@ -267,6 +275,14 @@ def test_reload_takes_a_good_configuration_and_refuses_a_bad_one(own_stack):
                            for _ in range(8)))
 
 
+def sent_on_and_refused(client, reply, code):
+    """What is held has its status already: it ends without events, and the next request is told."""
+    assert reply.status == 200 and reply.json["events"] == [], reply
+    again = client.get(f"/events?since={reply.json['lastEventId']}")
+    assert again.status == 401 and again.error["code"] == code
+    assert 'error="invalid_token"' in again.headers["WWW-Authenticate"]
+
+
 def test_token_that_expires_ends_what_it_holds(stack, admin):
     user = stack.user(roles=["viewer"])
     token = stack.ctl("token", "issue", user.user["username"], "--ttl", "3", "--json")
@@ -279,9 +295,8 @@ def test_token_that_expires_ends_what_it_holds(stack, admin):
         assert m["event"] == "error" and json.loads(m["data"])["code"] == "token_expired"
         assert s.message() is None
     held.join(10)
-    assert got[0].status == 401 and got[0].error["code"] == "token_expired"
-    assert 'error="invalid_token"' in got[0].headers["WWW-Authenticate"]
     assert 1 < time.monotonic() - started < 6
+    sent_on_and_refused(short, got[0], "token_expired")
 
 
 def test_logout_ends_streams_too(stack):
@@ -308,7 +323,7 @@ def test_revocation_while_the_poller_was_away_counts(own_stack):
         os.kill(stack.pid("poller"), signal.SIGKILL)
         stack.ctl("user", "disable", user.user["username"])
         held.join(10 * SLOWER)
-        assert got[0].status == 401 and got[0].error["code"] == "token_revoked"
+        sent_on_and_refused(user, got[0], "token_revoked")
         assert s.message()["event"] == "error"
     assert kept == []
     with stack.connect() as db:
