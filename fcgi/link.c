@@ -43,6 +43,7 @@ struct link {
 };
 
 static void connect_now(struct link *l);
+static void send_soon(struct link *l);
 
 bool link_is_up(const struct link *l)
 {
@@ -166,8 +167,12 @@ static bool on_welcome(struct link *l, const struct wire_frame *f)
 		(unsigned long long)l->tail);
 	stats_add(&l->app->stats.poller_connects, 1);
 	l->failures = 0;
-	/* A CGI process connects when it has parked its one request, milliseconds after asking who it is of. */
-	parks_on_up(l->parks, is_other ? old : NULL, !l->app->is_cgi && l->tail > known);
+	/* What was revoked while the link was down. A CGI process has parked its one request, and asked
+	 * who it is of, just now. */
+	if (!l->app->is_cgi && l->tail > known)
+		wire_put_recheck(l->out, known);
+	parks_on_up(l->parks, is_other ? old : NULL);
+	send_soon(l);
 	return true;
 }
 

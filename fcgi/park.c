@@ -205,7 +205,7 @@ static void sent(struct park *p, enum sink_state state)
 		watch(p);
 	} else if (p->is_last) {
 		end(p);
-	} else if (p->is_sse && p->parks->is_stopping) {
+	} else if (p->is_sse && (p->is_leaving || p->parks->is_stopping)) {
 		end_stream(p, NULL);
 	} else {
 		if (p->state == PARK_ANSWERING || p->state == PARK_NEW)
@@ -481,6 +481,8 @@ static void send_away(struct parks *ps)
 				refuse(p, ERR_UNAVAILABLE);
 		}
 	}
+	TAILQ_FOREACH(p, &ps->lists[PARK_ANSWERING], entry)
+		p->is_leaving = true;
 }
 
 void parks_release(struct parks *ps)
@@ -489,13 +491,10 @@ void parks_release(struct parks *ps)
 	send_away(ps);
 }
 
-void parks_on_up(struct parks *ps, const char *old_epoch, bool has_gap)
+void parks_on_up(struct parks *ps, const char *old_epoch)
 {
 	struct park *p;
 
-	/* Of another log the cursors are no good: the poller has to say so. */
-	if (has_gap && !old_epoch)
-		send_away(ps);
 
 	TAILQ_FOREACH(p, &ps->lists[PARK_WAITING], entry) {
 		/* Its cursor is of the log there was: let the poller see that. */
@@ -540,9 +539,14 @@ void parks_on_deliver(struct parks *ps, const struct wire_frame *f, struct body 
 
 void parks_on_revoked(struct parks *ps, enum wire_revoke what, uint64_t id, struct wire_text jti)
 {
-	const struct revoked *r = revocations_add(&ps->revocations, what, id, jti, clock_ms());
+	const struct revoked *r;
 	struct park *p, *next;
 
+	if (what == WIRE_REVOKE_ALL) {
+		send_away(ps);
+		return;
+	}
+	r = revocations_add(&ps->revocations, what, id, jti, clock_ms());
 	HASH_ITER(hh, ps->by_ticket, p, next) {
 		if (!revoked_is(r, &p->caller))
 			continue;

@@ -60,7 +60,7 @@ struct park {
 	struct event io; /* hang-up or writability, and the deadline */
 	int64_t parked_ms, heartbeat_at_ms, stalled_ms;
 	uint64_t told; /* SSE: the cursor the client knows of */
-	bool is_told;
+	bool is_told, is_leaving; /* SSE: ends when what is being written is written */
 	enum err token_end; /* what a client is told when its token's time is over */
 	bool has_head; /* a long-poll's status line and headers are sent: it will be 200 */
 	bool is_last;  /* PARK_ANSWERING: free it when all is written */
@@ -87,10 +87,8 @@ void parks_add(struct parks *ps, struct park *p);
 void parks_release(struct parks *ps);
 
 /* What the link tells. */
-/* old_epoch: what it was before, if the poller is now one of another log; else NULL. has_gap: events
- * were released that this link did not carry, revocations maybe among them; then who waits is made
- * to come again, and so to show anew who it is. */
-void parks_on_up(struct parks *ps, const char *old_epoch, bool has_gap);
+/* old_epoch: what it was before, if the poller is now one of another log; else NULL. */
+void parks_on_up(struct parks *ps, const char *old_epoch);
 void parks_on_deliver(struct parks *ps, const struct wire_frame *f, struct body *body);
 void parks_on_revoked(struct parks *ps, enum wire_revoke what, uint64_t user_id, struct wire_text jti);
 

@@ -22,6 +22,8 @@ bool revoked_is(const struct revoked *r, const struct caller *c)
 		return r->id != 0 && c->apikey_id == r->id;
 	case WIRE_REVOKE_JTI:
 		return r->jti[0] && strcmp(c->jti, r->jti) == 0;
+	case WIRE_REVOKE_ALL:
+		break;
 	}
 	return false;
 }

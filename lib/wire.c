@@ -95,6 +95,9 @@ static bool decode(struct cursor *c, struct wire_frame *f, uint8_t type)
 	case WIRE_CANCEL:
 		f->cancel.ticket = get_u64(c);
 		return true;
+	case WIRE_RECHECK:
+		f->recheck.since = get_u64(c);
+		return true;
 	case WIRE_DOORBELL:
 	case WIRE_REFRESH:
 	case WIRE_STATUS:
@@ -243,6 +246,14 @@ void wire_put_cancel(struct evbuffer *out, uint64_t ticket)
 	struct frame f = frame_begin(WIRE_CANCEL);
 
 	put_uint(&f, ticket, 8);
+	frame_send(&f, out, 0);
+}
+
+void wire_put_recheck(struct evbuffer *out, uint64_t since)
+{
+	struct frame f = frame_begin(WIRE_RECHECK);
+
+	put_uint(&f, since, 8);
 	frame_send(&f, out, 0);
 }
 

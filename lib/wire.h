@@ -31,6 +31,8 @@
  *   DOORBELL  (nothing)                        this host has committed an event
  *   REFRESH   (nothing)                        read epoch and floor again; answered by REFRESHED
  *   STATUS    (nothing)                        answered by STATUS_IS
+ *   RECHECK   u64 since                        tell again what was revoked by events after since; answered by REVOKEDs,
+ *                                              before any answer to a later WAIT
  *
  * poller -> client
  *   WELCOME   u16 version, u16 node_id, u64 tail, text epoch
@@ -39,6 +41,7 @@
  *             empty at a timeout). The tickets are answered and gone.
  *   REVOKED   u8 what (enum wire_revoke), u64 user_id, text jti
  *             requests parked for that user, token or API key (in user_id) are to be ended now.
+ *             ALL: more was revoked than can be told; who is parked has to show anew who it is.
  *   REFRESHED u64 floor, u64 tail
  *   STATUS_IS blob json
  *   ERROR     text                             then the connection is closed
@@ -68,6 +71,7 @@ enum wire_type {
 	WIRE_DOORBELL,
 	WIRE_REFRESH,
 	WIRE_STATUS,
+	WIRE_RECHECK,
 	WIRE_WELCOME = 64,
 	WIRE_DELIVER,
 	WIRE_REVOKED,
@@ -78,7 +82,7 @@ enum wire_type {
 
 enum wire_role { WIRE_ROLE_FCGI = 1, WIRE_ROLE_CGI, WIRE_ROLE_CLI };
 enum wire_format { WIRE_JSON = 1, WIRE_SSE };
-enum wire_revoke { WIRE_REVOKE_JTI = 1, WIRE_REVOKE_USER, WIRE_REVOKE_APIKEY };
+enum wire_revoke { WIRE_REVOKE_JTI = 1, WIRE_REVOKE_USER, WIRE_REVOKE_APIKEY, WIRE_REVOKE_ALL };
 
 /* One frame, decoded. Texts and blobs point into the frame's bytes (not NUL-terminated) and live
  * until wire_drop(). */
@@ -102,6 +106,9 @@ struct wire_frame {
 		struct {
 			uint64_t ticket;
 		} cancel;
+		struct {
+			uint64_t since;
+		} recheck;
 		struct {
 			uint16_t version, node_id;
 			uint64_t tail;
@@ -141,6 +148,7 @@ void wire_put_hello(struct evbuffer *out, enum wire_role role, uint32_t pid);
 void wire_put_wait(struct evbuffer *out, uint64_t ticket, uint64_t since, uint32_t timeout_ms,
 	const char *epoch, const void *interest, size_t interest_len);
 void wire_put_cancel(struct evbuffer *out, uint64_t ticket);
+void wire_put_recheck(struct evbuffer *out, uint64_t since);
 void wire_put_bare(struct evbuffer *out, enum wire_type type); /* DOORBELL, REFRESH, STATUS */
 void wire_put_welcome(struct evbuffer *out, uint16_t node_id, uint64_t tail, const char *epoch);
 /* body is added by reference (evbuffer_add_buffer_reference): one copy for all connections; body

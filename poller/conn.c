@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "event.h"
 #include "json.h"
 #include "log.h"
 #include "mem.h"
@@ -89,6 +90,68 @@ static const char *on_hello(struct conn *c, const struct wire_frame *f)
 	return NULL;
 }
 
+/* ---- revocations ---- */
+
+static const struct {
+	const char *word, *id_key;
+	enum wire_revoke what;
+} revocations[] = {
+	{"jti", NULL, WIRE_REVOKE_JTI},
+	{"user", "user_id", WIRE_REVOKE_USER},
+	{"apikey", "apikey_id", WIRE_REVOKE_APIKEY},
+};
+
+/* What an "_auth" event revokes, as a frame in out; nothing if it revokes nothing. */
+static void put_revoked(struct evbuffer *out, const struct record *r)
+{
+	const char *why, *word, *jti;
+	size_t offset;
+	struct json_object *o = json_parse(r->json, r->json_len, &why, &offset);
+
+	word = json_get_str(o, "revoke");
+	jti = json_get_str(o, "jti");
+	for (size_t i = 0; word && i < sizeof(revocations) / sizeof(revocations[0]); i++) {
+		struct json_object *id = revocations[i].id_key
+						 ? json_get(o, revocations[i].id_key)
+						 : NULL;
+
+		if (strcmp(word, revocations[i].word) == 0)
+			wire_put_revoked(out, revocations[i].what,
+				id ? json_object_get_uint64(id) : 0, jti ? jti : "");
+	}
+	json_object_put(o);
+}
+
+void conn_revoke(struct hub *hub, const struct record *r)
+{
+	struct conn *c;
+
+	TAILQ_FOREACH (c, &hub->conns, entry) {
+		if (c->is_welcome && c->role != WIRE_ROLE_CLI)
+			put_revoked(bufferevent_get_output(c->bev), r);
+	}
+}
+
+/* The link of a process was down: what it has missed is in the ring, if it was not down for long. */
+static void on_recheck(struct conn *c, uint64_t since)
+{
+	struct evbuffer *out = bufferevent_get_output(c->bev);
+	const struct ring *ring = &c->hub->ring;
+
+	if (since < ring->covered) {
+		wire_put_revoked(out, WIRE_REVOKE_ALL, 0, "");
+		return;
+	}
+	for (size_t i = ring_after(ring, since); i < ring->n; i++) {
+		const struct record *r = ring_at(ring, i);
+
+		if (!strcmp(r->topic, EVENT_TOPIC_AUTH))
+			put_revoked(out, r);
+	}
+}
+
+/* ---- what clients say ---- */
+
 static void on_status(struct conn *c)
 {
 	struct str json = STR_INIT;
@@ -129,6 +192,9 @@ static const char *on_frame(struct conn *c, const struct wire_frame *f)
 	case WIRE_DOORBELL:
 		if (c->hub->cfg->poller.doorbell)
 			tail_wake(c->hub->tail_thread, SOURCE_DOORBELL);
+		return NULL;
+	case WIRE_RECHECK:
+		on_recheck(c, f->recheck.since);
 		return NULL;
 	case WIRE_REFRESH:
 		c->wants_refreshed = true;
@@ -201,40 +267,4 @@ void conn_refreshed(struct hub *hub)
 		c->wants_refreshed = false;
 		wire_put_refreshed(bufferevent_get_output(c->bev), hub->floor, hub->tail);
 	}
-}
-
-/* ---- revocations ---- */
-
-static const struct {
-	const char *word, *id_key;
-	enum wire_revoke what;
-} revocations[] = {
-	{"jti", NULL, WIRE_REVOKE_JTI},
-	{"user", "user_id", WIRE_REVOKE_USER},
-	{"apikey", "apikey_id", WIRE_REVOKE_APIKEY},
-};
-
-void conn_revoke(struct hub *hub, const struct record *r)
-{
-	const char *why, *word, *jti;
-	size_t offset;
-	struct json_object *o = json_parse(r->json, r->json_len, &why, &offset);
-	struct conn *c;
-
-	word = json_get_str(o, "revoke");
-	jti = json_get_str(o, "jti");
-	for (size_t i = 0; word && i < sizeof(revocations) / sizeof(revocations[0]); i++) {
-		struct json_object *id = revocations[i].id_key
-						 ? json_get(o, revocations[i].id_key)
-						 : NULL;
-
-		if (strcmp(word, revocations[i].word) != 0)
-			continue;
-		TAILQ_FOREACH (c, &hub->conns, entry) {
-			if (c->is_welcome && c->role != WIRE_ROLE_CLI)
-				wire_put_revoked(bufferevent_get_output(c->bev), revocations[i].what,
-					id ? json_object_get_uint64(id) : 0, jti ? jti : "");
-		}
-	}
-	json_object_put(o);
 }

@@ -34,6 +34,7 @@ static void test_round_trip(void **state)
 	wire_put_hello(buf, WIRE_ROLE_CGI, 4711);
 	wire_put_wait(buf, 1ULL << 40, 99, 25000, "epoch", "\0blob", 5);
 	wire_put_cancel(buf, 3);
+	wire_put_recheck(buf, 77);
 	wire_put_bare(buf, WIRE_DOORBELL);
 	wire_put_welcome(buf, 2, 1000, "0123");
 	wire_put_deliver(buf, WIRE_SSE, 55, tickets, 2, body);
@@ -57,6 +58,9 @@ static void test_round_trip(void **state)
 	wire_drop(buf, &f);
 	take(buf, &f, WIRE_CANCEL);
 	assert_int_equal(f.cancel.ticket, 3);
+	wire_drop(buf, &f);
+	take(buf, &f, WIRE_RECHECK);
+	assert_int_equal(f.recheck.since, 77);
 	wire_drop(buf, &f);
 	take(buf, &f, WIRE_DOORBELL);
 	wire_drop(buf, &f);
