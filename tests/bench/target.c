@@ -223,6 +223,7 @@ struct target *target_floor(const char *control_socket)
 
 	t->kind = &floor_kind;
 	set_unix(t, control_socket);
+	floor_fire(t, 0); /* it does not see that a client has gone: those of an earlier run */
 	return t;
 }
 
