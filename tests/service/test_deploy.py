@@ -192,7 +192,7 @@ def test_any_user_can_run_a_stack():
         shutil.copytree(ROOT / "deploy", home / "deploy")
         shutil.copytree(os.environ["CMDB_TEST_PREFIX"], home / "prefix")
         for path in [home, *home.rglob("*")]:
-            path.chmod(path.stat().st_mode | 0o555 if path.is_dir() else path.stat().st_mode | 0o444)
+            path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
         (home / "stack").mkdir()
         shutil.chown(home / "stack", "nobody")
         stack = Stack(home / "stack")

@@ -18,7 +18,7 @@ def test_tour_works_when_pasted(stack, tmp_path):
     assert not re.search(r"^(curl|jq|bash|cmdbctl|ERROR)\b.*", out, re.M), out
     assert not re.search(r"^FAIL", out, re.M), out
     assert len(re.findall(r'^\[\d+,"[^"]+","(?:group|manual|redirect)","\w+"\]$', out, re.M)) == 5
-    domain = re.search(r'^\[\d+,"(tour-\d+\.example\.com)","https://example\.org/"\]$', out, re.M)[1]
-    assert re.search(rf'^\[\d+,"websites","add","{domain}"\]$', out, re.M), out
+    made = re.search(r'^\[\d+,"(tour-\d+\.example\.com)","https://example\.org/"\]$', out, re.M)
+    assert re.search(rf'^\[\d+,"websites","add","{made[1]}"\]$', out, re.M), out
     assert '"sky":"blue"' in out and re.search(r"^id: \d+$", out, re.M), out
     assert "poller.state: up" in out, out
