@@ -20,7 +20,8 @@
 #define WARM_EVENTS 20000                  /* the ring begins with about that many */
 #define READY_WAIT_MS 1000 /* a start waits that long for gaps before it takes clients */
 #define GAP_RETRY_MS 5
-#define AWAITED_RETRY_MS 1
+#define AWAITED_RETRY_US 100 /* the binlog tells of a row a moment before it is visible; doubled each time */
+#define AWAITED_RETRY_MAX_US 3200
 #define WATCHES_MAX 256
 #define ANNOUNCED_MAX 4096
 
@@ -71,6 +72,7 @@ struct tail {
 	struct span watches[WATCHES_MAX]; /* where an event may still show up behind the tail */
 	size_t watches_n;
 	int64_t watched_ms;
+	int64_t awaited_retry_us;
 	struct tail_stats stats;
 };
 
@@ -106,6 +108,7 @@ struct tail *tail_new(const struct config *cfg, struct mailbox *to,
 	t->open_start = open_start;
 	t->open_batch = open_batch;
 	t->row_bytes = 512;
+	t->awaited_retry_us = AWAITED_RETRY_US;
 	pthread_mutex_init(&t->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -166,9 +169,9 @@ const struct tail_stats *tail_stats(const struct tail *t)
 /* ---- the thread ---- */
 
 /* Sleeps until woken or due. false: the thread is to end. */
-static bool wait_until(struct tail *t, int64_t due_ms)
+static bool wait_until(struct tail *t, int64_t due_us)
 {
-	struct timespec at = {.tv_sec = due_ms / 1000, .tv_nsec = (due_ms % 1000) * 1000000};
+	struct timespec at = {.tv_sec = due_us / 1000000, .tv_nsec = (due_us % 1000000) * 1000};
 	bool go_on;
 
 	pthread_mutex_lock(&t->lock);
@@ -430,7 +433,7 @@ static enum err look_behind(struct tail *t)
 }
 
 /* One look at the table: everything that can be released is. */
-static enum err cycle(struct tail *t, int64_t *due_ms)
+static enum err cycle(struct tail *t, int64_t *due_us)
 {
 	bool is_more, is_held;
 	int64_t now;
@@ -463,13 +466,19 @@ static enum err cycle(struct tail *t, int64_t *due_ms)
 	atomic_store(&t->stats.pending, t->order.pending_n);
 	atomic_store(&t->stats.dead, t->order.dead_ids);
 	atomic_store(&t->stats.gap_since_ms, is_held ? t->order.gap_since_ms : 0);
-	if (order_is_awaited(&t->order))
-		*due_ms = now + AWAITED_RETRY_MS;
-	else if (is_held)
-		*due_ms = now + GAP_RETRY_MS;
+	*due_us = clock_us();
+	if (order_is_awaited(&t->order)) {
+		*due_us += t->awaited_retry_us;
+		if (t->awaited_retry_us < AWAITED_RETRY_MAX_US)
+			t->awaited_retry_us *= 2;
+		return ERR_OK;
+	}
+	t->awaited_retry_us = AWAITED_RETRY_US;
+	if (is_held)
+		*due_us += GAP_RETRY_MS * 1000;
 	else
-		*due_ms = now + (atomic_load(&t->is_pushed) ? t->cfg->poller.safety_ms
-							    : t->cfg->poller.timer_ms);
+		*due_us += 1000 * (atomic_load(&t->is_pushed) ? t->cfg->poller.safety_ms
+							      : t->cfg->poller.timer_ms);
 	return ERR_OK;
 }
 
@@ -537,7 +546,7 @@ static enum err start(struct tail *t)
 }
 
 /* Connects if need be, looks once. */
-static enum err step(struct tail *t, unsigned *generation, int64_t *due_ms)
+static enum err step(struct tail *t, unsigned *generation, int64_t *due_us)
 {
 	enum err e = db_ensure(t->db);
 
@@ -546,18 +555,18 @@ static enum err step(struct tail *t, unsigned *generation, int64_t *due_ms)
 		if (!e)
 			*generation = db_generation(t->db);
 	}
-	return e ? e : cycle(t, due_ms);
+	return e ? e : cycle(t, due_us);
 }
 
 static void *tail_main(void *arg)
 {
 	struct tail *t = arg;
 	unsigned generation = 0;
-	int64_t due_ms = 0, backoff_ms = 50;
+	int64_t due_us = 0, backoff_ms = 50;
 
 	db_thread_init();
 	do {
-		enum err e = step(t, &generation, &due_ms);
+		enum err e = step(t, &generation, &due_us);
 
 		if (!e) {
 			if (!atomic_exchange(&t->stats.is_db_up, true))
@@ -568,9 +577,9 @@ static void *tail_main(void *arg)
 		if (atomic_exchange(&t->stats.is_db_up, false) || backoff_ms == 50)
 			log_error("db_down", "%s; trying again",
 				db_errmsg(db_is_open(t->db) ? t->probe : t->db));
-		due_ms = clock_ms() + backoff_ms;
+		due_us = clock_us() + backoff_ms * 1000;
 		backoff_ms = backoff_ms < 400 ? backoff_ms * 2 : 500;
-	} while (wait_until(t, due_ms));
+	} while (wait_until(t, due_us));
 	db_close(t->db);
 	db_close(t->probe);
 	db_thread_fini();
