@@ -15,7 +15,8 @@
 #include "stats.h"
 #include "token.h"
 
-/* Configuration and keys as of one (re)load: immutable, counted. A request holds the one it began with. */
+/* Configuration and keys as of one (re)load: immutable, counted. A request holds the one it began
+ * with. */
 struct settings {
 	atomic_uint refs;
 	struct config cfg;
@@ -30,10 +31,10 @@ struct settings_source {
 };
 
 struct app {
-	struct loop *loop;         /* parked requests and the poller link; loop.h */
-	struct cache *cache;       /* rendered answers; cache.h */
-	struct identities *identities; /* who a token or key belongs to; identity.h */
-	struct routes *routes;     /* route.h; read only */
+	struct loop *loop;               /* parked requests and the poller link; loop.h */
+	struct cache *cache;             /* rendered answers; cache.h */
+	struct identities *identities;   /* who a token or key belongs to; identity.h */
+	struct routes *routes;           /* route.h; read only */
 	const struct db_set *const *sql; /* what workers prepare; ends with NULL */
 	_Atomic(struct shm *) shm; /* NULL until there was a poller; a replaced page stays mapped */
 	pthread_mutex_t settings_lock;

@@ -123,7 +123,7 @@ static struct shard *find_shard(struct cache *c, unsigned hash)
 static bool is_good(const struct entry *e, const struct cache_note *now)
 {
 	return e->note.page == now->page && e->note.gen == now->gen &&
-		now->at_ms - e->note.at_ms < CACHE_MAX_AGE_MS;
+	       now->at_ms - e->note.at_ms < CACHE_MAX_AGE_MS;
 }
 
 struct cached *cache_get(struct cache *c, uint32_t tenant_id, const char *path, const char *query,

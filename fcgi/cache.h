@@ -38,7 +38,8 @@ struct cache_note {
 	int64_t at_ms;
 };
 /* false if the page is not fresh: then nothing can be kept, nor served. */
-bool cache_note(struct cache_note *n, const struct shm *page, uint32_t tenant_id, const char *topic);
+bool cache_note(
+	struct cache_note *n, const struct shm *page, uint32_t tenant_id, const char *topic);
 
 struct cache;
 struct cache *cache_new(void);

@@ -91,7 +91,8 @@ void ctx_fail_db(struct ctx *ctx, enum err e, const char *what)
 		log_debug("db_retry", "%s: %s request_id=%s", what, db_errmsg(ctx->db),
 			ctx->req.request_id);
 	else
-		log_error("db", "%s: %s request_id=%s", what, db_errmsg(ctx->db), ctx->req.request_id);
+		log_error("db", "%s: %s request_id=%s", what, db_errmsg(ctx->db),
+			ctx->req.request_id);
 	ctx_fail(ctx, e, NULL);
 }
 

@@ -16,8 +16,8 @@
 static const struct {
 	enum http_method method;
 	const char *names;
-} methods[] = {{HTTP_GET, "GET, HEAD"}, {HTTP_POST, "POST"}, {HTTP_PUT, "PUT"}, {HTTP_DELETE, "DELETE"},
-	{HTTP_OPTIONS, "OPTIONS"}};
+} methods[] = {{HTTP_GET, "GET, HEAD"}, {HTTP_POST, "POST"}, {HTTP_PUT, "PUT"},
+	{HTTP_DELETE, "DELETE"}, {HTTP_OPTIONS, "OPTIONS"}};
 
 static void add_methods(struct str *headers, const char *name, unsigned allowed)
 {
@@ -42,11 +42,12 @@ static bool find_route(struct ctx *ctx, const struct http_meta *meta)
 	unsigned allowed;
 
 	if (!http_read_target(&ctx->req, meta, &ctx->worker->path)) {
-		ctx_fail(ctx, ERR_BAD_REQUEST, "The path is not well-formed: check its percent-encoding.");
+		ctx_fail(ctx, ERR_BAD_REQUEST,
+			"The path is not well-formed: check its percent-encoding.");
 		return false;
 	}
-	ctx->route = routes_find(ctx->worker->app->routes, is_known ? ctx->req.method : 0, ctx->req.path,
-		&ctx->id, &allowed);
+	ctx->route = routes_find(ctx->worker->app->routes, is_known ? ctx->req.method : 0,
+		ctx->req.path, &ctx->id, &allowed);
 	if (ctx->route)
 		return true;
 	if (!allowed) {
@@ -59,8 +60,10 @@ static bool find_route(struct ctx *ctx, const struct http_meta *meta)
 		add_methods(&ctx->res.headers, "Allow", allowed);
 		if (ctx->cors_origin && ctx->req.cors_method[0]) {
 			add_methods(&ctx->res.headers, "Access-Control-Allow-Methods", allowed);
-			str_adds(&ctx->res.headers, "Access-Control-Allow-Headers: Authorization, "
-				"Content-Type, X-API-Key, Idempotency-Key, If-None-Match, Last-Event-ID\r\n"
+			str_adds(&ctx->res.headers,
+				"Access-Control-Allow-Headers: Authorization, "
+				"Content-Type, X-API-Key, Idempotency-Key, If-None-Match, "
+				"Last-Event-ID\r\n"
 				"Access-Control-Max-Age: " PREFLIGHT_MAX_AGE_S "\r\n");
 		}
 		return false;
@@ -92,8 +95,8 @@ static bool read_body(struct ctx *ctx, const struct http_meta *meta, struct conn
 	}
 	if (length > max)
 		return too_large(ctx);
-	/* RFC 3875 section 4.1.2: without a length there is no body, which may be more than its stream says in CGI; a
-	 * FastCGI stream has an end of its own. */
+	/* RFC 3875 section 4.1.2: without a length there is no body, which may be more than its
+	 * stream says in CGI; a FastCGI stream has an end of its own. */
 	if (!has_length && ctx->worker->app->is_cgi)
 		return true;
 	str_clear(body);
@@ -194,7 +197,8 @@ static void run_cached(struct ctx *ctx)
 	bool may_keep = is_fresh && ctx->cfg->fcgi.cache;
 
 	if (may_keep)
-		ctx->cached = cache_get(app->cache, ctx->who->tenant_id, ctx->req.path, ctx->req.query, &note);
+		ctx->cached = cache_get(
+			app->cache, ctx->who->tenant_id, ctx->req.path, ctx->req.query, &note);
 	stats_add(ctx->cached ? &app->stats.cache_hits : &app->stats.cache_misses, 1);
 	if (!ctx->cached) {
 		run_timed(ctx);
@@ -202,8 +206,8 @@ static void run_cached(struct ctx *ctx)
 			return;
 		ctx->cached = cached_new(&ctx->res.body, is_fresh ? &note.tail : NULL);
 		if (may_keep)
-			cache_add(app->cache, ctx->who->tenant_id, ctx->req.path, ctx->req.query, &note,
-				ctx->cached);
+			cache_add(app->cache, ctx->who->tenant_id, ctx->req.path, ctx->req.query,
+				&note, ctx->cached);
 	}
 	ctx->res.status = 200;
 	ctx->res.content_type = "application/json";

@@ -9,8 +9,8 @@
 
 struct conn;
 
-/* ctx: worker, cfg, db, shm and req (but path, method and body) are set. Leaves the answer in ctx->res, in
- * ctx->cached or, to be parked, in ctx->park. */
+/* ctx: worker, cfg, db, shm and req (but path, method and body) are set. Leaves the answer in
+ * ctx->res, in ctx->cached or, to be parked, in ctx->park. */
 void dispatch(struct ctx *ctx, const struct http_meta *meta, struct conn *conn);
 
 #endif

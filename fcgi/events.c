@@ -10,7 +10,7 @@
 #include "wire.h"
 #include "worker.h"
 
-#define NAMES_MAX 64  /* topics or rooms in one request */
+#define NAMES_MAX 64 /* topics or rooms in one request */
 #define EPOCH_MAX 64
 
 /* Addresses that clients of a WebSocket know: /events for these topics alone. */
@@ -18,8 +18,8 @@ struct alias {
 	const char *const *topics; /* ends with NULL */
 	bool is_own;               /* the caller's own rooms, whatever else the caller may see */
 };
-static const char *const console_topics[] = {"stats", "rules", "system", "logs", "alerts",
-	"notifications", "tasks", NULL};
+static const char *const console_topics[] = {
+	"stats", "rules", "system", "logs", "alerts", "notifications", "tasks", NULL};
 static const char *const notification_topics[] = {"notifications", NULL};
 static const struct alias console = {console_topics, false};
 static const struct alias notifications = {notification_topics, true};
@@ -45,15 +45,18 @@ static bool is_name(const char *p, size_t len, size_t max)
 	return true;
 }
 
-static void read_names(struct ask *a, const char *key, const char *value, size_t max, struct strlist *out)
+static void read_names(
+	struct ask *a, const char *key, const char *value, size_t max, struct strlist *out)
 {
 	strlist_fini(out);
 	for (;;) {
 		size_t len = strcspn(value, ",");
 
 		if (!is_name(value, len, max)) {
-			ctx_problem(a->ctx, key, "must be names of 1 to %zu bytes without blanks, "
-				"joined by commas", max);
+			ctx_problem(a->ctx, key,
+				"must be names of 1 to %zu bytes without blanks, "
+				"joined by commas",
+				max);
 			return;
 		}
 		if (out->n == NAMES_MAX) {
@@ -67,13 +70,13 @@ static void read_names(struct ask *a, const char *key, const char *value, size_t
 	}
 }
 
-static bool read_number(struct ask *a, const char *key, const char *value, uint64_t min, uint64_t max,
-	uint64_t *out)
+static bool read_number(struct ask *a, const char *key, const char *value, uint64_t min,
+	uint64_t max, uint64_t *out)
 {
 	if (parse_u64(value, min, max, out))
 		return true;
-	ctx_problem(a->ctx, key, "must be a decimal number from %llu to %llu", (unsigned long long)min,
-		(unsigned long long)max);
+	ctx_problem(a->ctx, key, "must be a decimal number from %llu to %llu",
+		(unsigned long long)min, (unsigned long long)max);
 	return false;
 }
 
@@ -117,10 +120,13 @@ static bool read_ask(struct ctx *ctx, struct ask *a)
 {
 	const char *last = ctx->req.last_event_id;
 
-	*a = (struct ask){.ctx = ctx, .timeout_s = (uint64_t)ctx->cfg->events.timeout_s,
-		.limit = (uint64_t)ctx->cfg->events.limit, .is_sse = wants_stream(ctx->req.accept)};
+	*a = (struct ask){.ctx = ctx,
+		.timeout_s = (uint64_t)ctx->cfg->events.timeout_s,
+		.limit = (uint64_t)ctx->cfg->events.limit,
+		.is_sse = wants_stream(ctx->req.accept)};
 	if (!query_each(ctx->req.query, on_parameter, a)) {
-		ctx_fail(ctx, ERR_BAD_REQUEST, "The query string is not well-formed: check its "
+		ctx_fail(ctx, ERR_BAD_REQUEST,
+			"The query string is not well-formed: check its "
 			"percent-encoding.");
 		return false;
 	}
@@ -168,8 +174,8 @@ static void add_own_rooms(const struct principal *who, struct strlist *rooms)
 	str_fini(&name);
 }
 
-static bool choose_rooms(struct ctx *ctx, const struct ask *a, const struct alias *alias,
-	struct wire_interest *in)
+static bool choose_rooms(
+	struct ctx *ctx, const struct ask *a, const struct alias *alias, struct wire_interest *in)
 {
 	bool sees_all = perm_is_all(ctx->who);
 	struct strlist own = {NULL, 0};
@@ -205,18 +211,20 @@ static void add_readable(const struct principal *who, struct strlist *topics)
 	for (size_t i = 0; i < who->perms.n; i++) {
 		const char *perm = who->perms.v[i], *colon = strrchr(perm, ':');
 
-		if (colon && perm[0] != '_' && (strcmp(colon, ":read") == 0 || strcmp(colon, ":*") == 0))
+		if (colon && perm[0] != '_' &&
+			(strcmp(colon, ":read") == 0 || strcmp(colon, ":*") == 0))
 			strlist_add(topics, perm, (size_t)(colon - perm));
 	}
 }
 
-static bool choose_topics(struct ctx *ctx, const struct ask *a, const struct alias *alias,
-	struct wire_interest *in)
+static bool choose_topics(
+	struct ctx *ctx, const struct ask *a, const struct alias *alias, struct wire_interest *in)
 {
 	if (a->has_topics) {
 		for (size_t i = 0; i < a->topics.n; i++) {
 			if (!may_read(ctx, a->topics.v[i])) {
-				ctx_failf(ctx, ERR_FORBIDDEN, "The topic %s needs the permission %s:read.",
+				ctx_failf(ctx, ERR_FORBIDDEN,
+					"The topic %s needs the permission %s:read.",
 					a->topics.v[i], a->topics.v[i]);
 				return false;
 			}
@@ -271,7 +279,8 @@ static struct park *make_park(struct ctx *ctx, const struct ask *a, struct wire_
 		p->has_since = true;
 		p->since = atomic_load(&ctx->shm->tail);
 	}
-	p->timeout_ms = (uint32_t)(a->is_sse ? cfg->events.timeout_max_s : (int64_t)a->timeout_s) * 1000;
+	p->timeout_ms =
+		(uint32_t)(a->is_sse ? cfg->events.timeout_max_s : (int64_t)a->timeout_s) * 1000;
 	p->heartbeat_ms = (uint32_t)cfg->events.sse_heartbeat_s * 1000;
 	if (a->epoch.len > 0)
 		p->epoch = xstrdup(str_c(&a->epoch));
@@ -320,8 +329,10 @@ static void events_of_websocket(struct ctx *ctx)
 {
 	/* Before the caller is asked who it is: a WebSocket handshake of a browser cannot say. */
 	if (ctx->req.upgrade[0]) {
-		ctx_fail(ctx, ERR_UPGRADE, "There are no WebSockets here: use Socket.IO with "
-			"transports: [\"polling\"] at /socket.io/, or a plain GET of this address, which "
+		ctx_fail(ctx, ERR_UPGRADE,
+			"There are no WebSockets here: use Socket.IO with "
+			"transports: [\"polling\"] at /socket.io/, or a plain GET of this address, "
+			"which "
 			"is a long-poll (see GET /events).");
 		return;
 	}
@@ -331,9 +342,15 @@ static void events_of_websocket(struct ctx *ctx)
 
 const struct route events_routes[] = {
 	{.methods = HTTP_GET, .pattern = "/events", .flags = ROUTE_PARKS, .handle = events},
-	{.methods = HTTP_GET, .pattern = "/api/ws/realtime", .flags = ROUTE_OPEN | ROUTE_PARKS,
-		.handle = events_of_websocket, .arg = &console},
-	{.methods = HTTP_GET, .pattern = "/api/v1/notifications/ws", .flags = ROUTE_OPEN | ROUTE_PARKS,
-		.handle = events_of_websocket, .arg = &notifications},
+	{.methods = HTTP_GET,
+		.pattern = "/api/ws/realtime",
+		.flags = ROUTE_OPEN | ROUTE_PARKS,
+		.handle = events_of_websocket,
+		.arg = &console},
+	{.methods = HTTP_GET,
+		.pattern = "/api/v1/notifications/ws",
+		.flags = ROUTE_OPEN | ROUTE_PARKS,
+		.handle = events_of_websocket,
+		.arg = &notifications},
 };
 const size_t events_routes_n = sizeof(events_routes) / sizeof(events_routes[0]);

@@ -1,6 +1,7 @@
 /*
- * GET /events (CONTRACTS section 0): the long-poll and the event stream, and the addresses that clients
- * of a WebSocket know, which answer the same. A worker reads and checks the request; park.c holds it.
+ * GET /events (CONTRACTS section 0): the long-poll and the event stream, and the addresses that
+ * clients of a WebSocket know, which answer the same. A worker reads and checks the request; park.c
+ * holds it.
  */
 #ifndef CMDB_EVENTS_H
 #define CMDB_EVENTS_H

@@ -6,6 +6,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -23,7 +24,8 @@
 #define BACKLOG 4096
 #define SYSTEMD_FIRST_FD 3
 #define PARAMS_WAIT_S 2 /* a connection that says nothing is closed after this */
-#define BODY_WAIT_S 15  /* between two pieces of a body that the web server passes on as it comes */
+#define BODY_WAIT_S 15  /* between two pieces of a body that the web server passes on as it comes \
+			 */
 
 struct conn {
 	struct gateway *gateway;
@@ -59,21 +61,25 @@ static bool remove_stale(const struct sockaddr_un *sa, struct str *why)
 	if (lstat(sa->sun_path, &st) != 0)
 		return true;
 	if (!S_ISSOCK(st.st_mode)) {
-		str_addf(why, "%s is there and is no socket: remove it or listen elsewhere", sa->sun_path);
+		str_addf(why, "%s is there and is no socket: remove it or listen elsewhere",
+			sa->sun_path);
 		return false;
 	}
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	rc = fd < 0 ? -1 : connect(fd, (const struct sockaddr *)sa, sizeof(*sa));
 	if (rc == 0 || (fd >= 0 && errno != ECONNREFUSED)) {
-		str_addf(why, "%s: another process listens on it; stop that, or give each process its "
-			"own --listen", sa->sun_path);
+		str_addf(why,
+			"%s: another process listens on it; stop that, or give each process its "
+			"own --listen",
+			sa->sun_path);
 		close(fd);
 		return false;
 	}
 	if (fd >= 0)
 		close(fd);
 	if (unlink(sa->sun_path) != 0) {
-		str_addf(why, "%s: cannot remove the stale socket: %s", sa->sun_path, strerror(errno));
+		str_addf(why, "%s: cannot remove the stale socket: %s", sa->sun_path,
+			strerror(errno));
 		return false;
 	}
 	return true;
@@ -87,7 +93,8 @@ static bool listen_unix(struct gateway *g, const char *path, struct str *why)
 	int rc;
 
 	if (strlen(path) >= sizeof(sa.sun_path)) {
-		str_addf(why, "%s: a socket path may have %zu bytes at most", path, sizeof(sa.sun_path) - 1);
+		str_addf(why, "%s: a socket path may have %zu bytes at most", path,
+			sizeof(sa.sun_path) - 1);
 		return false;
 	}
 	memcpy(sa.sun_path, path, strlen(path) + 1);
@@ -110,7 +117,8 @@ static bool listen_unix(struct gateway *g, const char *path, struct str *why)
 static bool listen_tcp(struct gateway *g, const char *where, struct str *why)
 {
 	const char *colon = strrchr(where, ':');
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+	struct addrinfo hints = {
+		.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
 	struct addrinfo *found = NULL, *a;
 	char *host;
 	int one = 1, rc;
@@ -124,7 +132,8 @@ static bool listen_tcp(struct gateway *g, const char *where, struct str *why)
 		memmove(host, host + 1, strlen(host));
 		host[strlen(host) - 1] = '\0';
 	}
-	rc = getaddrinfo(host[0] && strcmp(host, "*") != 0 ? host : NULL, colon + 1, &hints, &found);
+	rc = getaddrinfo(
+		host[0] && strcmp(host, "*") != 0 ? host : NULL, colon + 1, &hints, &found);
 	free(host);
 	if (rc != 0) {
 		str_addf(why, "--listen %s: %s", where, gai_strerror(rc));
@@ -163,7 +172,8 @@ static bool find_start(struct gateway *g, const char *where, struct str *why)
 		g->is_cgi = true;
 		return true;
 	}
-	str_adds(why, "standard input is no listening socket, and this is no CGI request: start it from "
+	str_adds(why,
+		"standard input is no listening socket, and this is no CGI request: start it from "
 		"the web server (FastCGI or CGI), from systemd with a .socket unit, or with "
 		"--listen /path/to.sock");
 	return false;
@@ -186,8 +196,10 @@ bool gateway_open(struct gateway *g, const char *where, struct str *why)
 		gateway_close(g);
 		return false;
 	}
-	g->is_unix = getsockname(g->sock, (struct sockaddr *)&sa, &len) == 0 && sa.ss_family == AF_UNIX;
-	/* An inherited socket may be non-blocking, as its maker pleased; workers sleep in accept(). */
+	g->is_unix =
+		getsockname(g->sock, (struct sockaddr *)&sa, &len) == 0 && sa.ss_family == AF_UNIX;
+	/* An inherited socket may be non-blocking, as its maker pleased; workers sleep in accept().
+	 */
 	fcntl(g->sock, F_SETFL, fcntl(g->sock, F_GETFL) & ~O_NONBLOCK);
 	return true;
 }
@@ -245,12 +257,30 @@ static void wait_for_descriptors(int error)
 	nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
 }
 
+/* A kick that comes before accept() sleeps is lost: whoever kicks does it again. */
+static int accept_kickable(struct gateway *g)
+{
+	sigset_t kick;
+	int fd = -1, error = EINTR;
+
+	sigemptyset(&kick);
+	sigaddset(&kick, GATEWAY_KICK);
+	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
+	if (!atomic_load(&g->is_stopping)) {
+		fd = accept4(g->sock, NULL, NULL, SOCK_CLOEXEC);
+		error = errno;
+	}
+	pthread_sigmask(SIG_BLOCK, &kick, NULL);
+	errno = error;
+	return fd;
+}
+
 static int accept_one(struct gateway *g)
 {
 	int fd, one = 1;
 
 	while (!atomic_load(&g->is_stopping)) {
-		fd = accept4(g->sock, NULL, NULL, SOCK_CLOEXEC);
+		fd = accept_kickable(g);
 		if (fd >= 0) {
 			if (!g->is_unix)
 				setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
@@ -377,7 +407,8 @@ static bool put(struct conn *c, const char *p, size_t len)
 	return true;
 }
 
-bool conn_write(struct conn *c, const void *head, size_t head_len, const void *body, size_t body_len)
+bool conn_write(
+	struct conn *c, const void *head, size_t head_len, const void *body, size_t body_len)
 {
 	return put(c, head, head_len) && put(c, body, body_len);
 }
@@ -386,8 +417,9 @@ void conn_finish(struct conn *c)
 {
 	if (c->gateway->is_cgi)
 		return;
-	/* With its input read, the connection can be closed at once. Else closing it would throw away
-	 * what was just written (unread input makes it a reset), so libfcgi closes in two steps. */
+	/* With its input read, the connection can be closed at once. Else closing it would throw
+	 * away what was just written (unread input makes it a reset), so libfcgi closes in two
+	 * steps. */
 	if (!c->is_at_end)
 		FCGX_Attach(&c->fcgi);
 	FCGX_Finish_r(&c->fcgi);

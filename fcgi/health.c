@@ -45,10 +45,11 @@ static void ready(struct ctx *ctx)
 	bool is_healthy = e == ERR_OK && has_poller && has_room;
 	struct str data = STR_INIT;
 
-	str_addf(&data, "{\"connections\":%zu,\"maxConnections\":%lld,\"healthy\":%s,\"database\":\"%s\","
-		"\"poller\":\"%s\"}", n, (long long)ctx->cfg->fcgi.max_parked,
-		is_healthy ? "true" : "false", e == ERR_OK ? "ok" : "unreachable",
-		has_poller ? "ok" : "unreachable");
+	str_addf(&data,
+		"{\"connections\":%zu,\"maxConnections\":%lld,\"healthy\":%s,\"database\":\"%s\","
+		"\"poller\":\"%s\"}",
+		n, (long long)ctx->cfg->fcgi.max_parked, is_healthy ? "true" : "false",
+		e == ERR_OK ? "ok" : "unreachable", has_poller ? "ok" : "unreachable");
 	ctx_ok(ctx, 200, &data);
 	if (!is_healthy) {
 		ctx->res.status = 503;
@@ -76,8 +77,8 @@ static void put_metric(struct str *out, const struct metric *m)
 		str_addf(out, "# HELP %s %s\n# TYPE %s %s\n", m->name, m->help, m->name, m->type);
 	if (m->sum)
 		str_addf(out, "%s_sum{pid=\"%ld\"} %.15g\n", m->name, (long)getpid(), *m->sum);
-	str_addf(out, "%s%s{pid=\"%ld\"%s%s} %.15g\n", m->name, m->sum ? "_count" : "", (long)getpid(),
-		m->labels[0] ? "," : "", m->labels, m->value);
+	str_addf(out, "%s%s{pid=\"%ld\"%s%s} %.15g\n", m->name, m->sum ? "_count" : "",
+		(long)getpid(), m->labels[0] ? "," : "", m->labels, m->value);
 }
 
 static void put_metrics(struct str *out, struct app *app)
@@ -86,31 +87,41 @@ static void put_metrics(struct str *out, struct app *app)
 	const struct shm *page = atomic_load(&app->shm);
 	const double hold_s = count(&s->hold_ms) / 1e3, database_s = count(&s->database_us) / 1e6;
 	const struct metric all[] = {
-		{"cmdb_fcgi_requests_total", "class=\"2xx\"", "counter", "Requests by class of status.",
-			count(&s->requests[2]), NULL},
-		{"cmdb_fcgi_requests_total", "class=\"3xx\"", NULL, NULL, count(&s->requests[3]), NULL},
-		{"cmdb_fcgi_requests_total", "class=\"4xx\"", NULL, NULL, count(&s->requests[4]), NULL},
-		{"cmdb_fcgi_requests_total", "class=\"5xx\"", NULL, NULL, count(&s->requests[5]), NULL},
-		{"cmdb_fcgi_parked", "", "gauge", "Requests held now.", (double)loop_parked_n(app->loop), NULL},
-		{"cmdb_fcgi_parked_total", "", "counter", "Requests held so far.", count(&s->parked_n), NULL},
+		{"cmdb_fcgi_requests_total", "class=\"2xx\"", "counter",
+			"Requests by class of status.", count(&s->requests[2]), NULL},
+		{"cmdb_fcgi_requests_total", "class=\"3xx\"", NULL, NULL, count(&s->requests[3]),
+			NULL},
+		{"cmdb_fcgi_requests_total", "class=\"4xx\"", NULL, NULL, count(&s->requests[4]),
+			NULL},
+		{"cmdb_fcgi_requests_total", "class=\"5xx\"", NULL, NULL, count(&s->requests[5]),
+			NULL},
+		{"cmdb_fcgi_parked", "", "gauge", "Requests held now.",
+			(double)loop_parked_n(app->loop), NULL},
+		{"cmdb_fcgi_parked_total", "", "counter", "Requests held so far.",
+			count(&s->parked_n), NULL},
 		{"cmdb_fcgi_parked_ended_total", "how=\"answered\"", "counter",
-			"Held requests by how they ended; an answer may be empty.", count(&s->answered), NULL},
-		{"cmdb_fcgi_parked_ended_total", "how=\"expired\"", NULL, NULL, count(&s->expired), NULL},
-		{"cmdb_fcgi_parked_ended_total", "how=\"hung_up\"", NULL, NULL, count(&s->hung_up), NULL},
-		{"cmdb_fcgi_parked_ended_total", "how=\"revoked\"", NULL, NULL, count(&s->revoked), NULL},
-		{"cmdb_fcgi_parked_ended_total", "how=\"refused\"", NULL, NULL, count(&s->refused), NULL},
+			"Held requests by how they ended; an answer may be empty.",
+			count(&s->answered), NULL},
+		{"cmdb_fcgi_parked_ended_total", "how=\"expired\"", NULL, NULL, count(&s->expired),
+			NULL},
+		{"cmdb_fcgi_parked_ended_total", "how=\"hung_up\"", NULL, NULL, count(&s->hung_up),
+			NULL},
+		{"cmdb_fcgi_parked_ended_total", "how=\"revoked\"", NULL, NULL, count(&s->revoked),
+			NULL},
+		{"cmdb_fcgi_parked_ended_total", "how=\"refused\"", NULL, NULL, count(&s->refused),
+			NULL},
 		{"cmdb_fcgi_hold_seconds", "", "summary", "How long requests were held.",
 			count(&s->ended), &hold_s},
-		{"cmdb_fcgi_database_seconds", "", "summary", "How long requests used the database.",
-			count(&s->database_n), &database_s},
+		{"cmdb_fcgi_database_seconds", "", "summary",
+			"How long requests used the database.", count(&s->database_n), &database_s},
 		{"cmdb_fcgi_cache_hits_total", "", "counter", "Answers served from memory.",
 			count(&s->cache_hits), NULL},
 		{"cmdb_fcgi_cache_misses_total", "", "counter", "Cacheable answers made anew.",
 			count(&s->cache_misses), NULL},
 		{"cmdb_fcgi_poller_up", "", "gauge", "Is there a connection to the poller?",
 			loop_is_linked(app->loop), NULL},
-		{"cmdb_fcgi_poller_connects_total", "", "counter", "Connections made to the poller.",
-			count(&s->poller_connects), NULL},
+		{"cmdb_fcgi_poller_connects_total", "", "counter",
+			"Connections made to the poller.", count(&s->poller_connects), NULL},
 		{"cmdb_fcgi_poller_losses_total", "", "counter", "Connections to the poller lost.",
 			count(&s->poller_losses), NULL},
 		{"cmdb_tail", "", "gauge", "Last event released on this host.",
@@ -128,7 +139,8 @@ static const struct {
 	enum shm_figure figure;
 	const char *name, *labels, *type, *help;
 } poller_figures[] = {
-	{SHM_WAITERS, "cmdb_poller_waiters", "", "gauge", "Requests waiting for events on this host."},
+	{SHM_WAITERS, "cmdb_poller_waiters", "", "gauge",
+		"Requests waiting for events on this host."},
 	{SHM_EVENTS_RELEASED, "cmdb_poller_events_released_total", "", "counter",
 		"Events released in order."},
 	{SHM_EVENTS_DELIVERED, "cmdb_poller_events_delivered_total", "", "counter",
@@ -136,8 +148,10 @@ static const struct {
 	{SHM_READ_AGE_MS, "cmdb_poller_read_age_milliseconds", "", "gauge",
 		"Time since the event log was last read."},
 	{SHM_GAP_AGE_MS, "cmdb_poller_gap_age_milliseconds", "", "gauge",
-		"How long an open transaction has held back the events behind its own; 0: none does."},
-	{SHM_EVENTS_HELD, "cmdb_poller_events_held", "", "gauge", "Committed events held back by it."},
+		"How long an open transaction has held back the events behind its own; 0: none "
+		"does."},
+	{SHM_EVENTS_HELD, "cmdb_poller_events_held", "", "gauge",
+		"Committed events held back by it."},
 	{SHM_DEAD_IDS, "cmdb_poller_dead_ids_total", "", "counter", "Ids that were rolled back."},
 	{SHM_LATE_EVENTS, "cmdb_poller_late_events_total", "", "counter",
 		"Events delivered behind others that have larger ids."},
@@ -147,7 +161,8 @@ static const struct {
 		"Cursors that were answered with a reset."},
 	{SHM_RESETS_EPOCH, "cmdb_poller_resets_total", "reason=\"epoch\"", NULL, NULL},
 	{SHM_RESETS_AHEAD, "cmdb_poller_resets_total", "reason=\"ahead\"", NULL, NULL},
-	{SHM_BINLOG_UP, "cmdb_poller_binlog_up", "", "gauge", "Do commits come through the binlog?"},
+	{SHM_BINLOG_UP, "cmdb_poller_binlog_up", "", "gauge",
+		"Do commits come through the binlog?"},
 };
 
 static void put_poller_figures(struct str *out, const struct shm *page)
@@ -156,8 +171,8 @@ static void put_poller_figures(struct str *out, const struct shm *page)
 		const char *name = poller_figures[i].name, *labels = poller_figures[i].labels;
 
 		if (poller_figures[i].help)
-			str_addf(out, "# HELP %s %s\n# TYPE %s %s\n", name, poller_figures[i].help, name,
-				poller_figures[i].type);
+			str_addf(out, "# HELP %s %s\n# TYPE %s %s\n", name, poller_figures[i].help,
+				name, poller_figures[i].type);
 		str_addf(out, "%s%s%s%s %llu\n", name, labels[0] ? "{" : "", labels,
 			labels[0] ? "}" : "",
 			(unsigned long long)atomic_load(&page->figure[poller_figures[i].figure]));

@@ -1,5 +1,6 @@
 /*
- * GET /healthz (alive), /api/ws/health (ready) and /metrics (Prometheus, of this process: its pid is a label).
+ * GET /healthz (alive), /api/ws/health (ready) and /metrics (Prometheus, of this process: its pid
+ * is a label).
  */
 #ifndef CMDB_HEALTH_H
 #define CMDB_HEALTH_H

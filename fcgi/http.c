@@ -74,8 +74,9 @@ bool http_read_method(struct http_req *req, const char *text)
 		const char *name;
 		enum http_method method;
 		bool is_head;
-	} methods[] = {{"GET", HTTP_GET, false}, {"POST", HTTP_POST, false}, {"PUT", HTTP_PUT, false},
-		{"DELETE", HTTP_DELETE, false}, {"HEAD", HTTP_GET, true}, {"OPTIONS", HTTP_OPTIONS, false}};
+	} methods[] = {{"GET", HTTP_GET, false}, {"POST", HTTP_POST, false},
+		{"PUT", HTTP_PUT, false}, {"DELETE", HTTP_DELETE, false}, {"HEAD", HTTP_GET, true},
+		{"OPTIONS", HTTP_OPTIONS, false}};
 
 	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
 		if (strcmp(text, methods[i].name) == 0) {
@@ -119,11 +120,12 @@ bool http_decode(struct str *out, const char *text, size_t len, bool is_form)
 	return json_is_utf8(str_c(out) + start, out->len - start);
 }
 
-/* Where cmdb's own paths begin, also if it is mounted below another path (plain CGI: /cgi-bin/cmdb-fcgi/api/...). */
+/* Where cmdb's own paths begin, also if it is mounted below another path (plain CGI:
+ * /cgi-bin/cmdb-fcgi/api/...). */
 static bool is_served(const char *path)
 {
-	static const char *const prefixes[] = {"/api/", "/events", "/ws/", "/metrics", "/healthz",
-		"/socket.io/"};
+	static const char *const prefixes[] = {
+		"/api/", "/events", "/ws/", "/metrics", "/healthz", "/socket.io/"};
 
 	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
 		if (strncmp(path, prefixes[i], strlen(prefixes[i])) == 0)
@@ -214,14 +216,14 @@ bool http_etag_matches(const char *list, const char *etag)
 bool http_is_loopback(const char *address)
 {
 	return strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0 ||
-		strncmp(address, "::ffff:127.", 11) == 0;
+	       strncmp(address, "::ffff:127.", 11) == 0;
 }
 
 /* ---- query strings ---- */
 
 /* The next `key=value` of *at, raw; false at the end. */
-static bool next_pair(const char **at, const char **key, size_t *key_len, const char **value,
-	size_t *value_len)
+static bool next_pair(
+	const char **at, const char **key, size_t *key_len, const char **value, size_t *value_len)
 {
 	size_t len, k;
 
@@ -251,7 +253,8 @@ bool query_get(const char *query, const char *key, struct str *out, bool *bad)
 
 		if (memchr(k, '%', k_len)) {
 			str_clear(&name);
-			is_it = http_decode(&name, k, k_len, true) && strcmp(str_c(&name), key) == 0;
+			is_it = http_decode(&name, k, k_len, true) &&
+				strcmp(str_c(&name), key) == 0;
 		} else {
 			is_it = k_len == key_len && memcmp(k, key, key_len) == 0;
 		}
@@ -266,7 +269,8 @@ bool query_get(const char *query, const char *key, struct str *out, bool *bad)
 	return found;
 }
 
-bool query_each(const char *query, void (*visit)(const char *key, const char *value, void *arg), void *arg)
+bool query_each(
+	const char *query, void (*visit)(const char *key, const char *value, void *arg), void *arg)
 {
 	const char *k, *v;
 	size_t k_len, v_len;
@@ -314,8 +318,9 @@ static const char *reason(int status)
 	} reasons[] = {{200, "OK"}, {201, "Created"}, {204, "No Content"}, {304, "Not Modified"},
 		{400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"},
 		{405, "Method Not Allowed"}, {409, "Conflict"}, {413, "Content Too Large"},
-		{415, "Unsupported Media Type"}, {422, "Unprocessable Content"}, {426, "Upgrade Required"},
-		{429, "Too Many Requests"}, {500, "Internal Server Error"}, {503, "Service Unavailable"}};
+		{415, "Unsupported Media Type"}, {422, "Unprocessable Content"},
+		{426, "Upgrade Required"}, {429, "Too Many Requests"},
+		{500, "Internal Server Error"}, {503, "Service Unavailable"}};
 
 	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
 		if (reasons[i].status == status)

@@ -1,6 +1,6 @@
 /*
- * HTTP as the web server passes it on (RFC 3875) and as it goes back: request variables, percent-encoding, the
- * head of an answer. No I/O, no globals; any thread.
+ * HTTP as the web server passes it on (RFC 3875) and as it goes back: request variables,
+ * percent-encoding, the head of an answer. No I/O, no globals; any thread.
  */
 #ifndef CMDB_HTTP_H
 #define CMDB_HTTP_H
@@ -14,7 +14,7 @@
 #include "route.h"
 #include "str.h"
 
-#define HTTP_PATH_MAX 1024      /* decoded */
+#define HTTP_PATH_MAX 1024 /* decoded */
 #define HTTP_QUERY_MAX 16384
 
 /* What is needed of the request besides struct http_req. */
@@ -29,7 +29,8 @@ bool http_read_method(struct http_req *req, const char *text);
 /* Finds req->path, decoded into buf, which it borrows, and req->query. false if the target is
  * malformed: bad escape, NUL, invalid UTF-8, too long. */
 bool http_read_target(struct http_req *req, const struct http_meta *meta, struct str *buf);
-/* Appends the decoded text; false at a bad escape, %00, or invalid UTF-8. `+` is a blank if is_form. */
+/* Appends the decoded text; false at a bad escape, %00, or invalid UTF-8. `+` is a blank if
+ * is_form. */
 bool http_decode(struct str *out, const char *text, size_t len, bool is_form);
 
 /* The request's origin if the configuration allows it, else NULL. */
@@ -45,8 +46,9 @@ struct http_head {
 	const char *content_type; /* NULL: no body */
 	int64_t content_length;   /* -1: not known, a stream */
 	const char *request_id;
-	const char *origin;  /* allowed one, or NULL */
-	const char *headers; /* further lines; a Cache-Control here replaces no-store. May be NULL */
+	const char *origin; /* allowed one, or NULL */
+	const char
+		*headers; /* further lines; a Cache-Control here replaces no-store. May be NULL */
 };
 /* Appends Status (RFC 3875 section 6.3.3), all headers and the empty line. */
 void http_put_head(struct str *out, const struct http_head *h);

@@ -134,7 +134,8 @@ static void map_page(struct link *l)
 	config_page_path(&set->cfg, &path);
 	if (!page || !shm_is_current(page, str_c(&path))) {
 		now = shm_attach(str_c(&path));
-		/* Whoever uses the old one goes on with it: its lease is over, and it stays mapped. */
+		/* Whoever uses the old one goes on with it: its lease is over, and it stays mapped.
+		 */
 		if (now)
 			atomic_store(&l->app->shm, now);
 		else
@@ -167,8 +168,8 @@ static bool on_welcome(struct link *l, const struct wire_frame *f)
 		(unsigned long long)l->tail);
 	stats_add(&l->app->stats.poller_connects, 1);
 	l->failures = 0;
-	/* What was revoked while the link was down. A CGI process has parked its one request, and asked
-	 * who it is of, just now. */
+	/* What was revoked while the link was down. A CGI process has parked its one request, and
+	 * asked who it is of, just now. */
 	if (!l->app->is_cgi && l->tail > known)
 		wire_put_recheck(l->out, known);
 	parks_on_up(l->parks, is_other ? old : NULL);
@@ -176,7 +177,8 @@ static bool on_welcome(struct link *l, const struct wire_frame *f)
 	return true;
 }
 
-/* Its body is moved out of the buffer, which it is the last field of; so the tickets, before it, are copied. */
+/* Its body is moved out of the buffer, which it is the last field of; so the tickets, before it,
+ * are copied. */
 static void on_deliver(struct link *l, struct wire_frame *f)
 {
 	size_t size = (size_t)f->deliver.tickets_n * 8, len = f->deliver.body.len;
@@ -235,7 +237,7 @@ static ssize_t read_some(struct link *l)
 
 	if (evbuffer_copyout(l->in, head, 4) == 4) {
 		size_t size = 4 + ((size_t)head[0] | (size_t)head[1] << 8 | (size_t)head[2] << 16 |
-			(size_t)head[3] << 24);
+					  (size_t)head[3] << 24);
 
 		if (size > have + want)
 			want = size - have < READ_SIZE_MAX ? size - have : READ_SIZE_MAX;

@@ -142,7 +142,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	event_add(l->tick, &tv);
 }
 
-/* libevent's own complaints; that epoll takes no plain files is among them, and expected (park.c). */
+/* libevent's own complaints; that epoll takes no plain files is among them, and expected (park.c).
+ */
 static void on_libevent_log(int severity, const char *msg)
 {
 	if (severity >= EVENT_LOG_ERR)

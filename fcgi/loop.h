@@ -1,7 +1,8 @@
 /*
  * The one thread that never blocks: it holds the parked requests and the link to the poller.
  * Workers hand it things through loop_*(), which any thread may call; everything else about it is
- * its own. In CGI mode there is no such thread: main() runs the loop when the request has been parked.
+ * its own. In CGI mode there is no such thread: main() runs the loop when the request has been
+ * parked.
  */
 #ifndef CMDB_LOOP_H
 #define CMDB_LOOP_H
@@ -20,7 +21,8 @@ void loop_run(struct loop *l);  /* the thread's body: until loop_stop() and the 
 /* CGI: until the parked request is answered and the poller has been told of a commit. */
 void loop_run_once(struct loop *l);
 
-/* Room for one more parked request, of at most `max`; false: refuse it. What was reserved is given back when the park ends. */
+/* Room for one more parked request, of at most `max`; false: refuse it. What was reserved is given
+ * back when the park ends. */
 bool loop_reserve(struct loop *l, size_t max);
 void loop_release(struct loop *l);
 size_t loop_parked_n(struct loop *l);

@@ -36,7 +36,8 @@ static void usage(FILE *out)
 	fputs("usage: cmdb-fcgi [--config FILE] [--set SECTION.KEY=VALUE]... "
 	      "[--listen PATH|HOST:PORT] [--check]\n"
 	      "\n"
-	      "Answers HTTP for cmdb, behind a web server: as FastCGI on a socket that it inherits as\n"
+	      "Answers HTTP for cmdb, behind a web server: as FastCGI on a socket that it inherits "
+	      "as\n"
 	      "descriptor 0 or from systemd, or makes itself (--listen), or as a CGI program.\n"
 	      "\n"
 	      "  --config FILE   read this configuration (CMDB_CONFIG, /etc/cmdb/cmdb.conf)\n"
@@ -44,7 +45,8 @@ static void usage(FILE *out)
 	      "  --listen WHERE  a UNIX socket's path, or host:port\n"
 	      "  --check         only check the configuration\n"
 	      "  --version\n"
-	      "  --help\n", out);
+	      "  --help\n",
+		out);
 }
 
 static void read_options(struct options *o, int argc, char **argv)
@@ -123,18 +125,19 @@ static void handled_set(sigset_t *set)
 		sigaddset(set, handled[i]);
 }
 
-/* main() takes the signals, one by one; no other thread sees them. SIGUSR2 does nothing but make
- * accept() return. Called after FCGX_Init(), which sets handlers of its own. */
+/* main() takes the signals, one by one; no other thread sees them, but for the kick in accept().
+ * Called after FCGX_Init(), which sets handlers of its own. */
 static void set_signals(void)
 {
 	struct sigaction kick = {.sa_handler = on_kick}, ignore = {.sa_handler = SIG_IGN},
-		normal = {.sa_handler = SIG_DFL};
+			 normal = {.sa_handler = SIG_DFL};
 	sigset_t set;
 
 	handled_set(&set);
 	for (size_t i = 0; i < sizeof(handled) / sizeof(handled[0]); i++)
 		sigaction(handled[i], &normal, NULL);
-	sigaction(SIGUSR2, &kick, NULL);
+	sigaction(GATEWAY_KICK, &kick, NULL);
+	sigaddset(&set, GATEWAY_KICK);
 	sigaction(SIGPIPE, &ignore, NULL);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
@@ -185,8 +188,8 @@ static size_t still_running(struct worker *ws, size_t n)
 	return running;
 }
 
-/* Makes workers leave accept(), and waits for those that are at work. A signal that comes just before accept()
- * sleeps is lost, hence again and again. false: some are still at work at the deadline. */
+/* Makes workers leave accept(), and waits for those that are at work. false: some still are at the
+ * deadline. */
 static bool stop_workers(struct gateway *g, struct worker *ws, size_t n, int64_t deadline_ms)
 {
 	atomic_store(&g->is_stopping, true);
@@ -195,7 +198,7 @@ static bool stop_workers(struct gateway *g, struct worker *ws, size_t n, int64_t
 			return false;
 		for (size_t i = 0; i < n; i++)
 			if (!atomic_load(&ws[i].is_done))
-				pthread_kill(ws[i].thread, SIGUSR2);
+				pthread_kill(ws[i].thread, GATEWAY_KICK);
 		nanosleep(&(struct timespec){.tv_nsec = KICK_PAUSE_MS * 1000000}, NULL);
 	}
 	for (size_t i = 0; i < n; i++)

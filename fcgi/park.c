@@ -156,7 +156,8 @@ static void watch(struct park *p)
 	}
 	if (event_add(&p->io, &tv) == 0)
 		return;
-	/* A CGI program's output may be a plain file, which epoll refuses: there the deadline is enough. */
+	/* A CGI program's output may be a plain file, which epoll refuses: there the deadline is
+	 * enough. */
 	event_assign(&p->io, p->parks->base, -1, 0, on_io, p);
 	event_add(&p->io, &tv);
 }
@@ -230,10 +231,14 @@ static void end_stream(struct park *p, const struct str *last_words)
 	send_text(p, last_words ? last_words : &none);
 }
 
-static void put_head(struct park *p, struct str *head, int status, const char *headers, int64_t length)
+static void put_head(
+	struct park *p, struct str *head, int status, const char *headers, int64_t length)
 {
-	struct http_head h = {.status = status, .content_type = "application/json",
-		.content_length = length, .request_id = p->request_id, .origin = p->origin,
+	struct http_head h = {.status = status,
+		.content_type = "application/json",
+		.content_length = length,
+		.request_id = p->request_id,
+		.origin = p->origin,
 		.headers = headers};
 
 	http_put_head(head, &h);
@@ -250,7 +255,8 @@ static void send_head(struct park *p)
 }
 
 /* The answer of a long-poll, whole or what is left of it. */
-static enum sink_state put_answer(struct park *p, int status, const char *headers, struct body *body)
+static enum sink_state put_answer(
+	struct park *p, int status, const char *headers, struct body *body)
 {
 	struct str head = STR_INIT;
 	enum sink_state state;
@@ -278,7 +284,8 @@ static struct body *empty_body(const struct park *p)
 
 	if (!epoch[0] && page)
 		epoch = page->epoch;
-	str_addf(&text, "{\"events\":[],\"lastEventId\":%llu,\"epoch\":", (unsigned long long)p->since);
+	str_addf(&text,
+		"{\"events\":[],\"lastEventId\":%llu,\"epoch\":", (unsigned long long)p->since);
 	str_add_json(&text, epoch);
 	str_adds(&text, ",\"more\":false}");
 	body = body_new(text.p, text.len);
@@ -308,8 +315,8 @@ static void answer_error(struct park *p, enum err e)
 	str_fini(&headers);
 }
 
-/* Its client is gone, or will send no more: what it is told, if it can still hear, is to come again.
- * A complete answer, lest the web server takes us for broken. */
+/* Its client is gone, or will send no more: what it is told, if it can still hear, is to come
+ * again. A complete answer, lest the web server takes us for broken. */
 static void hang_up(struct park *p)
 {
 	struct body *body;
@@ -330,7 +337,9 @@ static void refuse(struct park *p, enum err e)
 {
 	struct str text = STR_INIT;
 
-	stats_add(e == ERR_UNAVAILABLE ? &p->parks->app->stats.refused : &p->parks->app->stats.revoked, 1);
+	stats_add(e == ERR_UNAVAILABLE ? &p->parks->app->stats.refused
+				       : &p->parks->app->stats.revoked,
+		1);
 	if (!p->is_sse && p->has_head) {
 		answer_empty(p);
 		return;
@@ -348,8 +357,9 @@ static void refuse(struct park *p, enum err e)
 	str_fini(&text);
 }
 
-/* The cursor is stated as soon as it is known, so that a stream that breaks before its first event goes on
- * from where it began; and again when it has moved without an event, so that it does not fall out of retention. */
+/* The cursor is stated as soon as it is known, so that a stream that breaks before its first event
+ * goes on from where it began; and again when it has moved without an event, so that it does not
+ * fall out of retention. */
 static void add_cursor(struct park *p, struct str *text)
 {
 	if (!p->has_since || (p->is_told && p->told == p->since))
@@ -414,8 +424,12 @@ static void on_io(evutil_socket_t fd, short what, void *arg)
 static void start_stream(struct park *p)
 {
 	struct str head = STR_INIT, text = STR_INIT;
-	struct http_head h = {.status = 200, .content_type = "text/event-stream", .content_length = -1,
-		.request_id = p->request_id, .origin = p->origin, .headers = "X-Accel-Buffering: no\r\n"};
+	struct http_head h = {.status = 200,
+		.content_type = "text/event-stream",
+		.content_length = -1,
+		.request_id = p->request_id,
+		.origin = p->origin,
+		.headers = "X-Accel-Buffering: no\r\n"};
 	struct body *body;
 
 	http_put_head(&head, &h);
@@ -481,7 +495,7 @@ static void send_away(struct parks *ps)
 				refuse(p, ERR_UNAVAILABLE);
 		}
 	}
-	TAILQ_FOREACH(p, &ps->lists[PARK_ANSWERING], entry)
+	TAILQ_FOREACH (p, &ps->lists[PARK_ANSWERING], entry)
 		p->is_leaving = true;
 }
 
@@ -495,8 +509,7 @@ void parks_on_up(struct parks *ps, const char *old_epoch)
 {
 	struct park *p;
 
-
-	TAILQ_FOREACH(p, &ps->lists[PARK_WAITING], entry) {
+	TAILQ_FOREACH (p, &ps->lists[PARK_WAITING], entry) {
 		/* Its cursor is of the log there was: let the poller see that. */
 		if (!p->epoch && old_epoch)
 			p->epoch = xstrdup(old_epoch);
@@ -547,7 +560,7 @@ void parks_on_revoked(struct parks *ps, enum wire_revoke what, uint64_t id, stru
 		return;
 	}
 	r = revocations_add(&ps->revocations, what, id, jti, clock_ms());
-	HASH_ITER(hh, ps->by_ticket, p, next) {
+	HASH_ITER (hh, ps->by_ticket, p, next) {
 		if (!revoked_is(r, &p->caller))
 			continue;
 		p->token_end = ERR_TOKEN_REVOKED;

@@ -3,8 +3,8 @@
 #include <assert.h>
 #include <string.h>
 
-void record_header(unsigned char out[RECORD_HEADER_SIZE], enum record_type type, uint16_t request_id,
-	size_t len)
+void record_header(unsigned char out[RECORD_HEADER_SIZE], enum record_type type,
+	uint16_t request_id, size_t len)
 {
 	assert(len <= RECORD_CONTENT_MAX);
 	out[0] = 1; /* FCGI_VERSION_1 */

@@ -15,8 +15,8 @@
 enum record_type { RECORD_ABORT_REQUEST = 2, RECORD_END_REQUEST = 3, RECORD_STDOUT = 6 };
 
 /* The header of a record with `len` bytes of content and no padding. */
-void record_header(unsigned char out[RECORD_HEADER_SIZE], enum record_type type, uint16_t request_id,
-	size_t len);
+void record_header(unsigned char out[RECORD_HEADER_SIZE], enum record_type type,
+	uint16_t request_id, size_t len);
 /* What ends an answer: an empty STDOUT record and END_REQUEST (status 0, complete). */
 void record_end(unsigned char out[RECORD_END_SIZE], uint16_t request_id);
 

@@ -28,8 +28,8 @@ bool revoked_is(const struct revoked *r, const struct caller *c)
 	return false;
 }
 
-enum revoked_answer revocations_find(const struct revocations *rs, const struct caller *c,
-	int64_t since_ms)
+enum revoked_answer revocations_find(
+	const struct revocations *rs, const struct caller *c, int64_t since_ms)
 {
 	size_t n = rs->n < REVOKED_N ? rs->n : REVOKED_N;
 

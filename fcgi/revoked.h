@@ -37,7 +37,7 @@ const struct revoked *revocations_add(struct revocations *rs, enum wire_revoke w
 bool revoked_is(const struct revoked *r, const struct caller *c);
 /* Was c revoked at or after since_ms? */
 enum revoked_answer { REVOKED_NO, REVOKED_YES, REVOKED_UNKNOWN /* more than are remembered */ };
-enum revoked_answer revocations_find(const struct revocations *rs, const struct caller *c,
-	int64_t since_ms);
+enum revoked_answer revocations_find(
+	const struct revocations *rs, const struct caller *c, int64_t since_ms);
 
 #endif

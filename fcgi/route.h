@@ -5,14 +5,15 @@
  * What dispatch does before a handler: finds the route (404, 405 with Allow), answers HEAD and
  * OPTIONS, reads the body up to fcgi.max_body (413), authenticates unless ROUTE_OPEN (401), checks
  * `perm` (403), parses JSON for ROUTE_JSON (415, 400). For ROUTE_TXN it opens the database and a
- * transaction; after a handler that leaves a status below 400 it stores the Idempotency-Key response, writes the
- * audit row, inserts the events the handler emitted (last, so that they wait least for COMMIT),
- * commits, raises the shared generations and rings the poller; on anything else it rolls back. A
- * transaction lost to a deadlock is run again, so a ROUTE_TXN handler changes nothing but the
- * database and *ctx. For ROUTE_DB it only makes sure there is a connection (503); a GET whose
- * connection turns out to be lost is run again once. ROUTE_CACHED (GET alone) keeps the rendered answer for all
- * callers of the tenant that have `perm`, as long as nothing of `topic` changes; such answers carry
- * ETag, and X-Last-Event-Id: a cursor from which /events goes on without a gap.
+ * transaction; after a handler that leaves a status below 400 it stores the Idempotency-Key
+ * response, writes the audit row, inserts the events the handler emitted (last, so that they wait
+ * least for COMMIT), commits, raises the shared generations and rings the poller; on anything else
+ * it rolls back. A transaction lost to a deadlock is run again, so a ROUTE_TXN handler changes
+ * nothing but the database and *ctx. For ROUTE_DB it only makes sure there is a connection (503); a
+ * GET whose connection turns out to be lost is run again once. ROUTE_CACHED (GET alone) keeps the
+ * rendered answer for all callers of the tenant that have `perm`, as long as nothing of `topic`
+ * changes; such answers carry ETag, and X-Last-Event-Id: a cursor from which /events goes on
+ * without a gap.
  */
 #ifndef CMDB_ROUTE_H
 #define CMDB_ROUTE_H
@@ -71,25 +72,25 @@ struct ctx {
 	uint64_t id;                 /* what {id} matched */
 	const struct route *route;
 	struct worker *worker;
-	struct emitted *emitted;     /* ctx_emit()'s, inserted at the end */
+	struct emitted *emitted; /* ctx_emit()'s, inserted at the end */
 	size_t emitted_n;
-	struct str problems;         /* ctx_problem()'s */
+	struct str problems; /* ctx_problem()'s */
 	size_t problems_n;
 	struct str audit_target;
-	int64_t arrived_ms;          /* clock_ms() before anything was asked */
-	enum err failed;             /* what ctx_fail() or ctx_fail_db() was last told */
-	struct identity *identity;   /* who `who` is of */
-	struct park *park;           /* the handler wants the request parked; taken over by the worker */
-	const char *cors_origin;     /* allowed one, or NULL */
-	struct cached *cached;       /* answers instead of res.body */
+	int64_t arrived_ms;        /* clock_ms() before anything was asked */
+	enum err failed;           /* what ctx_fail() or ctx_fail_db() was last told */
+	struct identity *identity; /* who `who` is of */
+	struct park *park; /* the handler wants the request parked; taken over by the worker */
+	const char *cors_origin; /* allowed one, or NULL */
+	struct cached *cached;   /* answers instead of res.body */
 };
 
 enum route_flag {
-	ROUTE_OPEN = 1,  /* no authentication */
-	ROUTE_JSON = 2,  /* takes a JSON object as its body */
-	ROUTE_DB = 4,    /* needs the database */
-	ROUTE_TXN = 8,   /* in a transaction; implies ROUTE_DB; takes Idempotency-Key; audited */
-	ROUTE_PARKS = 16,/* may park: the body is read to its end first, whatever it is */
+	ROUTE_OPEN = 1,   /* no authentication */
+	ROUTE_JSON = 2,   /* takes a JSON object as its body */
+	ROUTE_DB = 4,     /* needs the database */
+	ROUTE_TXN = 8,    /* in a transaction; implies ROUTE_DB; takes Idempotency-Key; audited */
+	ROUTE_PARKS = 16, /* may park: the body is read to its end first, whatever it is */
 	ROUTE_CACHED = 32 /* a GET answer is kept while (tenant, topic) has not changed */
 };
 
@@ -97,10 +98,10 @@ struct route {
 	unsigned methods;    /* enum http_method, or'ed */
 	const char *pattern; /* exact, or with one {id} (decimal, 1..2^63-1) as a whole segment */
 	unsigned flags;
-	const char *perm;    /* NULL: any authenticated caller */
+	const char *perm; /* NULL: any authenticated caller */
 	void (*handle)(struct ctx *ctx);
-	const void *arg;     /* the handler's own: a resource descriptor */
-	const char *topic;   /* ROUTE_CACHED: what the answer depends on */
+	const void *arg;   /* the handler's own: a resource descriptor */
+	const char *topic; /* ROUTE_CACHED: what the answer depends on */
 };
 
 struct routes;
@@ -119,10 +120,13 @@ void ctx_ok(struct ctx *ctx, int status, const struct str *data);
 /* The failure body for e, with its status. message NULL: err_text(e). Details are the problems
  * noted so far. Retry-After, WWW-Authenticate and the like are added by status. */
 void ctx_fail(struct ctx *ctx, enum err e, const char *message);
-void ctx_failf(struct ctx *ctx, enum err e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-/* For an error of a db call: logs it with db_errmsg and answers 503, 500, ... ERR_DB_RETRY is left for dispatch to run again. */
+void ctx_failf(struct ctx *ctx, enum err e, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* For an error of a db call: logs it with db_errmsg and answers 503, 500, ... ERR_DB_RETRY is left
+ * for dispatch to run again. */
 void ctx_fail_db(struct ctx *ctx, enum err e, const char *what);
-/* Notes a problem of a field for a 422; call ctx_fail(ctx, ERR_VALIDATION, NULL) when all are collected. */
+/* Notes a problem of a field for a 422; call ctx_fail(ctx, ERR_VALIDATION, NULL) when all are
+ * collected. */
 void ctx_problem(struct ctx *ctx, const char *field, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 /* Finds out who asks, for a ROUTE_OPEN handler: who and identity. false: answered. */
@@ -139,7 +143,8 @@ void ctx_audit(struct ctx *ctx, const char *fmt, ...) __attribute__((format(prin
  * last of several wins. *bad is set if its percent-encoding or UTF-8 is broken. */
 bool query_get(const char *query, const char *key, struct str *out, bool *bad);
 /* Visits each pair, decoded. Returns false at broken encoding. */
-bool query_each(const char *query, void (*visit)(const char *key, const char *value, void *arg), void *arg);
+bool query_each(
+	const char *query, void (*visit)(const char *key, const char *value, void *arg), void *arg);
 /* Strict decimal, whole text, within min..max. */
 bool parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *out);
 

@@ -35,7 +35,7 @@ void routes_free(struct routes *rs)
 
 	if (!rs)
 		return;
-	HASH_ITER(hh, rs->patterns, p, next) {
+	HASH_ITER (hh, rs->patterns, p, next) {
 		HASH_DEL(rs->patterns, p);
 		free(p);
 	}
@@ -68,8 +68,8 @@ static const struct pattern *find_pattern(const struct routes *rs, const char *p
 }
 
 /* Tries path with each of its decimal segments as {id}, the last one first. */
-static const struct pattern *find_template(const struct routes *rs, const char *path, size_t len,
-	uint64_t *id)
+static const struct pattern *find_template(
+	const struct routes *rs, const char *path, size_t len, uint64_t *id)
 {
 	static const char mark[] = "{id}";
 	char text[PATH_MAX_LEN + sizeof(mark)], digits[24];

@@ -197,7 +197,8 @@ bool sink_is_abandoned(struct sink *s)
 	if (n < 0)
 		return errno != EAGAIN && errno != EINTR;
 	/* The body was read to its end, so a record begins here. FastCGI section 5.4; what else may
-	 * come (nothing, with the web servers there are) does not concern a request that is complete. */
+	 * come (nothing, with the web servers there are) does not concern a request that is
+	 * complete. */
 	return n == 0 || (n >= 2 && in[1] == RECORD_ABORT_REQUEST);
 }
 

@@ -21,7 +21,8 @@ struct body {
 	const char *p; /* all of bytes, in one piece */
 	size_t len;
 };
-/* Takes the first len bytes of `from` (moved where whole chains fit). One reference, the caller's. */
+/* Takes the first len bytes of `from` (moved where whole chains fit). One reference, the caller's.
+ */
 struct body *body_take(struct evbuffer *from, size_t len);
 struct body *body_new(const void *p, size_t len); /* copies */
 void body_put(struct body *b);                    /* takes NULL */
@@ -29,7 +30,7 @@ void body_put(struct body *b);                    /* takes NULL */
 struct sink {
 	int fd; /* -1 when closed */
 	uint16_t request_id;
-	bool is_cgi;         /* plain bytes; no records */
+	bool is_cgi;          /* plain bytes; no records */
 	struct evbuffer *out; /* what is still to be written; NULL: nothing */
 };
 

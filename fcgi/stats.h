@@ -12,7 +12,8 @@ struct stats {
 	atomic_uint_fast64_t cache_hits, cache_misses;
 	atomic_uint_fast64_t database_us, database_n; /* handlers with their transaction */
 	atomic_uint_fast64_t parked_n;                /* ever */
-	atomic_uint_fast64_t answered, expired, hung_up, revoked, refused; /* how parked ones ended */
+	atomic_uint_fast64_t answered, expired, hung_up, revoked,
+		refused; /* how parked ones ended */
 	atomic_uint_fast64_t hold_ms, ended;
 	atomic_uint_fast64_t poller_connects, poller_losses;
 };

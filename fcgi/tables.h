@@ -1,6 +1,6 @@
 /*
- * What this program is made of: every module's routes and SQL. A new module of routes is one line in each table of
- * tables.c.
+ * What this program is made of: every module's routes and SQL. A new module of routes is one line
+ * in each table of tables.c.
  */
 #ifndef CMDB_TABLES_H
 #define CMDB_TABLES_H

@@ -16,26 +16,32 @@
 #define AUDIT_TARGET_MAX 255
 #define AUDIT_SUBJECT_MAX 96
 
-/* The primary key makes a second owner of a key wait here until the first has committed or rolled back. */
+/* The primary key makes a second owner of a key wait here until the first has committed or rolled
+ * back. */
 static const struct db_stmt idem_claim = {"idem_claim",
-	"INSERT INTO idempotency_keys (tenant_id, subject, idem_key, request_hash) VALUES (?, ?, ?, ?)",
+	"INSERT INTO idempotency_keys (tenant_id, subject, idem_key, request_hash) VALUES (?, ?, "
+	"?, ?)",
 	4, 0};
 static const struct db_stmt idem_renew = {"idem_renew",
 	"UPDATE idempotency_keys SET request_hash = ?, status = 0, response = NULL, "
 	"created_at = CURRENT_TIMESTAMP(3) WHERE tenant_id = ? AND subject = ? AND idem_key = ? "
-	"AND created_at < CURRENT_TIMESTAMP(3) - INTERVAL ? SECOND", 5, 0};
+	"AND created_at < CURRENT_TIMESTAMP(3) - INTERVAL ? SECOND",
+	5, 0};
 static const struct db_stmt idem_read = {"idem_read",
 	"SELECT request_hash, status, response FROM idempotency_keys "
-	"WHERE tenant_id = ? AND subject = ? AND idem_key = ? LIMIT 1", 3, 3};
+	"WHERE tenant_id = ? AND subject = ? AND idem_key = ? LIMIT 1",
+	3, 3};
 static const struct db_stmt idem_store = {"idem_store",
 	"UPDATE idempotency_keys SET status = ?, response = ? "
-	"WHERE tenant_id = ? AND subject = ? AND idem_key = ?", 5, 0};
+	"WHERE tenant_id = ? AND subject = ? AND idem_key = ?",
+	5, 0};
 static const struct db_stmt audit_add = {"audit_add",
 	"INSERT INTO audit_log (tenant_id, subject, action, target, request_id, address) "
-	"VALUES (?, ?, ?, ?, ?, ?)", 6, 0};
+	"VALUES (?, ?, ?, ?, ?, ?)",
+	6, 0};
 
-static const struct db_stmt *const stmts[] = {&idem_claim, &idem_renew, &idem_read, &idem_store,
-	&audit_add, NULL};
+static const struct db_stmt *const stmts[] = {
+	&idem_claim, &idem_renew, &idem_read, &idem_store, &audit_add, NULL};
 const struct db_set txn_sql = {"txn", stmts, false};
 
 /* One request's key; text empty if it has none. */
@@ -56,12 +62,14 @@ static bool read_key(struct ctx *ctx, struct key *key)
 	if (!key->text[0])
 		return true;
 	if (len > IDEM_KEY_MAX || !json_is_utf8(key->text, len)) {
-		ctx_problem(ctx, "Idempotency-Key", "must be UTF-8 and at most %d bytes", IDEM_KEY_MAX);
+		ctx_problem(
+			ctx, "Idempotency-Key", "must be UTF-8 and at most %d bytes", IDEM_KEY_MAX);
 		ctx_fail(ctx, ERR_BAD_REQUEST, NULL);
 		return false;
 	}
 	str_addf(&subject, "%c:%llu", ctx->who->apikey_id ? 'k' : 'u',
-		(unsigned long long)(ctx->who->apikey_id ? ctx->who->apikey_id : ctx->who->user_id));
+		(unsigned long long)(ctx->who->apikey_id ? ctx->who->apikey_id
+							 : ctx->who->user_id));
 	memcpy(key->subject, subject.p, subject.len + 1);
 	str_addf(&all, "%d %s\n", (int)ctx->req.method, ctx->req.path);
 	str_add(&all, ctx->req.body, ctx->req.body_len);
@@ -82,7 +90,8 @@ static enum err replay(struct ctx *ctx, const struct key *key)
 		return e;
 	if (!row) /* pruned between the two statements */
 		return ERR_DB_RETRY;
-	if (row[0].s.len != sizeof(key->hash) || memcmp(row[0].s.p, key->hash, sizeof(key->hash)) != 0) {
+	if (row[0].s.len != sizeof(key->hash) ||
+		memcmp(row[0].s.p, key->hash, sizeof(key->hash)) != 0) {
 		ctx_fail(ctx, ERR_IDEMPOTENCY, NULL);
 		return ERR_OK;
 	}
@@ -99,7 +108,8 @@ static enum err claim(struct ctx *ctx, const struct key *key, bool *is_ours)
 {
 	struct db_val in[] = {DBV_U(ctx->who->tenant_id), dbv_s(key->subject), dbv_s(key->text),
 		dbv_b(key->hash, sizeof(key->hash))};
-	struct db_val renew[] = {in[3], in[0], in[1], in[2], DBV_I(ctx->cfg->http.idempotency_ttl_s)};
+	struct db_val renew[] = {
+		in[3], in[0], in[1], in[2], DBV_I(ctx->cfg->http.idempotency_ttl_s)};
 	uint64_t n = 0;
 	enum err e = db_exec(ctx->db, &idem_claim, in, 4, NULL, NULL);
 
@@ -115,8 +125,9 @@ static enum err claim(struct ctx *ctx, const struct key *key, bool *is_ours)
 
 static enum err store(struct ctx *ctx, const struct key *key)
 {
-	struct db_val in[] = {DBV_I(ctx->res.status), dbv_b(str_c(&ctx->res.body), ctx->res.body.len),
-		DBV_U(ctx->who->tenant_id), dbv_s(key->subject), dbv_s(key->text)};
+	struct db_val in[] = {DBV_I(ctx->res.status),
+		dbv_b(str_c(&ctx->res.body), ctx->res.body.len), DBV_U(ctx->who->tenant_id),
+		dbv_s(key->subject), dbv_s(key->text)};
 
 	return db_exec(ctx->db, &idem_store, in, 5, NULL, NULL);
 }
@@ -165,8 +176,11 @@ static enum err insert_events(struct ctx *ctx)
 {
 	for (size_t i = 0; i < ctx->emitted_n; i++) {
 		const struct emitted *m = &ctx->emitted[i];
-		struct event_out out = {.tenant_id = m->tenant_id, .topic = m->topic, .type = m->type,
-			.payload = m->payload, .room = m->room};
+		struct event_out out = {.tenant_id = m->tenant_id,
+			.topic = m->topic,
+			.type = m->type,
+			.payload = m->payload,
+			.room = m->room};
 		enum err e = event_insert(ctx->db, &out, NULL);
 
 		if (e != ERR_OK)
@@ -206,8 +220,10 @@ static enum err finish(struct ctx *ctx, const struct key *key)
 	if (e == ERR_DB_LOST) {
 		log_error("db", "connection lost in COMMIT, outcome unknown: request_id=%s",
 			ctx->req.request_id);
-		ctx_fail(ctx, ERR_UNAVAILABLE, "The database went away while it committed, so it is not known "
-			"whether the change was made. Send the request again with an Idempotency-Key; "
+		ctx_fail(ctx, ERR_UNAVAILABLE,
+			"The database went away while it committed, so it is not known "
+			"whether the change was made. Send the request again with an "
+			"Idempotency-Key; "
 			"if it had one, with the same.");
 		return ERR_OK;
 	}
@@ -251,7 +267,8 @@ void txn_run(struct ctx *ctx)
 
 	if (!read_key(ctx, &key))
 		return;
-	/* A connection lost before COMMIT took its transaction with it, so that is run again as well. */
+	/* A connection lost before COMMIT took its transaction with it, so that is run again as
+	 * well. */
 	for (int i = 0; i < TRIES && (e == ERR_DB_RETRY || (e == ERR_DB_LOST && i < 2)); i++) {
 		if (i > 0)
 			back_off(i);

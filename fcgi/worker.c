@@ -88,9 +88,12 @@ static void reply(struct worker *w, struct ctx *ctx)
 	struct http_res *res = &ctx->res;
 	const struct str *body = ctx->cached ? &ctx->cached->body : &res->body;
 	bool has_body = res->status != 204 && res->status != 304;
-	struct http_head h = {.status = res->status, .content_length = (int64_t)body->len,
-		.content_type = has_body ? res->content_type : NULL, .request_id = ctx->req.request_id,
-		.origin = ctx->cors_origin, .headers = str_c(&res->headers)};
+	struct http_head h = {.status = res->status,
+		.content_length = (int64_t)body->len,
+		.content_type = has_body ? res->content_type : NULL,
+		.request_id = ctx->req.request_id,
+		.origin = ctx->cors_origin,
+		.headers = str_c(&res->headers)};
 	bool is_sent;
 
 	if (ctx->cached)
@@ -146,7 +149,8 @@ static void serve(struct worker *w)
 			ctx_fail(&ctx, ERR_TOO_LARGE, NULL);
 		}
 		reply(w, &ctx);
-		/* Its end mostly came with the request; a body nobody read is left to conn_finish(). */
+		/* Its end mostly came with the request; a body nobody read is left to
+		 * conn_finish(). */
 		if (!has_body)
 			conn_drain(w->conn, 0);
 		conn_finish(w->conn);

@@ -19,8 +19,8 @@ struct conn;
 
 struct worker {
 	struct app *app;
-	struct settings *settings; /* of the request at hand */
-	struct db *db;             /* ctx->db; not NULL while a request is worked on */
+	struct settings *settings;    /* of the request at hand */
+	struct db *db;                /* ctx->db; not NULL while a request is worked on */
 	struct settings *db_settings; /* what db logs in with */
 	struct conn *conn;
 	struct str path, body, head; /* of the request at hand; memory is kept for the next */

@@ -31,8 +31,8 @@
  *   DOORBELL  (nothing)                        this host has committed an event
  *   REFRESH   (nothing)                        read epoch and floor again; answered by REFRESHED
  *   STATUS    (nothing)                        answered by STATUS_IS
- *   RECHECK   u64 since                        tell again what was revoked by events after since; answered by REVOKEDs,
- *                                              before any answer to a later WAIT
+ *   RECHECK   u64 since                        tell again what was revoked by events after since;
+ *                                              answered by REVOKEDs, before the answers to later WAITs
  *
  * poller -> client
  *   WELCOME   u16 version, u16 node_id, u64 tail, text epoch

@@ -132,7 +132,7 @@ void conn_revoke(struct hub *hub, const struct record *r)
 	}
 }
 
-/* The link of a process was down: what it has missed is in the ring, if it was not down for long. */
+/* The link of a process was down: what it missed is in the ring, if it was not down for long. */
 static void on_recheck(struct conn *c, uint64_t since)
 {
 	struct evbuffer *out = bufferevent_get_output(c->bev);

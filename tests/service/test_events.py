@@ -1,5 +1,5 @@
-"""GET /events beyond the order of events: streams, rooms and topics, and the life of a held request:
-hang-up, stop, end of a token, plain CGI."""
+"""GET /events beyond the order of events: streams, rooms and topics, and the life of a held
+request: hang-up, stop, end of a token, plain CGI."""
 import http.client
 import json
 import os
@@ -250,6 +250,34 @@ def test_stop_sends_everyone_on_with_a_cursor(own_stack):
         assert reply.json["lastEventId"] == since
 
 
+def test_stop_finishes_what_runs(own_stack):
+    stack = own_stack()
+    admin = stack.admin()
+    made = admin.post("/api/v1/line-groups/create", {"name": "slow"}).data
+    change, got = {"id": made["id"], "description": "changed while stopping"}, []
+    with stack.connect(autocommit=False) as db, db.cursor() as c:
+        c.execute("SELECT id FROM line_groups WHERE id = %s FOR UPDATE", (made["id"],))
+        t = threading.Thread(target=lambda: got.append(
+            admin.clone().post("/api/v1/line-groups/update", change)), daemon=True)
+        t.start()
+        wait_until(lambda: "line_groups" in str(stack_statements(stack)))
+        for name in ("fcgi-1", "fcgi-2"):
+            os.kill(stack.pid(name), signal.SIGTERM)
+        wait_until(lambda: all("finishing what runs" in stack.log(n) for n in ("fcgi-1", "fcgi-2")))
+        assert got == []
+        db.rollback()
+    t.join(10 * SLOWER)
+    assert got and got[0].status == 200 and got[0].data["description"] == change["description"]
+
+
+def stack_statements(stack):
+    """What cmdb-fcgi's connections are executing."""
+    with stack.connect() as db, db.cursor() as c:
+        c.execute("SELECT info FROM information_schema.processlist "
+                  "WHERE user = 'cmdb_fcgi' AND command IN ('Execute', 'Query')")
+        return c.fetchall()
+
+
 def test_reload_takes_a_good_configuration_and_refuses_a_bad_one(own_stack):
     stack = own_stack()
     admin = stack.admin()
@@ -271,8 +299,8 @@ def test_reload_takes_a_good_configuration_and_refuses_a_bad_one(own_stack):
     assert "Access-Control-Allow-Origin" not in admin.get("/healthz", headers=origin).headers
     reload(good.replace("[http]", "").replace("cors_origins", ";cors_origins")
            + "\n[http]\ncors_origins = https://new.example.com\n")
-    wait_until(lambda: all("Access-Control-Allow-Origin" in admin.get("/healthz", headers=origin).headers
-                           for _ in range(8)))
+    wait_until(lambda: all("Access-Control-Allow-Origin" in
+                           admin.get("/healthz", headers=origin).headers for _ in range(8)))
 
 
 def sent_on_and_refused(client, reply, code):
@@ -355,7 +383,8 @@ def cgi(stack, admin, method, path, query="", body=None, **more):
     program = os.path.join(os.path.dirname(stack.env["CMDB_CTL"]), "../sbin/cmdb-fcgi")
     env = {"GATEWAY_INTERFACE": "CGI/1.1", "REQUEST_METHOD": method, "QUERY_STRING": query,
            "SCRIPT_NAME": "/cgi-bin/cmdb-fcgi", "PATH_INFO": path, "REMOTE_ADDR": "127.0.0.1",
-           "REQUEST_URI": f"/cgi-bin/cmdb-fcgi{path}?{query}", "CMDB_CONFIG": stack.env["CMDB_CONFIG"],
+           "REQUEST_URI": f"/cgi-bin/cmdb-fcgi{path}?{query}",
+           "CMDB_CONFIG": stack.env["CMDB_CONFIG"],
            "HTTP_AUTHORIZATION": f"Bearer {admin.token}"}
     if body is not None:
         env.update(CONTENT_TYPE="application/json", CONTENT_LENGTH=str(len(body)))

@@ -5,8 +5,9 @@
 
 static void variables_are_sorted(void **state)
 {
-	const char *env[] = {"REQUEST_METHOD=POST", "QUERY_STRING=a=b", "HTTP_X_API_KEY=k", "HTTP_X_API_KEYS=no",
-		"REQUEST_URI=/x", "NOTHING", "=odd", "HTTP_AUTHORIZATION=", NULL};
+	const char *env[] = {"REQUEST_METHOD=POST", "QUERY_STRING=a=b", "HTTP_X_API_KEY=k",
+		"HTTP_X_API_KEYS=no", "REQUEST_URI=/x", "NOTHING", "=odd",
+		"HTTP_AUTHORIZATION=", NULL};
 	struct http_req req = {0};
 	struct http_meta meta;
 
@@ -44,7 +45,8 @@ static void targets(void **state)
 		{"http://host?x", "", "", NULL},
 		{"/events?u=http://x/", "", "", "/events"},
 		{"/cgi-bin/cmdb-fcgi/events?x", "/cgi-bin/cmdb-fcgi", "/events", "/events"},
-		{"/cgi-bin/cmdb-fcgi/other", "/cgi-bin/cmdb-fcgi", "/other", "/cgi-bin/cmdb-fcgi/other"},
+		{"/cgi-bin/cmdb-fcgi/other", "/cgi-bin/cmdb-fcgi", "/other",
+			"/cgi-bin/cmdb-fcgi/other"},
 		{"", "/api", "/v1/me", "/api/v1/me"},
 		{"", "", "", NULL},
 		{"x", "", "", NULL},
@@ -58,7 +60,8 @@ static void targets(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_N(cases); i++) {
-		struct http_meta meta = {.uri = cases[i].uri, .script_name = cases[i].script,
+		struct http_meta meta = {.uri = cases[i].uri,
+			.script_name = cases[i].script,
 			.path_info = cases[i].info};
 		struct http_req req = {.query = ""};
 		struct str buf = STR_INIT;
@@ -176,12 +179,12 @@ static void numbers(void **state)
 
 static void json_media_types(void **state)
 {
-	static const char *const good[] = {"application/json", "Application/JSON", "application/json ",
-		"application/json; charset=utf-8", "application/json;charset=UTF-8",
-		"application/json; charset=\"utf-8\""};
-	static const char *const bad[] = {"", "text/json", "application/jsonp", "application/json+x",
-		"application/json; charset=latin-1", "application/json;", "application/json; x=y",
-		"application/json, text/plain"};
+	static const char *const good[] = {"application/json", "Application/JSON",
+		"application/json ", "application/json; charset=utf-8",
+		"application/json;charset=UTF-8", "application/json; charset=\"utf-8\""};
+	static const char *const bad[] = {"", "text/json", "application/jsonp",
+		"application/json+x", "application/json; charset=latin-1", "application/json;",
+		"application/json; x=y", "application/json, text/plain"};
 
 	for (size_t i = 0; i < ARRAY_N(good); i++)
 		if (!http_is_json(good[i]))
@@ -196,7 +199,8 @@ static void etags(void **state)
 	static const char etag[] = "W/\"abc\"";
 	static const char *const good[] = {"W/\"abc\"", "\"abc\"", "\"x\", W/\"abc\"", "*", " *",
 		"\"x\",\"abc\"", "W/\"x\" , \"abc\" "};
-	static const char *const bad[] = {"", "abc", "\"ab\"", "\"abcd\"", "W/", "\"abc", "\"x\" \"", "w/\"abc\""};
+	static const char *const bad[] = {
+		"", "abc", "\"ab\"", "\"abcd\"", "W/", "\"abc", "\"x\" \"", "w/\"abc\""};
 
 	for (size_t i = 0; i < ARRAY_N(good); i++)
 		if (!http_etag_matches(good[i], etag))
@@ -231,8 +235,12 @@ static void origins(void **state)
 static void heads(void **state)
 {
 	struct str out = STR_INIT;
-	struct http_head h = {.status = 200, .content_type = "text/plain", .content_length = 5,
-		.request_id = "id", .origin = "https://a.example", .headers = "X-A: b\r\n"};
+	struct http_head h = {.status = 200,
+		.content_type = "text/plain",
+		.content_length = 5,
+		.request_id = "id",
+		.origin = "https://a.example",
+		.headers = "X-A: b\r\n"};
 
 	http_put_head(&out, &h);
 	assert_ptr_equal(strstr(str_c(&out), "Status: 200 OK\r\n"), str_c(&out));
@@ -242,7 +250,8 @@ static void heads(void **state)
 	assert_non_null(strstr(str_c(&out), "\r\nVary: Origin\r\n"));
 
 	str_clear(&out);
-	h = (struct http_head){.status = 304, .request_id = "id",
+	h = (struct http_head){.status = 304,
+		.request_id = "id",
 		.headers = "Cache-Control: private, no-cache\r\n"};
 	http_put_head(&out, &h);
 	assert_null(strstr(str_c(&out), "Content-Length"));
@@ -258,7 +267,8 @@ static void errors_carry_what_their_status_asks_for(void **state)
 		const char *header; /* NULL: none */
 	} cases[] = {
 		{ERR_UNAUTHENTICATED, "WWW-Authenticate: Bearer realm=\"cmdb\"\r\n"},
-		{ERR_TOKEN_EXPIRED, "WWW-Authenticate: Bearer realm=\"cmdb\", error=\"invalid_token\"\r\n"},
+		{ERR_TOKEN_EXPIRED,
+			"WWW-Authenticate: Bearer realm=\"cmdb\", error=\"invalid_token\"\r\n"},
 		{ERR_RATE_LIMITED, "Retry-After: 10\r\n"},
 		{ERR_BUSY, "Retry-After: 1\r\n"},
 		{ERR_DB_LOST, "Retry-After: 1\r\n"},
@@ -274,7 +284,7 @@ static void errors_carry_what_their_status_asks_for(void **state)
 	str_clear(&out);
 	http_put_error(&out, ERR_NOT_FOUND, "a \"b\"", "{}");
 	assert_string_equal(str_c(&out), "{\"success\":false,\"error\":{\"code\":\"not_found\","
-		"\"message\":\"a \\\"b\\\"\",\"details\":[{}]}}");
+					 "\"message\":\"a \\\"b\\\"\",\"details\":[{}]}}");
 	str_fini(&out);
 }
 

@@ -52,12 +52,13 @@ static void paths_find_their_routes(void **state)
 	for (size_t i = 0; i < ARRAY_N(cases); i++) {
 		uint64_t id;
 		unsigned allowed;
-		const struct route *r = routes_find(rs, cases[i].method, cases[i].path, &id, &allowed);
+		const struct route *r =
+			routes_find(rs, cases[i].method, cases[i].path, &id, &allowed);
 		const struct route *want = cases[i].index < 0 ? NULL : &table[cases[i].index];
 
 		if (r != want || allowed != cases[i].allowed || (want && id != cases[i].id))
-			fail_msg("%s: %s id %llu allowed %u", cases[i].path, r ? r->pattern : "none",
-				(unsigned long long)id, allowed);
+			fail_msg("%s: %s id %llu allowed %u", cases[i].path,
+				r ? r->pattern : "none", (unsigned long long)id, allowed);
 	}
 	routes_free(rs);
 }

@@ -14,7 +14,8 @@
 static void headers_are_as_the_specification_draws_them(void **state)
 {
 	static const unsigned char want[] = {1, 6, 0x12, 0x34, 0xab, 0xcd, 0, 0};
-	static const unsigned char end[] = {1, 6, 0, 1, 0, 0, 0, 0, 1, 3, 0, 1, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+	static const unsigned char end[] = {
+		1, 6, 0, 1, 0, 0, 0, 0, 1, 3, 0, 1, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
 	unsigned char h[RECORD_HEADER_SIZE], e[RECORD_END_SIZE];
 
 	record_header(h, RECORD_STDOUT, 0x1234, 0xabcd);
@@ -154,7 +155,8 @@ static void one_body_serves_many_and_outlives_its_giver(void **state)
 	assert_int_equal(evbuffer_get_length(from), 4);
 	pair_open(&a, false);
 	pair_open(&b, false);
-	enum sink_state sa = sink_send(&a.sink, NULL, body, true), sb = sink_send(&b.sink, NULL, body, true);
+	enum sink_state sa = sink_send(&a.sink, NULL, body, true),
+			sb = sink_send(&b.sink, NULL, body, true);
 	assert_int_equal(sa, SINK_FULL);
 	body_put(body);
 	pump(&a, sa);
