@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,12 +21,14 @@
 #include "clock.h"
 #include "log.h"
 #include "mem.h"
+#include "record.h"
 
 #define BACKLOG 4096
 #define SYSTEMD_FIRST_FD 3
 #define PARAMS_WAIT_S 2 /* a connection that says nothing is closed after this */
-#define BODY_WAIT_S 15  /* between two pieces of a body that the web server passes on as it comes \
-			 */
+#define BODY_WAIT_S                                                                  \
+	15 /* between two pieces of a body that the web server passes on as it comes \
+	    */
 
 struct conn {
 	struct gateway *gateway;
@@ -377,32 +380,22 @@ bool conn_drain(struct conn *c, size_t most)
 	}
 }
 
-static bool write_all(int fd, const char *p, size_t len)
+/* The descriptor blocks, so a short count is rare: a signal, or a socket that fills. */
+static bool write_all(int fd, struct iovec *v, int n)
 {
-	while (len > 0) {
-		ssize_t n = write(fd, p, len);
+	while (n > 0) {
+		ssize_t written = writev(fd, v, n);
 
-		if (n < 0 && errno == EINTR)
+		if (written < 0 && errno == EINTR)
 			continue;
-		if (n <= 0)
+		if (written < 0)
 			return false;
-		p += n;
-		len -= (size_t)n;
-	}
-	return true;
-}
-
-static bool put(struct conn *c, const char *p, size_t len)
-{
-	if (c->gateway->is_cgi)
-		return write_all(STDOUT_FILENO, p, len);
-	while (len > 0) {
-		int n = (int)(len < INT32_MAX ? len : INT32_MAX);
-
-		if (FCGX_PutStr(p, n, c->fcgi.out) != n)
-			return false;
-		p += n;
-		len -= (size_t)n;
+		for (; n > 0 && (size_t)written >= v->iov_len; v++, n--)
+			written -= (ssize_t)v->iov_len;
+		if (n > 0) {
+			v->iov_base = (char *)v->iov_base + written;
+			v->iov_len -= (size_t)written;
+		}
 	}
 	return true;
 }
@@ -410,7 +403,20 @@ static bool put(struct conn *c, const char *p, size_t len)
 bool conn_write(
 	struct conn *c, const void *head, size_t head_len, const void *body, size_t body_len)
 {
-	return put(c, head, head_len) && put(c, body, body_len);
+	bool is_cgi = c->gateway->is_cgi;
+	int fd = is_cgi ? STDOUT_FILENO : c->fcgi.ipcFd;
+	struct record_answer a = {.is_last = true,
+		.is_plain = is_cgi,
+		.request_id = (uint16_t)c->fcgi.requestId,
+		.head = head,
+		.head_len = head_len,
+		.body = body,
+		.body_len = body_len};
+	bool is_sent = true;
+
+	while (is_sent && record_next(&a))
+		is_sent = write_all(fd, a.piece, a.n);
+	return is_sent;
 }
 
 void conn_finish(struct conn *c)
@@ -419,10 +425,10 @@ void conn_finish(struct conn *c)
 		return;
 	/* With its input read, the connection can be closed at once. Else closing it would throw
 	 * away what was just written (unread input makes it a reset), so libfcgi closes in two
-	 * steps. */
+	 * steps. FCGX_Finish_r() would write an end of its own. */
 	if (!c->is_at_end)
 		FCGX_Attach(&c->fcgi);
-	FCGX_Finish_r(&c->fcgi);
+	FCGX_Free(&c->fcgi, 1);
 }
 
 void conn_take(struct conn *c, struct sink *s)

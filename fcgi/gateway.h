@@ -55,7 +55,7 @@ char *const *conn_env(const struct conn *c);
 ssize_t conn_read(struct conn *c, void *p, size_t size);
 /* Reads and forgets what is left of the body, at most `most` bytes. true if its end was reached. */
 bool conn_drain(struct conn *c, size_t most);
-/* Writes the whole answer; false if the web server is gone. Then finish. */
+/* Writes the whole answer, at once; false if the web server is gone. Then finish. */
 bool conn_write(
 	struct conn *c, const void *head, size_t head_len, const void *body, size_t body_len);
 void conn_finish(struct conn *c);
