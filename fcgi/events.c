@@ -98,10 +98,11 @@ static void on_parameter(const char *key, const char *value, void *arg)
 		a->has_rooms = true;
 		read_names(a, key, value, EVENT_ROOM_MAX, &a->rooms);
 	} else if (strcmp(key, "epoch") == 0) {
+		/* An answer may have had an empty one: made before any poller was seen. */
 		str_clear(&a->epoch);
 		if (is_name(value, strlen(value), EPOCH_MAX))
 			str_adds(&a->epoch, value);
-		else
+		else if (value[0])
 			ctx_problem(a->ctx, key, "must be the epoch of an earlier answer");
 	}
 }
