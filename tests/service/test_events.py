@@ -108,6 +108,10 @@ def test_bad_last_event_id_is_400(admin):
         assert s.status == 400 and b"Last-Event-ID" in s.file.read()
 
 
+def test_empty_epoch_is_none(admin):
+    assert "reset" not in admin.get("/events?since=0&timeout=0&epoch=").json
+
+
 def test_reset_in_a_stream_is_told_once(stack, admin, db):
     with Stream(admin, "since=0&epoch=other") as s:
         s.message()
