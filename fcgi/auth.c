@@ -215,19 +215,20 @@ static enum err user_find(struct db *db, const char *username, struct user *u)
 	return ERR_OK;
 }
 
-/* ERR_BAD_CREDENTIALS: wrong password, or nobody. A hash with other parameters is made anew. */
+/* ERR_BAD_CREDENTIALS: wrong password, or nobody; that has been counted. A hash with other
+ * parameters is made anew. */
 static enum err user_check(struct ctx *ctx, const struct login *in, struct user *u)
 {
 	uint64_t passes = (uint64_t)ctx->cfg->auth.argon2_passes;
 	uint64_t memory_kib = (uint64_t)ctx->cfg->auth.argon2_memory_kib;
-	bool has_waited, is_right;
-	enum err e = password_enter(ctx->cfg, &has_waited);
+	bool is_right;
+	enum err e = password_enter(ctx->cfg);
 
 	if (e != ERR_OK)
 		return e;
-	/* Of many at once, those that had to wait find out here that the others were too many. */
-	if (has_waited)
-		e = throttle_check(ctx, str_c(&in->account));
+	/* The limit is looked at and the failure counted inside the place: of many at once, no more
+	 * than there are places can have looked before another's failure counted. */
+	e = throttle_check(ctx, str_c(&in->account));
 	if (e == ERR_OK) {
 		is_right = password_is_right(ctx->cfg, u->phc, in->password, in->password_len);
 		e = is_right && u->id ? ERR_OK : ERR_BAD_CREDENTIALS;
@@ -235,6 +236,11 @@ static enum err user_check(struct ctx *ctx, const struct login *in, struct user 
 	if (e == ERR_OK && secret_password_is_stale(u->phc, passes, memory_kib) &&
 		!secret_password_hash(u->renewed, in->password, in->password_len, passes, memory_kib))
 		u->renewed[0] = '\0';
+	if (e == ERR_BAD_CREDENTIALS) {
+		e = throttle_failed(ctx, str_c(&in->account));
+		if (e == ERR_OK)
+			e = ERR_BAD_CREDENTIALS;
+	}
 	password_leave();
 	return e;
 }
@@ -274,9 +280,6 @@ static enum err login_step(struct ctx *ctx, void *arg)
 	} else if (e == ERR_BAD_CREDENTIALS) {
 		log_warn("login_refused", "address=%s request_id=%s", ctx->req.remote_addr,
 			ctx->req.request_id);
-		e = throttle_failed(ctx, str_c(&in->account));
-		if (e == ERR_OK)
-			e = ERR_BAD_CREDENTIALS;
 	}
 	if (e == ERR_OK) {
 		log_info("login", "user=%llu address=%s request_id=%s", (unsigned long long)u.id,

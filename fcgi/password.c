@@ -20,21 +20,18 @@ static struct {
 	char phc[SECRET_PHC_SIZE];
 } nobody = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-enum err password_enter(const struct config *cfg, bool *has_waited)
+enum err password_enter(const struct config *cfg)
 {
 	int64_t until_ms = clock_ms() + PASSWORD_WAIT_MS;
 	const struct timespec until = {
 		.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
 	enum err e = ERR_OK;
 
-	*has_waited = false;
 	pthread_mutex_lock(&places.lock);
-	while (places.running_n >= cfg->auth.argon2_parallel && e == ERR_OK) {
-		*has_waited = true;
+	while (places.running_n >= cfg->auth.argon2_parallel && e == ERR_OK)
 		if (pthread_cond_clockwait(&places.freed, &places.lock, CLOCK_MONOTONIC, &until) ==
 			ETIMEDOUT)
 			e = ERR_BUSY;
-	}
 	if (e == ERR_OK)
 		places.running_n++;
 	pthread_mutex_unlock(&places.lock);

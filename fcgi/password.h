@@ -14,11 +14,10 @@
 #include "err.h"
 #include "secret.h"
 
-/* Takes a place among those that may hash. *has_waited: time has passed, look again whether there
- * is still reason to. ERR_BUSY when none came free within PASSWORD_WAIT_MS. */
+/* Takes a place among those that may hash. Time may have passed: look again whether there is still
+ * reason to. ERR_BUSY when none came free within PASSWORD_WAIT_MS. */
 #define PASSWORD_WAIT_MS 2000
-enum err password_enter(const struct config *cfg, bool *has_waited)
-	__attribute__((warn_unused_result));
+enum err password_enter(const struct config *cfg) __attribute__((warn_unused_result));
 void password_leave(void);
 /* Is it the one that phc was made of? phc "": no, and it takes as long. In a place only. */
 bool password_is_right(const struct config *cfg, const char *phc, const char *password, size_t len);
