@@ -183,7 +183,7 @@ uint64_t wire_ticket(const struct wire_frame *f, uint32_t i)
 	return get_u64(&c);
 }
 
-/* ---- encoding: fields are collected in a small array, then added with their length in front ---- */
+/* ---- encoding: fields are collected, then added with their length in front ---- */
 
 struct frame {
 	unsigned char head[64];
@@ -298,7 +298,8 @@ void wire_put_deliver(struct evbuffer *out, enum wire_format format, uint64_t cu
 	evbuffer_add_buffer_reference(out, body);
 }
 
-void wire_put_revoked(struct evbuffer *out, enum wire_revoke what, uint64_t user_id, const char *jti)
+void wire_put_revoked(
+	struct evbuffer *out, enum wire_revoke what, uint64_t user_id, const char *jti)
 {
 	struct frame f = frame_begin(WIRE_REVOKED);
 	size_t len = strnlen(jti, 64);

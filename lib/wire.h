@@ -27,12 +27,12 @@
  *                   4: events without a room are not wanted
  *                   8: an event of one of the rooms is wanted whatever its topic; the topics then
  *                      choose among events without a room
- *   CANCEL    u64 ticket                       an unknown one is ignored (it may just have been answered)
+ *   CANCEL    u64 ticket                       an unknown one is ignored (it may be answered)
  *   DOORBELL  (nothing)                        this host has committed an event
  *   REFRESH   (nothing)                        read epoch and floor again; answered by REFRESHED
  *   STATUS    (nothing)                        answered by STATUS_IS
  *   RECHECK   u64 since                        tell again what was revoked by events after since;
- *                                              answered by REVOKEDs, before the answers to later WAITs
+ *                                              answered by REVOKEDs, before answers to later WAITs
  *
  * poller -> client
  *   WELCOME   u16 version, u16 node_id, u64 tail, text epoch
@@ -46,7 +46,8 @@
  *   STATUS_IS blob json
  *   ERROR     text                             then the connection is closed
  *
- * Encoding appends to an evbuffer; decoding reads one whole frame from it. Any thread owning the buffer.
+ * Encoding appends to an evbuffer; decoding reads one whole frame from it. Any thread that owns
+ * the buffer.
  */
 #ifndef CMDB_WIRE_H
 #define CMDB_WIRE_H
@@ -155,7 +156,8 @@ void wire_put_welcome(struct evbuffer *out, uint16_t node_id, uint64_t tail, con
  * must not change afterwards. */
 void wire_put_deliver(struct evbuffer *out, enum wire_format format, uint64_t cursor,
 	const uint64_t *tickets, uint32_t n, struct evbuffer *body);
-void wire_put_revoked(struct evbuffer *out, enum wire_revoke what, uint64_t user_id, const char *jti);
+void wire_put_revoked(
+	struct evbuffer *out, enum wire_revoke what, uint64_t user_id, const char *jti);
 void wire_put_refreshed(struct evbuffer *out, uint64_t floor, uint64_t tail);
 void wire_put_status_is(struct evbuffer *out, const char *json, size_t len);
 void wire_put_error(struct evbuffer *out, const char *text);

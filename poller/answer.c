@@ -29,14 +29,16 @@ void answer_send(struct hub *hub, struct body *b)
 		struct evbuffer *out = bufferevent_get_output(c->bev);
 
 		TAILQ_REMOVE(&hub->touched, c, touched);
-		wire_put_deliver(out, b->format, b->cursor, c->tickets, (uint32_t)c->tickets_n,
-			b->buf);
+		wire_put_deliver(
+			out, b->format, b->cursor, c->tickets, (uint32_t)c->tickets_n, b->buf);
 		hub->stats.answers += c->tickets_n;
 		hub->stats.delivered_events += (uint64_t)b->n * c->tickets_n;
 		c->tickets_n = 0;
 		if (evbuffer_get_length(out) > BACKLOG_MAX) {
-			log_warn("conn_slow", "process %u does not read its answers; dropping the "
-					      "connection", c->pid);
+			log_warn("conn_slow",
+				"process %u does not read its answers; dropping the "
+				"connection",
+				c->pid);
 			hub->stats.conns_dropped++;
 			conn_close(c);
 		}

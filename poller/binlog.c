@@ -122,8 +122,8 @@ static bool text_is(const MARIADB_STRING *s, const char *text)
 
 static void on_table_map(struct binlog *b, const struct st_mariadb_rpl_table_map_event *map)
 {
-	bool is_ours = text_is(&map->database, b->cfg->database.name) &&
-		       text_is(&map->table, "ws_events");
+	bool is_ours =
+		text_is(&map->database, b->cfg->database.name) && text_is(&map->table, "ws_events");
 	size_t i;
 
 	for (i = 0; i < b->tables_n && b->tables[i] != map->table_id; i++)
@@ -245,7 +245,8 @@ static MARIADB_RPL *stream_open(struct binlog *b, MYSQL *my)
 	mariadb_rpl_optionsv(rpl, MARIADB_RPL_START, strtoul(position, NULL, 10));
 	mariadb_rpl_optionsv(rpl, MARIADB_RPL_FLAGS, 0u);
 	if (mariadb_rpl_open(rpl)) {
-		set_reason(b, "cannot read the binlog (grant REPLICATION SLAVE to the poller's account)",
+		set_reason(b,
+			"cannot read the binlog (grant REPLICATION SLAVE to the poller's account)",
 			mysql_error(my));
 		mariadb_rpl_close(rpl);
 		return NULL;
@@ -386,7 +387,7 @@ void binlog_status(struct binlog *b, struct str *json)
 {
 	pthread_mutex_lock(&b->lock);
 	str_adds(json, "{\"state\":");
-	str_add_json(json, b->is_streaming            ? "streaming"
+	str_add_json(json, b->is_streaming         ? "streaming"
 			   : b->cfg->poller.binlog ? "connecting"
 						   : "off");
 	if (b->is_streaming)

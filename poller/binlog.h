@@ -1,8 +1,9 @@
 /*
  * Registers as a replica and tells the tail of rows inserted into ws_events as they are written to
  * the binary log: about a millisecond after the writer's INSERT began. One thread of its own, one
- * connection; it never reads the table and decides nothing. When it cannot work (log_bin off, format
- * not ROW, right missing, server away) it says why, the timer takes over, and it tries again.
+ * connection; it never reads the table and decides nothing. When it cannot work (log_bin off,
+ * format not ROW, right missing, server away) it says why, the timer takes over, and it tries
+ * again.
  */
 #ifndef CMDB_BINLOG_H
 #define CMDB_BINLOG_H
@@ -18,7 +19,7 @@ void binlog_run(struct binlog *b);
 void binlog_stop(struct binlog *b); /* ends and joins the thread; does not wait for the server */
 void binlog_free(struct binlog *b);
 
-/* Any thread: {"state":"streaming"|"connecting"|"off","reason":..,"reconnects":N,"heartbeat_age_ms":N} */
+/* Any thread: {"state":"streaming"|"connecting"|"off","heard_ms_ago","reason","reconnects"} */
 void binlog_status(struct binlog *b, struct str *json);
 bool binlog_is_streaming(struct binlog *b);
 

@@ -45,8 +45,8 @@ void body_finish(struct body *b, uint64_t cursor, const char *epoch, bool is_mor
 		evbuffer_add_printf(b->buf, "id: %llu\n\n", (unsigned long long)cursor);
 }
 
-struct body *body_reset(enum wire_format format, const char *reason, uint64_t cursor,
-	const char *epoch)
+struct body *body_reset(
+	enum wire_format format, const char *reason, uint64_t cursor, const char *epoch)
 {
 	struct body *b = xcalloc(1, sizeof(*b));
 
@@ -55,10 +55,11 @@ struct body *body_reset(enum wire_format format, const char *reason, uint64_t cu
 	b->buf = evbuffer_new();
 	b->cursor = cursor;
 	if (format == WIRE_SSE)
-		evbuffer_add_printf(b->buf, "event: reset\nid: %llu\ndata: ",
-			(unsigned long long)cursor);
+		evbuffer_add_printf(
+			b->buf, "event: reset\nid: %llu\ndata: ", (unsigned long long)cursor);
 	evbuffer_add_printf(b->buf,
-		"{\"events\":[],\"reset\":{\"reason\":\"%s\"},\"lastEventId\":%llu,\"epoch\":\"%s\","
+		"{\"events\":[],\"reset\":{\"reason\":\"%s\"},\"lastEventId\":%llu,"
+		"\"epoch\":\"%s\","
 		"\"more\":false}",
 		reason, (unsigned long long)cursor, epoch);
 	if (format == WIRE_SSE)

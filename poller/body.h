@@ -14,7 +14,7 @@
 #include "record.h"
 #include "wire.h"
 
-#define BODY_BYTES_MAX (4u * 1024 * 1024) /* a body that has an event takes no further one beyond it */
+#define BODY_BYTES_MAX (4u * 1024 * 1024) /* with that much in it, a body takes no further event */
 
 struct body {
 	enum wire_format format;
@@ -33,8 +33,8 @@ void body_add(struct body *b, const struct record *r);
 void body_finish(struct body *b, uint64_t cursor, const char *epoch, bool is_more);
 /* A reset: the client is to load a fresh snapshot and go on from `cursor`. reason: "expired",
  * "epoch" or "ahead". */
-struct body *body_reset(enum wire_format format, const char *reason, uint64_t cursor,
-	const char *epoch);
+struct body *body_reset(
+	enum wire_format format, const char *reason, uint64_t cursor, const char *epoch);
 struct body *body_ref(struct body *b);
 void body_put(struct body *b); /* takes NULL */
 

@@ -82,7 +82,7 @@ static const char *on_hello(struct conn *c, const struct wire_frame *f)
 	c->role = (enum wire_role)f->hello.role;
 	c->pid = f->hello.pid;
 	log_info("connect", "process %u", c->pid);
-	/* Who waits for events is let in once the tail is known; who asks for the status, at once. */
+	/* Who waits for events is let in once the tail is known; who asks for the status, now. */
 	if (c->hub->is_ready || c->role == WIRE_ROLE_CLI)
 		welcome(c);
 	else
@@ -111,9 +111,8 @@ static void put_revoked(struct evbuffer *out, const struct record *r)
 	word = json_get_str(o, "revoke");
 	jti = json_get_str(o, "jti");
 	for (size_t i = 0; word && i < sizeof(revocations) / sizeof(revocations[0]); i++) {
-		struct json_object *id = revocations[i].id_key
-						 ? json_get(o, revocations[i].id_key)
-						 : NULL;
+		struct json_object *id =
+			revocations[i].id_key ? json_get(o, revocations[i].id_key) : NULL;
 
 		if (strcmp(word, revocations[i].word) == 0)
 			wire_put_revoked(out, revocations[i].what,

@@ -7,12 +7,17 @@
 
 /* ---- channels ---- */
 
-enum channel_kind { CHANNEL_TOPIC = 'T', CHANNEL_ANY_TOPIC = 't', CHANNEL_ROOM = 'R', CHANNEL_ANY_ROOM = 'r' };
+enum channel_kind {
+	CHANNEL_TOPIC = 'T',
+	CHANNEL_ANY_TOPIC = 't',
+	CHANNEL_ROOM = 'R',
+	CHANNEL_ANY_ROOM = 'r'
+};
 
 #define CHANNEL_KEY_MAX 512
 
-static size_t channel_key(char key[CHANNEL_KEY_MAX], uint32_t tenant_id, enum channel_kind kind,
-	const char *name)
+static size_t channel_key(
+	char key[CHANNEL_KEY_MAX], uint32_t tenant_id, enum channel_kind kind, const char *name)
 {
 	size_t len = strnlen(name, CHANNEL_KEY_MAX - 5);
 
@@ -22,8 +27,8 @@ static size_t channel_key(char key[CHANNEL_KEY_MAX], uint32_t tenant_id, enum ch
 	return len + 5;
 }
 
-static struct channel *channel_find(struct hub *hub, uint32_t tenant_id, enum channel_kind kind,
-	const char *name)
+static struct channel *channel_find(
+	struct hub *hub, uint32_t tenant_id, enum channel_kind kind, const char *name)
 {
 	char key[CHANNEL_KEY_MAX];
 	size_t len = channel_key(key, tenant_id, kind, name);
@@ -53,7 +58,8 @@ static void channel_join(struct hub *hub, struct group *g, enum channel_kind kin
 	ch->groups[ch->n++] = g;
 }
 
-static void channel_leave(struct hub *hub, struct group *g, enum channel_kind kind, const char *name)
+static void channel_leave(
+	struct hub *hub, struct group *g, enum channel_kind kind, const char *name)
 {
 	struct channel *ch = channel_find(hub, g->want.tenant_id, kind, name);
 
@@ -191,7 +197,8 @@ static void route(struct hub *hub, struct group **hits, struct record *r)
 			has_room ? r->room : r->topic),
 		r);
 	match(hits,
-		channel_find(hub, r->tenant_id, has_room ? CHANNEL_ANY_ROOM : CHANNEL_ANY_TOPIC, ""),
+		channel_find(
+			hub, r->tenant_id, has_room ? CHANNEL_ANY_ROOM : CHANNEL_ANY_TOPIC, ""),
 		r);
 }
 

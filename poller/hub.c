@@ -37,8 +37,10 @@ static void on_start(struct mail *mail, void *owner)
 	config_page_path(hub->cfg, &path);
 	hub->shm = shm_create(str_c(&path), hub->epoch);
 	if (!hub->shm)
-		log_fatal(EX_CANTCREAT, "cannot make %s: %s (the poller's account needs to write "
-					"beside poller.socket)", str_c(&path), strerror(errno));
+		log_fatal(EX_CANTCREAT,
+			"cannot make %s: %s (the poller's account needs to write "
+			"beside poller.socket)",
+			str_c(&path), strerror(errno));
 	atomic_store(&hub->shm->floor, hub->floor);
 	str_fini(&path);
 	free(s);
@@ -114,7 +116,8 @@ bool hub_is_following(const struct hub *hub)
 	const struct tail_stats *st = tail_stats(hub->tail_thread);
 
 	return hub->is_ready && atomic_load(&st->is_db_up) &&
-	       clock_ms() - atomic_load(&st->read_ok_ms) < hub->cfg->poller.safety_ms + SHM_LEASE_MS / 2;
+	       clock_ms() - atomic_load(&st->read_ok_ms) <
+		       hub->cfg->poller.safety_ms + SHM_LEASE_MS / 2;
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -140,8 +143,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 /* ---- the socket ---- */
 
-static void on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa, int len,
-	void *arg)
+static void on_accept(
+	struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa, int len, void *arg)
 {
 	conn_accept(arg, fd);
 }
@@ -152,8 +155,10 @@ static void remove_stale(const char *path, const struct sockaddr_un *sa)
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (fd >= 0 && !connect(fd, (const struct sockaddr *)sa, sizeof(*sa)))
-		log_fatal(EX_UNAVAILABLE, "another cmdb-poller serves %s: stop it, or give this one "
-					  "another poller.socket", path);
+		log_fatal(EX_UNAVAILABLE,
+			"another cmdb-poller serves %s: stop it, or give this one "
+			"another poller.socket",
+			path);
 	if (fd >= 0)
 		close(fd);
 	unlink(path);
@@ -166,8 +171,10 @@ void hub_listen(struct hub *hub)
 	mode_t mask;
 
 	if (strlen(path) >= sizeof(sa.sun_path))
-		log_fatal(EX_CONFIG, "poller.socket: %s is too long for a UNIX socket (%zu bytes at "
-				     "most)", path, sizeof(sa.sun_path) - 1);
+		log_fatal(EX_CONFIG,
+			"poller.socket: %s is too long for a UNIX socket (%zu bytes at "
+			"most)",
+			path, sizeof(sa.sun_path) - 1);
 	memcpy(sa.sun_path, path, strlen(path) + 1);
 	remove_stale(path, &sa);
 	mask = umask(0117); /* owner and group */
@@ -176,8 +183,9 @@ void hub_listen(struct hub *hub)
 		sizeof(sa));
 	umask(mask);
 	if (!hub->listener)
-		log_fatal(EX_CANTCREAT, "cannot listen on poller.socket %s: %s (does its directory "
-					"exist, and may this account write there?)",
+		log_fatal(EX_CANTCREAT,
+			"cannot listen on poller.socket %s: %s (does its directory "
+			"exist, and may this account write there?)",
 			path, strerror(errno));
 }
 

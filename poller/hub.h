@@ -68,7 +68,7 @@ struct group {
 	size_t key_len;
 	struct wire_interest want;
 	struct waiter_list parked;
-	size_t waiters_n; /* in any state; a group without any is swept */
+	size_t waiters_n;     /* in any state; a group without any is swept */
 	struct record **hits; /* during a fan-out: what it wants of the batch */
 	size_t hits_n, hits_cap;
 	struct group *next_hit;
@@ -156,12 +156,12 @@ struct hub *hub_new(const struct config *cfg, struct event_base *base);
 void hub_free(struct hub *hub);
 /* Ends a start with the cure when the socket cannot be made. */
 void hub_listen(struct hub *hub);
-void hub_stop(struct hub *hub); /* threads joined, tail noted, connections closed */
+void hub_stop(struct hub *hub);               /* threads joined, tail noted, connections closed */
 bool hub_is_following(const struct hub *hub); /* has the table been read lately? */
 
 /* ---- conn.c ---- */
 void conn_accept(struct hub *hub, evutil_socket_t fd);
-void conn_close(struct conn *c); /* its waiters end unanswered: the other side asks again */
+void conn_close(struct conn *c);      /* its waiters end unanswered: the other side asks again */
 void conn_let_in(struct hub *hub);    /* who said HELLO before the tail was known */
 void conn_refreshed(struct hub *hub); /* who asked for it is told the floor */
 void conn_revoke(struct hub *hub, const struct record *r); /* an "_auth" event: tells all */

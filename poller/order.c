@@ -52,7 +52,7 @@ bool order_fill(struct order *o, struct order_item *item)
 
 	if (item->id <= o->tail)
 		return false;
-	TAILQ_FOREACH(at, &o->pending, entry) {
+	TAILQ_FOREACH (at, &o->pending, entry) {
 		if (at->id == item->id)
 			return false;
 		if (at->id > item->id)
@@ -153,7 +153,7 @@ bool order_announce(struct order *o, uint64_t id, struct span *late)
 		o->largest = id;
 	if (id <= o->seen && is_pending(o, id))
 		return false;
-	/* One beyond the table's room is only a hint less: its lock still keeps its gap from dying. */
+	/* One beyond the table's room is a hint less: its lock still keeps its gap alive. */
 	if (o->announced_n < ORDER_ANNOUNCED_N)
 		o->announced[o->announced_n++] = id;
 	return false;

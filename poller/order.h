@@ -5,11 +5,12 @@
  * AUTO_INCREMENT order is not commit order, so a missing id below a visible one is a *gap*: in
  * flight, or dead (rolled back, or a hole). `tail` is the last id that is settled. The lowest gap
  * lies between the tail and the first pending event, always: everything below it has been let go.
- * The tail's owner looks into that gap, and tells what it saw: order_fill() for rows that have come, order_gap_dead()
- * when no row and no lock is left in it and it was old.
+ * The tail's owner looks into that gap, and tells what it saw: order_fill() for rows that have
+ * come, order_gap_dead() when no row and no lock is left in it and it was old.
  *
  * A gap is old when it lies below the largest id as it was one grace time ago: an id is given out
- * microseconds before its row is inserted and can be found by its lock. The samples age all gaps at once.
+ * microseconds before its row is inserted and can be found by its lock. The samples age all gaps at
+ * once.
  *
  * One thread owns a struct order.
  */
@@ -50,13 +51,14 @@ struct order {
 	size_t pending_n;
 	struct order_sample samples[ORDER_SAMPLES_N]; /* a ring, oldest at samples_at */
 	size_t samples_at, samples_n;
-	uint64_t announced[ORDER_ANNOUNCED_N]; /* committed for certain, not yet visible; unordered */
+	uint64_t announced[ORDER_ANNOUNCED_N]; /* committed for certain, not yet visible; unordered
+						*/
 	size_t announced_n;
 	struct span dead[ORDER_DEAD_N]; /* the latest dead ranges, a ring */
 	size_t dead_at;
-	uint64_t gap_first;       /* the gap that gap_since_ms belongs to */
+	uint64_t gap_first; /* the gap that gap_since_ms belongs to */
 	int64_t gap_since_ms;
-	uint64_t dead_ids;        /* counted */
+	uint64_t dead_ids; /* counted */
 };
 
 enum order_age {
@@ -69,7 +71,8 @@ void order_init(struct order *o, uint64_t tail, int64_t grace_ms, int64_t hold_l
 /* Gives back what is pending, to be freed by the caller, and starts again at tail. */
 struct order_item *order_drain(struct order *o);
 
-/* A visible row above o->seen, ascending. The item is the order's until order_next() gives it back. */
+/* A visible row above o->seen, ascending. The item is the order's until order_next() gives it back.
+ */
 void order_add(struct order *o, struct order_item *item);
 /* A visible row within the lowest gap. Ascending within one look at the gap. false (and the item
  * stays the caller's) if the id is not in the gap or already there. */

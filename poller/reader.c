@@ -51,8 +51,8 @@ static void discard(struct mail *mail)
 	reader_mail_free((struct reader_mail *)mail);
 }
 
-struct reader *reader_new(const struct config *cfg, struct mailbox *to,
-	void (*open_answer)(struct mail *, void *))
+struct reader *reader_new(
+	const struct config *cfg, struct mailbox *to, void (*open_answer)(struct mail *, void *))
 {
 	static const struct db_set *const sets[] = {&set, NULL};
 	struct db_login login = config_login(cfg, CONFIG_POLLER);
@@ -112,8 +112,7 @@ static enum err read_one(struct reader *r, const struct db_stmt *st, const struc
 
 static enum err read_page(struct reader *r, struct reader_mail *m)
 {
-	const struct db_val in[] = {
-		DBV_U(m->after), DBV_U(m->upto), DBV_U(m->upto - m->after)};
+	const struct db_val in[] = {DBV_U(m->after), DBV_U(m->upto), DBV_U(m->upto - m->after)};
 	const struct db_val *row;
 	enum err e = db_query(r->db, &sql_page, in, 3);
 

@@ -30,8 +30,8 @@ struct reader_mail {
 
 struct reader;
 
-struct reader *reader_new(const struct config *cfg, struct mailbox *to,
-	void (*open_answer)(struct mail *, void *));
+struct reader *reader_new(
+	const struct config *cfg, struct mailbox *to, void (*open_answer)(struct mail *, void *));
 void reader_run(struct reader *r);
 void reader_stop(struct reader *r); /* what is queued before it is done, if the database answers */
 void reader_free(struct reader *r);

@@ -41,7 +41,8 @@ struct record *record_new(const struct db_val *row)
 			.room = r->room,
 			.name = text_or_empty(&row[COL_NAME]),
 			.payload = row[COL_PAYLOAD].type == DB_TEXT ? row[COL_PAYLOAD].s.p : "null",
-			.payload_len = row[COL_PAYLOAD].type == DB_TEXT ? row[COL_PAYLOAD].s.len : 4,
+			.payload_len =
+				row[COL_PAYLOAD].type == DB_TEXT ? row[COL_PAYLOAD].s.len : 4,
 			.created_at = text_or_empty(&row[COL_CREATED]),
 		};
 

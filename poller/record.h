@@ -26,8 +26,8 @@ struct record {
 
 /* From a row of RECORD_COLUMNS, which is only borrowed. */
 struct record *record_new(const struct db_val *row);
-void record_free(struct record *r); /* takes NULL */
-size_t record_size(const struct record *r); /* bytes of memory, about */
+void record_free(struct record *r);              /* takes NULL */
+size_t record_size(const struct record *r);      /* bytes of memory, about */
 bool record_is_internal(const struct record *r); /* topic begins with '_': never goes to a client */
 
 #endif

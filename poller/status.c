@@ -17,7 +17,9 @@ static void add_sources(struct hub *hub, struct str *s, const struct tail_stats 
 	bool is_pushed = binlog_is_streaming(hub->binlog);
 
 	str_addf(s, ",\"active_source\":\"%s\",\"sources\":{\"binlog\":",
-		is_pushed ? "binlog" : hub->cfg->poller.doorbell ? "doorbell+timer" : "timer");
+		is_pushed                   ? "binlog"
+		: hub->cfg->poller.doorbell ? "doorbell+timer"
+					    : "timer");
 	binlog_status(hub->binlog, s);
 	s->len--; /* its closing brace: one more member */
 	add_number(s, "wakes", atomic_load(&st->wakes[SOURCE_BINLOG]));

@@ -15,12 +15,13 @@
 
 #define READ_ROWS_MAX 2000
 #define READ_BYTES_AIM (16u * 1024 * 1024) /* rows a read asks for shrink with their size */
-#define PENDING_MAX 200000                 /* above it nothing more is read until a gap is settled */
-#define REWIND_MAX 200000                  /* how far back a start goes to where the last run ended */
-#define WARM_EVENTS 20000                  /* the ring begins with about that many */
+#define PENDING_MAX 200000 /* above it nothing more is read until a gap is settled */
+#define REWIND_MAX 200000  /* how far back a start goes to where the last run ended */
+#define WARM_EVENTS 20000  /* the ring begins with about that many */
 #define READY_WAIT_MS 1000 /* a start waits that long for gaps before it takes clients */
 #define GAP_RETRY_MS 5
-#define AWAITED_RETRY_US 100 /* the binlog tells of a row a moment before it is visible; doubled each time */
+#define AWAITED_RETRY_US \
+	100 /* the binlog tells of a row a moment before it is visible; doubled each time */
 #define AWAITED_RETRY_MAX_US 3200
 #define WATCHES_MAX 256
 #define ANNOUNCED_MAX 4096
@@ -37,8 +38,8 @@ static const struct db_stmt sql_range = {"range",
 	"SELECT " RECORD_COLUMNS " FROM ws_events WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?", 3,
 	RECORD_COLUMNS_N};
 static const struct db_stmt sql_probe = {"probe",
-	"SELECT id FROM ws_events WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ? LOCK IN SHARE MODE", 3,
-	1};
+	"SELECT id FROM ws_events WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ? LOCK IN SHARE MODE",
+	3, 1};
 
 static const struct db_set read_set = {"tail",
 	(const struct db_stmt *const[]){
@@ -68,7 +69,7 @@ struct tail {
 	bool is_started, is_ready;
 	int64_t started_ms;
 	struct order order;
-	uint64_t row_bytes; /* average, for the size of a read */
+	uint64_t row_bytes;               /* average, for the size of a read */
 	struct span watches[WATCHES_MAX]; /* where an event may still show up behind the tail */
 	size_t watches_n;
 	int64_t watched_ms;
@@ -198,7 +199,8 @@ static void watch_add(struct tail *t, struct span span)
 			return;
 	}
 	if (t->watches_n == WATCHES_MAX) {
-		log_warn("watch_lost", "too many given-up ranges; the oldest is not watched any more");
+		log_warn("watch_lost",
+			"too many given-up ranges; the oldest is not watched any more");
 		memmove(t->watches, t->watches + 1, --t->watches_n * sizeof(t->watches[0]));
 	}
 	t->watches[t->watches_n++] = span;
@@ -236,7 +238,8 @@ static void post_batch(struct tail *t, struct record **records, size_t n, enum t
 	mailbox_post(t->to, &b->mail);
 }
 
-/* Posts what is in order now. (A gap always has an event behind it, so the tail never moves alone.) */
+/* Posts what is in order now. (A gap always has an event behind it, so the tail never moves alone.)
+ */
 static void release(struct tail *t)
 {
 	struct record **records = NULL;
@@ -396,7 +399,8 @@ static enum err look_behind(struct tail *t)
 
 	for (size_t i = 0; i < n; i++) {
 		struct span span = t->watches[0];
-		const struct db_val in[] = {DBV_U(span.first), DBV_U(span.last), DBV_I(READ_ROWS_MAX)};
+		const struct db_val in[] = {
+			DBV_U(span.first), DBV_U(span.last), DBV_I(READ_ROWS_MAX)};
 		struct record **records;
 		const struct db_val *row;
 		enum probe_says says;
@@ -493,7 +497,8 @@ static enum err read_u64(struct tail *t, const struct db_stmt *st, const struct 
 }
 
 /* Where to begin: at the tail of the last run, or further back so that the ring holds what clients
- * are likely to ask for. Going over settled ground again costs a probe per hole and nothing else. */
+ * are likely to ask for. Going over settled ground again costs a probe per hole and nothing else.
+ */
 static enum err start(struct tail *t)
 {
 	const struct db_val node = DBV_I(t->cfg->poller.node_id);
@@ -512,8 +517,10 @@ static enum err start(struct tail *t)
 	if (t->is_started) {
 		if (!strcmp(epoch, t->epoch))
 			return ERR_OK;
-		log_fatal(EX_TEMPFAIL, "the event log is another one now (epoch %s, was %s): "
-				       "starting again", epoch, t->epoch);
+		log_fatal(EX_TEMPFAIL,
+			"the event log is another one now (epoch %s, was %s): "
+			"starting again",
+			epoch, t->epoch);
 	}
 	e = read_u64(t, &sql_largest, NULL, 0, &largest);
 	if (!e)

@@ -6,14 +6,14 @@
 #include "clock.h"
 #include "mem.h"
 
-#define PAGE_IDS 256             /* ids a page spans */
-#define PAGES_PER_ANSWER 16      /* pages looked through before an answer says `more` */
-#define RING_PER_ANSWER 16384    /* events of the ring, likewise */
+#define PAGE_IDS 256          /* ids a page spans */
+#define PAGES_PER_ANSWER 16   /* pages looked through before an answer says `more` */
+#define RING_PER_ANSWER 16384 /* events of the ring, likewise */
 #define PAGES_KEPT_MAX 256
 #define PAGES_BYTES_MAX (64u * 1024 * 1024)
-#define AHEAD_HOLD_MS 300        /* how long a cursor beyond the tail may be right after all: */
-#define AHEAD_HOLD_MIN_MS 30     /* another host's poller may be a moment ahead of this one */
-#define PAGE_OVERTIME_MS 5000    /* how long an answer may be late for a page that is being read */
+#define AHEAD_HOLD_MS 300     /* how long a cursor beyond the tail may be right after all: */
+#define AHEAD_HOLD_MIN_MS 30  /* another host's poller may be a moment ahead of this one */
+#define PAGE_OVERTIME_MS 5000 /* how long an answer may be late for a page that is being read */
 #define TIMEOUT_MAX_MS 120000
 #define NOT_FOR_OTHERS UINT64_MAX /* instead of a cursor: this answer is one waiter's own */
 
@@ -133,7 +133,8 @@ static bool answer_memo(struct waiter *w)
 {
 	struct group *g = w->group;
 
-	if (!g->memo || g->memo_since != w->cursor || g->memo_tail != w->conn->hub->tail || w->partial)
+	if (!g->memo || g->memo_since != w->cursor || g->memo_tail != w->conn->hub->tail ||
+		w->partial)
 		return false;
 	answer_one(w, body_ref(g->memo));
 	return true;
@@ -389,7 +390,8 @@ bool wait_begin(struct conn *c, const struct wire_frame *f, const char **why)
 
 	HASH_FIND(hh, c->waiters, &ticket, sizeof(ticket), w);
 	if (!g || w) {
-		*why = w ? "WAIT with a ticket that waits already" : "WAIT with a malformed interest";
+		*why = w ? "WAIT with a ticket that waits already"
+			 : "WAIT with a malformed interest";
 		return false;
 	}
 	w = xcalloc(1, sizeof(*w));
@@ -397,8 +399,8 @@ bool wait_begin(struct conn *c, const struct wire_frame *f, const char **why)
 	w->conn = c;
 	w->group = g;
 	w->cursor = f->wait.since;
-	w->deadline_ms = clock_ms() +
-		(f->wait.timeout_ms < TIMEOUT_MAX_MS ? f->wait.timeout_ms : TIMEOUT_MAX_MS);
+	w->deadline_ms = clock_ms() + (f->wait.timeout_ms < TIMEOUT_MAX_MS ? f->wait.timeout_ms
+									   : TIMEOUT_MAX_MS);
 	HASH_ADD(hh, c->waiters, ticket, sizeof(w->ticket), w);
 	g->waiters_n++;
 	hub->waiters_n++;
