@@ -196,9 +196,9 @@ void check_ready(struct doctor *d, struct finding *f)
 	rest_answer_fini(&a);
 }
 
-/* Opens blocked requests and hangs up on them; returns how many were really blocked. Each comes some
- * time after another one on its connection: lighttpd 1.4.69 does not watch a connection for the
- * client's end when the whole request was there as soon as it looked for one. */
+/* Opens blocked requests and hangs up on them; returns how many were really blocked. Each comes
+ * some time after another one on its connection: lighttpd 1.4.69 does not watch a connection for
+ * the client's end when the whole request was there as soon as it looked for one. */
 static unsigned hang_up(struct doctor *d)
 {
 	unsigned blocked = 0;

@@ -20,7 +20,8 @@
 
 static const struct db_stmt find_user = {
 	.name = "auth.find_user",
-	.sql = "SELECT u.id, u.username, u.password_hash, u.status = 'active' AND t.status = 'active'"
+	.sql = "SELECT u.id, u.username, u.password_hash, u.status = 'active'"
+	       " AND t.status = 'active'"
 	       " FROM users u JOIN tenants t ON t.id = u.tenant_id WHERE u.username = ?",
 	.params_n = 1,
 	.cols_n = 4,
@@ -234,7 +235,8 @@ static enum err user_check(struct ctx *ctx, const struct login *in, struct user 
 		e = is_right && u->id ? ERR_OK : ERR_BAD_CREDENTIALS;
 	}
 	if (e == ERR_OK && secret_password_is_stale(u->phc, passes, memory_kib) &&
-		!secret_password_hash(u->renewed, in->password, in->password_len, passes, memory_kib))
+		!secret_password_hash(
+			u->renewed, in->password, in->password_len, passes, memory_kib))
 		u->renewed[0] = '\0';
 	if (e == ERR_BAD_CREDENTIALS) {
 		e = throttle_failed(ctx, str_c(&in->account));
@@ -325,8 +327,8 @@ static enum err refresh_reused(struct ctx *ctx, const struct family *f)
 	if (e != ERR_OK)
 		return e;
 	tell(ctx);
-	log_warn("refresh_reused", "user=%llu address=%s request_id=%s", (unsigned long long)f->user_id,
-		ctx->req.remote_addr, ctx->req.request_id);
+	log_warn("refresh_reused", "user=%llu address=%s request_id=%s",
+		(unsigned long long)f->user_id, ctx->req.remote_addr, ctx->req.request_id);
 	return ERR_BAD_CREDENTIALS;
 }
 
@@ -409,7 +411,8 @@ static enum err logout_step(struct ctx *ctx, void *arg)
 static void handle_logout(struct ctx *ctx)
 {
 	if (!ctx->who->jti)
-		ctx_fail(ctx, ERR_FORBIDDEN, "An API key has no session to end; revoke the key instead.");
+		ctx_fail(ctx, ERR_FORBIDDEN,
+			"An API key has no session to end; revoke the key instead.");
 	else
 		run(ctx, logout_step, NULL);
 }

@@ -39,7 +39,8 @@ static const struct db_stmt add_token = {
 	.name = "family.add_token",
 	.sql = "INSERT INTO refresh_tokens"
 	       " (hash, family, user_id, access_jti, access_expires_at, expires_at) VALUES"
-	       " (?, ?, ?, ?, TIMESTAMP('1970-01-01') + INTERVAL ? SECOND, NOW(3) + INTERVAL ? SECOND)",
+	       " (?, ?, ?, ?, TIMESTAMP('1970-01-01') + INTERVAL ? SECOND,"
+	       " NOW(3) + INTERVAL ? SECOND)",
 	.params_n = 6,
 };
 static const struct db_stmt find_family = {
@@ -50,7 +51,8 @@ static const struct db_stmt find_family = {
 };
 static const struct db_stmt revoke_family = {
 	.name = "family.revoke",
-	.sql = "UPDATE refresh_tokens SET revoked_at = NOW(3) WHERE family = ? AND revoked_at IS NULL",
+	.sql = "UPDATE refresh_tokens SET revoked_at = NOW(3) WHERE family = ?"
+	       " AND revoked_at IS NULL",
 	.params_n = 1,
 };
 /* Five minutes: the clocks of the database and of this host may differ. */
@@ -88,9 +90,9 @@ static const struct db_stmt sweep_blacklist = {
 
 const struct db_set family_sql = {
 	.name = "family",
-	.stmts = (const struct db_stmt *const[]){&find_token_user, &lock_user, &lock_token, &use_token,
-		&add_token, &find_family, &revoke_family, &list_live, &blacklist_live, &blacklist_one,
-		&sweep_refresh, &sweep_blacklist, NULL},
+	.stmts = (const struct db_stmt *const[]){&find_token_user, &lock_user, &lock_token,
+		&use_token, &add_token, &find_family, &revoke_family, &list_live, &blacklist_live,
+		&blacklist_one, &sweep_refresh, &sweep_blacklist, NULL},
 };
 
 static bool id_read(const struct db_val *v, uint8_t out[FAMILY_ID_SIZE])

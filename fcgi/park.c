@@ -150,8 +150,8 @@ static void watch(struct park *p)
 	if (left < 0)
 		left = 0;
 	tv = (struct timeval){.tv_sec = left / 1000, .tv_usec = left % 1000 * 1000};
-	/* Most polls of a busy log are answered before their head is due: until then a hang-up may wait,
-	 * and the two calls it takes to watch for it are saved. */
+	/* Most polls of a busy log are answered before their head is due: until then a hang-up may
+	 * wait, and the two calls it takes to watch for it are saved. */
 	if (wants_head(p) && p->state == PARK_WAITING) {
 		event_del(&p->io);
 		event_assign(&p->io, p->parks->base, -1, 0, on_io, p);

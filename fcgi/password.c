@@ -67,7 +67,8 @@ bool password_is_right(const struct config *cfg, const char *phc, const char *pa
 	char other[SECRET_PHC_SIZE];
 	bool is_right;
 
-	/* Looked up for known users as well: the first call takes the time of a hash, whoever it is. */
+	/* Looked up for known users as well: the first call takes the time of a hash, whoever it
+	 * is. */
 	nobody_phc(cfg, other);
 	is_right = secret_password_verify(*phc ? phc : other, password, len);
 	return is_right && *phc;

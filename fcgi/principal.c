@@ -30,8 +30,9 @@ static const struct db_stmt select_user_lists = {
 /* Seconds since 1970 without UNIX_TIMESTAMP(), which ends in 2038. */
 static const struct db_stmt select_apikey = {
 	.name = "principal.apikey",
-	.sql = "SELECT k.id, k.name, k.tenant_id, t.name, k.status = 'active' AND t.status = 'active',"
-	       " COALESCE(k.expires_at <= NOW(3), 0), TIMESTAMPDIFF(SECOND, '1970-01-01', k.expires_at)"
+	.sql = "SELECT k.id, k.name, k.tenant_id, t.name, k.status = 'active'"
+	       " AND t.status = 'active', COALESCE(k.expires_at <= NOW(3), 0),"
+	       " TIMESTAMPDIFF(SECOND, '1970-01-01', k.expires_at)"
 	       " FROM api_keys k JOIN tenants t ON t.id = k.tenant_id WHERE k.hash = ?",
 	.params_n = 1,
 	.cols_n = 7,

@@ -40,7 +40,8 @@ static const struct db_stmt sweep = {
 
 const struct db_set throttle_sql = {
 	.name = "throttle",
-	.stmts = (const struct db_stmt *const[]){&select_wait, &count_one, &clear_account, &sweep, NULL},
+	.stmts = (const struct db_stmt *const[]){&select_wait, &count_one, &clear_account, &sweep,
+		NULL},
 };
 
 /* The text an address is counted under. */

@@ -56,7 +56,8 @@ void secret_random_token(char out[64], const char *prefix)
 	size_t len = strlen(prefix);
 	uint8_t raw[TOKEN_BYTES];
 
-	assert(len + sodium_base64_ENCODED_LEN(TOKEN_BYTES, sodium_base64_VARIANT_URLSAFE_NO_PADDING) <=
+	assert(len + sodium_base64_ENCODED_LEN(
+			     TOKEN_BYTES, sodium_base64_VARIANT_URLSAFE_NO_PADDING) <=
 		64);
 	randombytes_buf(raw, sizeof(raw));
 	memcpy(out, prefix, len);
@@ -174,7 +175,8 @@ out:
 char *secret_read_file(const char *path, size_t *len, const char **why)
 {
 	return read_file(path, S_IRWXO | S_IWGRP,
-		"others may read it, or its group may write it (cure: chmod 0640 or 0600)", len, why);
+		"others may read it, or its group may write it (cure: chmod 0640 or 0600)", len,
+		why);
 }
 
 char *secret_read_public_file(const char *path, size_t *len, const char **why)

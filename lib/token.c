@@ -245,7 +245,8 @@ static bool parts_split(const char *token, size_t len, struct parts *out)
 	const char *dot2 = dot1 ? memchr(dot1 + 1, '.', (size_t)(end - dot1 - 1)) : NULL;
 
 	*out = (struct parts){0};
-	if (!dot2 || !decode_part(dot2 + 1, (size_t)(end - dot2 - 1), sig, sizeof(sig), &out->sig_len))
+	if (!dot2 ||
+		!decode_part(dot2 + 1, (size_t)(end - dot2 - 1), sig, sizeof(sig), &out->sig_len))
 		return false;
 	out->head = decode_object(token, (size_t)(dot1 - token));
 	if (!out->head)
@@ -355,7 +356,8 @@ static enum err claims_read(const struct token_key *k, struct json_object *o, in
 		!get_int(o, "iat", 0, INT64_MAX, &out->iat_s) ||
 		!get_int(o, "nbf", 0, INT64_MAX, &nbf_s) ||
 		!get_int(o, "exp", 0, INT64_MAX, &out->exp_s) || !json_get_str(o, "name") ||
-		!is_string_list(json_get(o, "roles")) || !is_string_list(json_get(o, "departments")))
+		!is_string_list(json_get(o, "roles")) ||
+		!is_string_list(json_get(o, "departments")))
 		return ERR_TOKEN_INVALID;
 	if (nbf_s > now_s + k->leeway_s || out->iat_s > now_s + k->leeway_s)
 		return ERR_TOKEN_INVALID;
