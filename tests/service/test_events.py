@@ -472,3 +472,47 @@ def test_second_process_on_one_socket_is_refused_and_a_stale_one_taken(stack, tm
         assert not path.exists()
     finally:
         first.kill()
+
+
+# ---- cursors that cannot be gone on from, and changes that did not happen ----
+
+@pytest.mark.parametrize("query,reason", [
+    ("since=999999999&timeout=0", "ahead"),
+    ("since=999999999&timeout=5", "ahead"),
+    ("since=0&timeout=0&epoch=00000000000000000000000000000000", "epoch"),
+])
+def test_foreign_cursor_is_told_to_start_anew(admin, query, reason):
+    tail = admin.tail()
+    got = admin.get("/events?" + query).json
+    assert got["events"] == [] and got["reset"] == {"reason": reason}
+    assert got["lastEventId"] >= tail and got["epoch"]
+    assert "reset" not in admin.poll(got["lastEventId"], timeout=0, epoch=got["epoch"])
+
+
+def test_expired_cursor_is_told_to_start_anew(own_stack):
+    stack = own_stack()
+    admin = stack.admin()
+    with stack.connect() as db:
+        last = [insert(db, n=n) for n in range(10)][-1]
+    wait_until(lambda: admin.tail() >= last)
+    stack.ctl("events", "prune", "--rows", "3")
+    for since in (0, last - 4):
+        assert admin.poll(since, timeout=0)["reset"] == {"reason": "expired"}
+    kept = admin.poll(last - 3, timeout=0)
+    assert [e["id"] for e in kept["events"]] == [last - 2, last - 1, last]
+
+
+def test_a_refused_change_emits_nothing(stack):
+    user = stack.user(stack.tenant())
+    site = {"domains": [f"{unique()}.example"], "origin_mode": "redirect",
+            "redirect_url": "https://example.org/"}
+    made = user.post("/api/v1/websites/create", site).data["id"]
+    since = user.tail()
+    assert user.post("/api/v1/websites/create", site).status == 409
+    assert user.post("/api/v1/websites/delete", {"ids": [made, 999999999]}).status == 404
+    assert user.post("/api/v1/websites/update",
+                     {"id": made, "version": 99, "status": "inactive"}).status == 409
+    assert user.post("/api/v1/websites/update", {"id": made, "status": "inactive"}).status == 200
+    got = user.read_events(since, lambda events: events, topics="websites")
+    assert [(e["type"], e["data"]["id"], e["data"]["version"]) for e in got] == [("update", made, 2)]
+    assert user.get(f"/api/v1/websites/{made}").data == got[0]["data"]
