@@ -228,21 +228,23 @@ static struct outcome *outcome_of(struct outcome **all, const struct group *g)
 	return o;
 }
 
-static struct body *body_of_hits(struct hub *hub, const struct group *g, uint64_t cursor)
+/* Late events come whole, whatever the limit: behind the cursor nobody would find the rest. */
+static struct body *body_of_hits(
+	struct hub *hub, const struct group *g, uint64_t cursor, bool is_late)
 {
 	struct body *b = body_new((enum wire_format)g->want.format);
 	size_t i;
 
-	for (i = 0; i < g->hits_n && body_has_room(b, g->want.limit); i++)
+	for (i = 0; i < g->hits_n && (is_late || body_has_room(b, g->want.limit)); i++)
 		body_add(b, g->hits[i]);
 	body_finish(b, i < g->hits_n ? b->last_id : cursor, hub->epoch, i < g->hits_n);
 	hub->stats.bodies++;
 	return b;
 }
 
-static void outcome_send(struct hub *hub, struct outcome *o, uint64_t cursor)
+static void outcome_send(struct hub *hub, struct outcome *o, uint64_t cursor, bool is_late)
 {
-	struct body *b = body_of_hits(hub, o->groups, cursor);
+	struct body *b = body_of_hits(hub, o->groups, cursor, is_late);
 	struct waiter *w;
 
 	for (struct group *g = o->groups; g; g = g->next_hit) {
@@ -254,7 +256,8 @@ static void outcome_send(struct hub *hub, struct outcome *o, uint64_t cursor)
 	body_put(b);
 }
 
-void fanout(struct hub *hub, struct record *const *records, size_t n, uint64_t cursor)
+void fanout(
+	struct hub *hub, struct record *const *records, size_t n, uint64_t cursor, bool is_late)
 {
 	struct group *hits = NULL, *g;
 	struct outcome *all = NULL, *o, *next;
@@ -269,7 +272,7 @@ void fanout(struct hub *hub, struct record *const *records, size_t n, uint64_t c
 	}
 	HASH_ITER (hh, all, o, next) {
 		HASH_DEL(all, o);
-		outcome_send(hub, o, cursor);
+		outcome_send(hub, o, cursor, is_late);
 		str_fini(&o->key);
 		free(o);
 	}

@@ -72,12 +72,12 @@ static void on_batch(struct mail *mail, void *owner)
 		}
 	}
 	if (b->kind == BATCH_LATE) {
-		fanout(hub, b->records, b->n, hub->tail);
+		fanout(hub, b->records, b->n, hub->tail, true);
 	} else if (b->kind == BATCH_RELEASED) {
 		hub->tail = b->tail;
 		if (hub->is_ready)
 			atomic_store(&hub->shm->tail, b->tail);
-		fanout(hub, b->records, b->n, b->tail);
+		fanout(hub, b->records, b->n, b->tail, false);
 		/* Behind the fan-out: the ring may drop records to make room. */
 		for (size_t i = 0; i < b->n; i++)
 			ring_push(&hub->ring, b->records[i]);

@@ -190,8 +190,10 @@ struct group *group_get(struct hub *hub, const void *key, size_t len);
 bool group_wants(const struct group *g, const struct record *r);
 void groups_sweep(struct hub *hub); /* frees those without waiters */
 void groups_free(struct hub *hub);
-/* Answers all parked waiters that want one of the records. cursor: where that brings them. */
-void fanout(struct hub *hub, struct record *const *records, size_t n, uint64_t cursor);
+/* Answers all parked waiters that want one of the records. cursor: where that brings them. is_late:
+ * the records lie behind it. */
+void fanout(
+	struct hub *hub, struct record *const *records, size_t n, uint64_t cursor, bool is_late);
 
 /* ---- status.c ---- */
 void status_render(struct hub *hub, struct str *json);

@@ -425,7 +425,7 @@ static enum err look_behind(struct tail *t)
 				(unsigned long long)r->item.id, (unsigned long long)t->order.tail);
 		}
 		db_done(t->db);
-		if (says == PROBE_IN_FLIGHT)
+		if (says == PROBE_IN_FLIGHT || found == READ_ROWS_MAX)
 			watch_add(t, span);
 		atomic_fetch_add(&t->stats.late, found);
 		if (found)

@@ -101,20 +101,24 @@ def test_what_was_held_too_long_is_delivered_late(own_stack):
     insert = "INSERT INTO ws_events (topic, event_type, payload) VALUES ('websites', 'update', %s)"
     slow, quick = stack.connect(autocommit=False), stack.connect()
     since = admin.tail()
-    slow.cursor().execute(insert, ('{"n":"late"}',))
+    late_n = 600  # more than a poll's limit
+    slow.cursor().execute(insert + ", ('websites', 'update', '{\"n\":\"late\"}')" * (late_n - 1),
+                          ('{"n":"late"}',))
     quick.cursor().execute(insert, ('{"n":"quick"}',))
     got = admin.read_events(since, lambda events: events)
     assert [e["data"]["n"] for e in got] == ["quick"]
     late = []
 
     def wait():
-        late.extend(admin.clone().poll(got[-1]["id"], timeout=15)["events"])
+        answer = admin.clone().poll(got[-1]["id"], timeout=15)
+        assert answer["lastEventId"] >= got[-1]["id"]
+        late.extend(answer["events"])
 
     waiting = threading.Thread(target=wait)
     waiting.start()
     wait_until(lambda: stack.status()["waiters"] == 1)
     slow.commit()
     waiting.join(20 * SLOWER)
-    assert [e["data"]["n"] for e in late] == ["late"]
-    assert late[0]["id"] < got[-1]["id"]
-    assert stack.status()["gaps"]["late_events"] == 1
+    assert [e["data"]["n"] for e in late] == ["late"] * late_n
+    assert late[-1]["id"] < got[-1]["id"]
+    assert stack.status()["gaps"]["late_events"] == late_n
