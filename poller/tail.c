@@ -12,6 +12,7 @@
 #include "log.h"
 #include "mem.h"
 #include "order.h"
+#include "watch.h"
 
 #define READ_ROWS_MAX 2000
 #define READ_BYTES_AIM (16u * 1024 * 1024) /* rows a read asks for shrink with their size */
@@ -23,7 +24,6 @@
 #define AWAITED_RETRY_US \
 	100 /* the binlog tells of a row a moment before it is visible; doubled each time */
 #define AWAITED_RETRY_MAX_US 3200
-#define WATCHES_MAX 256
 #define ANNOUNCED_MAX 4096
 
 static const struct db_stmt sql_log = {"log", "SELECT epoch, floor FROM ws_log", 0, 2};
@@ -70,8 +70,7 @@ struct tail {
 	int64_t started_ms;
 	struct order order;
 	uint64_t row_bytes;               /* average, for the size of a read */
-	struct span watches[WATCHES_MAX]; /* where an event may still show up behind the tail */
-	size_t watches_n;
+	struct watch watch; /* where an event may still show up behind the tail */
 	int64_t watched_ms;
 	int64_t awaited_retry_us;
 	struct tail_stats stats;
@@ -188,24 +187,6 @@ static bool wait_until(struct tail *t, int64_t due_us)
 	return go_on;
 }
 
-static void watch_add(struct tail *t, struct span span)
-{
-	if (span.first > span.last)
-		return;
-	for (size_t i = 0; i < t->watches_n; i++) {
-		const struct span *other = &t->watches[i];
-
-		if (other->first <= span.first && span.last <= other->last)
-			return;
-	}
-	if (t->watches_n == WATCHES_MAX) {
-		log_warn("watch_lost",
-			"too many given-up ranges; the oldest is not watched any more");
-		memmove(t->watches, t->watches + 1, --t->watches_n * sizeof(t->watches[0]));
-	}
-	t->watches[t->watches_n++] = span;
-}
-
 static void take_announced(struct tail *t)
 {
 	uint64_t ids[ANNOUNCED_MAX];
@@ -219,7 +200,7 @@ static void take_announced(struct tail *t)
 	pthread_mutex_unlock(&t->lock);
 	for (size_t i = 0; i < n; i++) {
 		if (order_announce(&t->order, ids[i], &late)) {
-			watch_add(t, late);
+			watch_add(&t->watch, late);
 			t->watched_ms = 0;
 		}
 	}
@@ -356,7 +337,7 @@ static void give_up(struct tail *t, struct span gap)
 		(long long)t->cfg->poller.hold_limit_ms);
 	atomic_fetch_add(&t->stats.given_up, gap.last - gap.first + 1);
 	order_gap_give_up(&t->order, gap);
-	watch_add(t, gap);
+	watch_add(&t->watch, gap);
 }
 
 /* Settles gaps from the lowest up, as far as can be said now. *is_held: one is left. */
@@ -395,10 +376,10 @@ static enum err settle(struct tail *t, bool *is_held)
 /* Looks for events that came behind the tail. */
 static enum err look_behind(struct tail *t)
 {
-	size_t n = t->watches_n;
+	size_t n = t->watch.n;
 
 	for (size_t i = 0; i < n; i++) {
-		struct span span = t->watches[0];
+		struct span span = t->watch.spans[0];
 		const struct db_val in[] = {
 			DBV_U(span.first), DBV_U(span.last), DBV_I(READ_ROWS_MAX)};
 		struct record **records;
@@ -411,13 +392,13 @@ static enum err look_behind(struct tail *t)
 			e = db_query(t->db, &sql_range, in, 3);
 		if (e)
 			return e;
-		memmove(t->watches, t->watches + 1, --t->watches_n * sizeof(t->watches[0]));
+		watch_drop_first(&t->watch);
 		records = xcalloc(db_rows_n(t->db) + 1, sizeof(*records));
 		while ((row = db_fetch(t->db))) {
 			struct record *r = record_new(row);
 
 			if (says == PROBE_IN_FLIGHT && span.first < r->item.id)
-				watch_add(t, (struct span){span.first, r->item.id - 1});
+				watch_add(&t->watch, (struct span){span.first, r->item.id - 1});
 			span.first = r->item.id + 1;
 			order_late_seen(&t->order, r->item.id);
 			records[found++] = r;
@@ -426,7 +407,7 @@ static enum err look_behind(struct tail *t)
 		}
 		db_done(t->db);
 		if (says == PROBE_IN_FLIGHT || found == READ_ROWS_MAX)
-			watch_add(t, span);
+			watch_add(&t->watch, span);
 		atomic_fetch_add(&t->stats.late, found);
 		if (found)
 			post_batch(t, records, found, BATCH_LATE);
@@ -454,7 +435,7 @@ static enum err cycle(struct tail *t, int64_t *due_us)
 			return e;
 	} while (is_more && t->order.pending_n < PENDING_MAX);
 	now = clock_ms();
-	if (t->watches_n && now - t->watched_ms >= t->cfg->poller.safety_ms) {
+	if (t->watch.n && now - t->watched_ms >= t->cfg->poller.safety_ms) {
 		t->watched_ms = now;
 		e = look_behind(t);
 		if (e)
