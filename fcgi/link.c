@@ -182,7 +182,7 @@ static bool on_welcome(struct link *l, const struct wire_frame *f)
 static void on_deliver(struct link *l, struct wire_frame *f)
 {
 	size_t size = (size_t)f->deliver.tickets_n * 8, len = f->deliver.body.len;
-	unsigned char *tickets = xmalloc(size + 1);
+	char *tickets = xmalloc(size + 1);
 	struct body *body;
 
 	memcpy(tickets, f->deliver.tickets, size);

@@ -558,7 +558,7 @@ void parks_on_deliver(struct parks *ps, const struct wire_frame *f, struct body 
 	}
 }
 
-void parks_on_revoked(struct parks *ps, enum wire_revoke what, uint64_t id, struct wire_text jti)
+void parks_on_revoked(struct parks *ps, enum wire_revoke what, uint64_t id, struct slice jti)
 {
 	const struct revoked *r;
 	struct park *p, *next;

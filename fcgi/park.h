@@ -95,6 +95,6 @@ void parks_release(struct parks *ps);
 void parks_on_up(struct parks *ps, const char *old_epoch);
 void parks_on_deliver(struct parks *ps, const struct wire_frame *f, struct body *body);
 void parks_on_revoked(
-	struct parks *ps, enum wire_revoke what, uint64_t user_id, struct wire_text jti);
+	struct parks *ps, enum wire_revoke what, uint64_t user_id, struct slice jti);
 
 #endif

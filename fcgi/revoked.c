@@ -3,7 +3,7 @@
 #include <string.h>
 
 const struct revoked *revocations_add(struct revocations *rs, enum wire_revoke what, uint64_t id,
-	struct wire_text jti, int64_t now_ms)
+	struct slice jti, int64_t now_ms)
 {
 	struct revoked *r = &rs->last[rs->n++ % REVOKED_N];
 

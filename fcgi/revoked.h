@@ -33,7 +33,7 @@ struct caller {
 
 /* Borrowed until the next call. */
 const struct revoked *revocations_add(struct revocations *rs, enum wire_revoke what, uint64_t id,
-	struct wire_text jti, int64_t now_ms);
+	struct slice jti, int64_t now_ms);
 bool revoked_is(const struct revoked *r, const struct caller *c);
 /* Was c revoked at or after since_ms? */
 enum revoked_answer { REVOKED_NO, REVOKED_YES, REVOKED_UNKNOWN /* more than are remembered */ };

@@ -25,7 +25,7 @@ struct config {
 	} database;
 	struct {
 		char *db_user, *db_password;
-		int64_t workers, max_parked, max_body, stop_timeout_ms;
+		int64_t workers, event_workers, max_parked, max_body, stop_timeout_ms;
 		bool cache;
 	} fcgi;
 	struct {
@@ -45,7 +45,20 @@ struct config {
 		int64_t login_failures, login_window_s; /* failed logins per account, then 429 */
 		int64_t address_failures; /* failed logins or bad tokens per address and window */
 		int64_t argon2_parallel, argon2_memory_kib, argon2_passes;
+		bool require_at_handshake;
 	} auth;
+	struct {
+		char *path, *cookie;
+		int64_t ping_interval_ms, ping_timeout_ms, connect_timeout_ms, recovery_ms;
+		int64_t max_payload, queue_bytes, limit, max_replay;
+		int64_t max_sessions, max_pending, max_per_user, max_per_address, events_per_s;
+		char *admin; /* off, readonly or on */
+		bool admin_events;
+		int64_t admin_ttl_s;
+	} socketio;
+	struct {
+		char *app; /* off, echo-engineio or echo-socketio */
+	} conformance;
 	struct {
 		struct strlist cors_origins;
 		int64_t idempotency_ttl_s;

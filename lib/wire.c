@@ -4,132 +4,98 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A reader over the bytes of one frame: past its end everything reads as zero and is_bad is set, so
- * a decoder reads all its fields and asks once. */
-struct cursor {
-	const unsigned char *p, *end;
-	bool is_bad;
-};
-
-static const unsigned char *take(struct cursor *c, size_t n)
-{
-	static const unsigned char zeros[8];
-
-	if ((size_t)(c->end - c->p) < n) {
-		c->is_bad = true;
-		c->p = c->end;
-		return zeros;
-	}
-	c->p += n;
-	return c->p - n;
-}
-
-static uint64_t get_uint(struct cursor *c, size_t size)
-{
-	const unsigned char *p = take(c, size);
-	uint64_t v = 0;
-
-	for (size_t i = 0; i < size; i++)
-		v |= (uint64_t)p[i] << (8 * i);
-	return v;
-}
-
-static uint8_t get_u8(struct cursor *c)
-{
-	return (uint8_t)get_uint(c, 1);
-}
-
-static uint16_t get_u16(struct cursor *c)
-{
-	return (uint16_t)get_uint(c, 2);
-}
-
-static uint32_t get_u32(struct cursor *c)
-{
-	return (uint32_t)get_uint(c, 4);
-}
-
-static uint64_t get_u64(struct cursor *c)
-{
-	return get_uint(c, 8);
-}
-
-static struct wire_text get_bytes(struct cursor *c, size_t len)
-{
-	struct wire_text t = {.len = len};
-
-	if ((size_t)(c->end - c->p) < len) {
-		c->is_bad = true;
-		return (struct wire_text){.p = ""};
-	}
-	t.p = (const char *)take(c, len);
-	return t;
-}
-
-static struct wire_text get_text(struct cursor *c)
-{
-	return get_bytes(c, get_u16(c));
-}
-
-static struct wire_text get_blob(struct cursor *c)
-{
-	return get_bytes(c, get_u32(c));
-}
-
-static bool decode(struct cursor *c, struct wire_frame *f, uint8_t type)
+static bool decode(struct bytes *c, struct wire_frame *f, uint8_t type)
 {
 	f->type = (enum wire_type)type;
 	switch (f->type) {
 	case WIRE_HELLO:
-		f->hello.version = get_u16(c);
-		f->hello.role = get_u8(c);
-		f->hello.pid = get_u32(c);
+		f->hello.version = bytes_u16(c);
+		f->hello.role = bytes_u8(c);
+		f->hello.pid = bytes_u32(c);
 		return true;
 	case WIRE_WAIT:
-		f->wait.ticket = get_u64(c);
-		f->wait.since = get_u64(c);
-		f->wait.timeout_ms = get_u32(c);
-		f->wait.epoch = get_text(c);
-		f->wait.interest = get_blob(c);
+		f->wait.ticket = bytes_u64(c);
+		f->wait.since = bytes_u64(c);
+		f->wait.timeout_ms = bytes_u32(c);
+		f->wait.epoch = bytes_text(c);
+		f->wait.interest = bytes_blob(c);
 		return true;
 	case WIRE_CANCEL:
-		f->cancel.ticket = get_u64(c);
+		f->cancel.ticket = bytes_u64(c);
 		return true;
 	case WIRE_RECHECK:
-		f->recheck.since = get_u64(c);
+		f->recheck.since = bytes_u64(c);
+		return true;
+	case WIRE_OPEN:
+		f->open.ticket = bytes_u64(c);
+		f->open.sid = bytes_text(c);
+		f->open.address = bytes_text(c);
+		f->open.caller = bytes_blob(c);
+		f->open.about = bytes_blob(c);
+		return true;
+	case WIRE_POLL:
+		f->poll.ticket = bytes_u64(c);
+		f->poll.sid = bytes_text(c);
+		f->poll.tag = bytes_u64(c);
+		f->poll.user = bytes_u64(c);
+		return true;
+	case WIRE_RELEASE:
+		f->release.ticket = bytes_u64(c);
+		return true;
+	case WIRE_LOOKUP:
+		f->lookup.ticket = bytes_u64(c);
+		f->lookup.sid = bytes_text(c);
+		f->lookup.user = bytes_u64(c);
+		f->lookup.events = bytes_u16(c);
+		f->lookup.pid = bytes_text(c);
+		return true;
+	case WIRE_APPLY:
+		f->apply.ticket = bytes_u64(c);
+		f->apply.sid = bytes_text(c);
+		f->apply.tag = bytes_u64(c);
+		f->apply.user = bytes_u64(c);
+		f->apply.ops = bytes_blob(c);
 		return true;
 	case WIRE_DOORBELL:
 	case WIRE_REFRESH:
 	case WIRE_STATUS:
 		return true;
 	case WIRE_WELCOME:
-		f->welcome.version = get_u16(c);
-		f->welcome.node_id = get_u16(c);
-		f->welcome.tail = get_u64(c);
-		f->welcome.epoch = get_text(c);
+		f->welcome.version = bytes_u16(c);
+		f->welcome.node_id = bytes_u16(c);
+		f->welcome.tail = bytes_u64(c);
+		f->welcome.epoch = bytes_text(c);
 		return true;
 	case WIRE_DELIVER:
-		f->deliver.format = get_u8(c);
-		f->deliver.cursor = get_u64(c);
-		f->deliver.tickets_n = get_u32(c);
-		f->deliver.tickets = take(c, 0);
-		get_bytes(c, (size_t)f->deliver.tickets_n * 8);
-		f->deliver.body = get_blob(c);
+		f->deliver.format = bytes_u8(c);
+		f->deliver.cursor = bytes_u64(c);
+		f->deliver.tickets_n = bytes_u32(c);
+		f->deliver.tickets = bytes_take(c, (size_t)f->deliver.tickets_n * 8).p;
+		f->deliver.body = bytes_blob(c);
 		return true;
 	case WIRE_REVOKED:
-		f->revoked.what = get_u8(c);
-		f->revoked.user_id = get_u64(c);
-		f->revoked.jti = get_text(c);
+		f->revoked.what = bytes_u8(c);
+		f->revoked.user_id = bytes_u64(c);
+		f->revoked.jti = bytes_text(c);
+		return true;
+	case WIRE_SESSION:
+		f->session.ticket = bytes_u64(c);
+		f->session.state = bytes_blob(c);
+		return true;
+	case WIRE_DONE:
+		f->done.ticket = bytes_u64(c);
+		f->done.what = bytes_u8(c);
+		f->done.why = bytes_text(c);
 		return true;
 	case WIRE_REFRESHED:
-		f->refreshed.floor = get_u64(c);
-		f->refreshed.tail = get_u64(c);
+		f->refreshed.floor = bytes_u64(c);
+		f->refreshed.tail = bytes_u64(c);
 		return true;
 	case WIRE_STATUS_IS:
-		f->status_is = get_blob(c);
+		f->status_is = bytes_blob(c);
 		return true;
 	case WIRE_ERROR:
-		f->error = get_text(c);
+		f->error = bytes_text(c);
 		return true;
 	}
 	return false;
@@ -137,33 +103,33 @@ static bool decode(struct cursor *c, struct wire_frame *f, uint8_t type)
 
 enum wire_got wire_peek(struct evbuffer *in, size_t max, struct wire_frame *f, const char **why)
 {
-	unsigned char head[5];
-	struct cursor c = {.p = head, .end = head + 4};
-	unsigned char *bytes;
+	unsigned char head[5] = {0};
+	struct bytes c = bytes_of(head, 4);
+	unsigned char *frame;
 	size_t len;
 
 	if (evbuffer_copyout(in, head, sizeof(head)) < (ev_ssize_t)sizeof(head))
 		return WIRE_GOT_NONE;
-	len = get_u32(&c);
+	len = bytes_u32(&c);
 	if (len < 1 || len > max) {
 		*why = "frame length out of bounds";
 		return WIRE_GOT_BAD;
 	}
 	if (evbuffer_get_length(in) < 4 + len)
 		return WIRE_GOT_NONE;
-	bytes = evbuffer_pullup(in, (ev_ssize_t)(4 + len));
-	if (!bytes) {
+	frame = evbuffer_pullup(in, (ev_ssize_t)(4 + len));
+	if (!frame) {
 		*why = "out of memory";
 		return WIRE_GOT_BAD;
 	}
 	memset(f, 0, sizeof(*f));
 	f->size = 4 + len;
-	c = (struct cursor){.p = bytes + 5, .end = bytes + 4 + len};
-	if (!decode(&c, f, bytes[4])) {
+	c = bytes_of(frame + 5, len - 1);
+	if (!decode(&c, f, frame[4])) {
 		*why = "unknown frame type";
 		return WIRE_GOT_BAD;
 	}
-	if (c.is_bad || c.p != c.end) {
+	if (!bytes_are_done(&c)) {
 		*why = "frame does not fit its type";
 		return WIRE_GOT_BAD;
 	}
@@ -177,166 +143,217 @@ void wire_drop(struct evbuffer *in, const struct wire_frame *f)
 
 uint64_t wire_ticket(const struct wire_frame *f, uint32_t i)
 {
-	struct cursor c = {.p = f->deliver.tickets + (size_t)i * 8};
+	struct bytes b = bytes_of(f->deliver.tickets + (size_t)i * 8, 8);
 
-	c.end = c.p + 8;
-	return get_u64(&c);
+	return bytes_u64(&b);
 }
 
-/* ---- encoding: fields are collected, then added with their length in front ---- */
+/* ---- encoding: fields are collected, then sent with their length in front ---- */
 
-struct frame {
-	unsigned char head[64];
-	size_t len;
-};
-
-static void put_uint(struct frame *f, uint64_t v, size_t size)
+/* Sends the fields, which it frees; `more` bytes of the frame follow that the caller adds. */
+static void send_head(struct evbuffer *out, enum wire_type type, struct str *fields, size_t more)
 {
-	for (size_t i = 0; i < size; i++)
-		f->head[f->len++] = (unsigned char)(v >> (8 * i));
+	uint32_t len = htole32((uint32_t)(1 + fields->len + more));
+	unsigned char head[5];
+
+	memcpy(head, &len, 4);
+	head[4] = (unsigned char)type;
+	evbuffer_add(out, head, sizeof(head));
+	evbuffer_add(out, str_c(fields), fields->len);
+	str_fini(fields);
 }
 
-static struct frame frame_begin(enum wire_type type)
+static void send_fields(struct evbuffer *out, enum wire_type type, struct str *fields)
 {
-	struct frame f = {.len = 4};
-
-	put_uint(&f, type, 1);
-	return f;
-}
-
-/* Sends the fields so far; `more` bytes will follow that the caller adds. */
-static void frame_send(struct frame *f, struct evbuffer *out, size_t more)
-{
-	uint32_t len = htole32((uint32_t)(f->len - 4 + more));
-
-	memcpy(f->head, &len, 4);
-	evbuffer_add(out, f->head, f->len);
+	send_head(out, type, fields, 0);
 }
 
 void wire_put_hello(struct evbuffer *out, enum wire_role role, uint32_t pid)
 {
-	struct frame f = frame_begin(WIRE_HELLO);
+	struct str s = STR_INIT;
 
-	put_uint(&f, WIRE_VERSION, 2);
-	put_uint(&f, role, 1);
-	put_uint(&f, pid, 4);
-	frame_send(&f, out, 0);
+	bytes_put(&s, WIRE_VERSION, 2);
+	bytes_put(&s, role, 1);
+	bytes_put(&s, pid, 4);
+	send_fields(out, WIRE_HELLO, &s);
 }
 
 void wire_put_wait(struct evbuffer *out, uint64_t ticket, uint64_t since, uint32_t timeout_ms,
 	const char *epoch, const void *interest, size_t interest_len)
 {
-	struct frame f = frame_begin(WIRE_WAIT);
-	size_t epoch_len = strnlen(epoch, 64);
-	struct frame tail = {.len = 0};
+	struct str s = STR_INIT;
 
-	put_uint(&f, ticket, 8);
-	put_uint(&f, since, 8);
-	put_uint(&f, timeout_ms, 4);
-	put_uint(&f, epoch_len, 2);
-	put_uint(&tail, interest_len, 4);
-	frame_send(&f, out, epoch_len + tail.len + interest_len);
-	evbuffer_add(out, epoch, epoch_len);
-	evbuffer_add(out, tail.head, tail.len);
-	evbuffer_add(out, interest, interest_len);
+	bytes_put(&s, ticket, 8);
+	bytes_put(&s, since, 8);
+	bytes_put(&s, timeout_ms, 4);
+	bytes_put_text(&s, epoch);
+	bytes_put_blob(&s, interest, interest_len);
+	send_fields(out, WIRE_WAIT, &s);
 }
 
 void wire_put_cancel(struct evbuffer *out, uint64_t ticket)
 {
-	struct frame f = frame_begin(WIRE_CANCEL);
+	struct str s = STR_INIT;
 
-	put_uint(&f, ticket, 8);
-	frame_send(&f, out, 0);
+	bytes_put(&s, ticket, 8);
+	send_fields(out, WIRE_CANCEL, &s);
 }
 
 void wire_put_recheck(struct evbuffer *out, uint64_t since)
 {
-	struct frame f = frame_begin(WIRE_RECHECK);
+	struct str s = STR_INIT;
 
-	put_uint(&f, since, 8);
-	frame_send(&f, out, 0);
+	bytes_put(&s, since, 8);
+	send_fields(out, WIRE_RECHECK, &s);
+}
+
+void wire_put_open(struct evbuffer *out, uint64_t ticket, const char *sid, const char *address,
+	const struct str *caller, const struct str *about)
+{
+	struct str s = STR_INIT;
+
+	bytes_put(&s, ticket, 8);
+	bytes_put_text(&s, sid);
+	bytes_put_text(&s, address);
+	bytes_put_blob(&s, str_c(caller), caller->len);
+	bytes_put_blob(&s, str_c(about), about->len);
+	send_fields(out, WIRE_OPEN, &s);
+}
+
+void wire_put_poll(
+	struct evbuffer *out, uint64_t ticket, const char *sid, uint64_t tag, uint64_t user)
+{
+	struct str s = STR_INIT;
+
+	bytes_put(&s, ticket, 8);
+	bytes_put_text(&s, sid);
+	bytes_put(&s, tag, 8);
+	bytes_put(&s, user, 8);
+	send_fields(out, WIRE_POLL, &s);
+}
+
+void wire_put_release(struct evbuffer *out, uint64_t ticket)
+{
+	struct str s = STR_INIT;
+
+	bytes_put(&s, ticket, 8);
+	send_fields(out, WIRE_RELEASE, &s);
+}
+
+void wire_put_lookup(struct evbuffer *out, uint64_t ticket, const char *sid, uint64_t user,
+	uint16_t events, const char *pid)
+{
+	struct str s = STR_INIT;
+
+	bytes_put(&s, ticket, 8);
+	bytes_put_text(&s, sid);
+	bytes_put(&s, user, 8);
+	bytes_put(&s, events, 2);
+	bytes_put_text(&s, pid);
+	send_fields(out, WIRE_LOOKUP, &s);
+}
+
+void wire_put_apply(struct evbuffer *out, uint64_t ticket, const char *sid, uint64_t tag,
+	uint64_t user, const struct str *ops)
+{
+	struct str s = STR_INIT;
+
+	bytes_put(&s, ticket, 8);
+	bytes_put_text(&s, sid);
+	bytes_put(&s, tag, 8);
+	bytes_put(&s, user, 8);
+	bytes_put_blob(&s, str_c(ops), ops->len);
+	send_fields(out, WIRE_APPLY, &s);
 }
 
 void wire_put_bare(struct evbuffer *out, enum wire_type type)
 {
-	struct frame f = frame_begin(type);
+	struct str s = STR_INIT;
 
-	frame_send(&f, out, 0);
+	send_fields(out, type, &s);
 }
 
 void wire_put_welcome(struct evbuffer *out, uint16_t node_id, uint64_t tail, const char *epoch)
 {
-	struct frame f = frame_begin(WIRE_WELCOME);
-	size_t epoch_len = strnlen(epoch, 64);
+	struct str s = STR_INIT;
 
-	put_uint(&f, WIRE_VERSION, 2);
-	put_uint(&f, node_id, 2);
-	put_uint(&f, tail, 8);
-	put_uint(&f, epoch_len, 2);
-	frame_send(&f, out, epoch_len);
-	evbuffer_add(out, epoch, epoch_len);
+	bytes_put(&s, WIRE_VERSION, 2);
+	bytes_put(&s, node_id, 2);
+	bytes_put(&s, tail, 8);
+	bytes_put_text(&s, epoch);
+	send_fields(out, WIRE_WELCOME, &s);
 }
 
 void wire_put_deliver(struct evbuffer *out, enum wire_format format, uint64_t cursor,
 	const uint64_t *tickets, uint32_t n, struct evbuffer *body)
 {
-	struct frame f = frame_begin(WIRE_DELIVER);
 	size_t body_len = evbuffer_get_length(body);
-	struct frame tail = {.len = 0};
+	struct str s = STR_INIT;
 
-	put_uint(&f, format, 1);
-	put_uint(&f, cursor, 8);
-	put_uint(&f, n, 4);
-	put_uint(&tail, body_len, 4);
-	frame_send(&f, out, (size_t)n * 8 + tail.len + body_len);
-	for (uint32_t i = 0; i < n; i++) {
-		uint64_t t = htole64(tickets[i]);
-
-		evbuffer_add(out, &t, sizeof(t));
-	}
-	evbuffer_add(out, tail.head, tail.len);
+	str_reserve(&s, 32 + (size_t)n * 8);
+	bytes_put(&s, format, 1);
+	bytes_put(&s, cursor, 8);
+	bytes_put(&s, n, 4);
+	for (uint32_t i = 0; i < n; i++)
+		bytes_put(&s, tickets[i], 8);
+	bytes_put(&s, body_len, 4);
+	send_head(out, WIRE_DELIVER, &s, body_len);
 	evbuffer_add_buffer_reference(out, body);
 }
 
 void wire_put_revoked(
 	struct evbuffer *out, enum wire_revoke what, uint64_t user_id, const char *jti)
 {
-	struct frame f = frame_begin(WIRE_REVOKED);
-	size_t len = strnlen(jti, 64);
+	struct str s = STR_INIT;
 
-	put_uint(&f, what, 1);
-	put_uint(&f, user_id, 8);
-	put_uint(&f, len, 2);
-	frame_send(&f, out, len);
-	evbuffer_add(out, jti, len);
+	bytes_put(&s, what, 1);
+	bytes_put(&s, user_id, 8);
+	bytes_put_text(&s, jti);
+	send_fields(out, WIRE_REVOKED, &s);
+}
+
+void wire_put_session(struct evbuffer *out, uint64_t ticket, const struct str *state)
+{
+	struct str s = STR_INIT;
+
+	bytes_put(&s, ticket, 8);
+	bytes_put_blob(&s, str_c(state), state->len);
+	send_fields(out, WIRE_SESSION, &s);
+}
+
+void wire_put_done(struct evbuffer *out, uint64_t ticket, enum wire_done what, const char *why)
+{
+	struct str s = STR_INIT;
+
+	bytes_put(&s, ticket, 8);
+	bytes_put(&s, what, 1);
+	bytes_put_text(&s, why);
+	send_fields(out, WIRE_DONE, &s);
 }
 
 void wire_put_refreshed(struct evbuffer *out, uint64_t floor, uint64_t tail)
 {
-	struct frame f = frame_begin(WIRE_REFRESHED);
+	struct str s = STR_INIT;
 
-	put_uint(&f, floor, 8);
-	put_uint(&f, tail, 8);
-	frame_send(&f, out, 0);
+	bytes_put(&s, floor, 8);
+	bytes_put(&s, tail, 8);
+	send_fields(out, WIRE_REFRESHED, &s);
 }
 
 void wire_put_status_is(struct evbuffer *out, const char *json, size_t len)
 {
-	struct frame f = frame_begin(WIRE_STATUS_IS);
+	struct str s = STR_INIT;
 
-	put_uint(&f, len, 4);
-	frame_send(&f, out, len);
-	evbuffer_add(out, json, len);
+	bytes_put_blob(&s, json, len);
+	send_fields(out, WIRE_STATUS_IS, &s);
 }
 
 void wire_put_error(struct evbuffer *out, const char *text)
 {
-	struct frame f = frame_begin(WIRE_ERROR);
-	size_t len = strnlen(text, 1024);
+	struct str s = STR_INIT;
 
-	put_uint(&f, len, 2);
-	frame_send(&f, out, len);
-	evbuffer_add(out, text, len);
+	bytes_put_text(&s, text);
+	send_fields(out, WIRE_ERROR, &s);
 }
 
 /* ---- the interest blob ---- */
@@ -368,30 +385,20 @@ static void list_normalize(struct strlist *l)
 	l->n = kept;
 }
 
-static void add_uint(struct str *s, uint64_t v, size_t size)
-{
-	for (size_t i = 0; i < size; i++)
-		str_addc(s, (char)(v >> (8 * i)));
-}
-
 static void add_list(struct str *s, struct strlist *l)
 {
 	list_normalize(l);
-	add_uint(s, l->n, 2);
-	for (size_t i = 0; i < l->n; i++) {
-		size_t len = strlen(l->v[i]);
-
-		add_uint(s, len, 2);
-		str_add(s, l->v[i], len);
-	}
+	bytes_put(s, l->n, 2);
+	for (size_t i = 0; i < l->n; i++)
+		bytes_put_text(s, l->v[i]);
 }
 
 void wire_interest_put(struct str *out, struct wire_interest *i)
 {
-	add_uint(out, i->tenant_id, 4);
-	add_uint(out, i->format, 1);
-	add_uint(out, i->limit, 2);
-	add_uint(out,
+	bytes_put(out, i->tenant_id, 4);
+	bytes_put(out, i->format, 1);
+	bytes_put(out, i->limit, 2);
+	bytes_put(out,
 		(i->all_topics ? ALL_TOPICS : 0) | (i->all_rooms ? ALL_ROOMS : 0) |
 			(i->only_rooms ? ONLY_ROOMS : 0) |
 			(i->rooms_any_topic ? ROOMS_ANY_TOPIC : 0),
@@ -400,12 +407,12 @@ void wire_interest_put(struct str *out, struct wire_interest *i)
 	add_list(out, &i->rooms);
 }
 
-static void get_list(struct cursor *c, struct strlist *l)
+static void get_list(struct bytes *c, struct strlist *l)
 {
-	size_t n = get_u16(c);
+	size_t n = bytes_u16(c);
 
 	for (size_t i = 0; i < n && !c->is_bad; i++) {
-		struct wire_text t = get_text(c);
+		struct slice t = bytes_text(c);
 
 		if (!c->is_bad)
 			strlist_add(l, t.p, t.len);
@@ -414,22 +421,22 @@ static void get_list(struct cursor *c, struct strlist *l)
 
 bool wire_interest_get(const void *p, size_t len, struct wire_interest *i)
 {
-	struct cursor c = {.p = p, .end = (const unsigned char *)p + len};
+	struct bytes c = bytes_of(p, len);
 	uint8_t flags;
 
 	memset(i, 0, sizeof(*i));
-	i->tenant_id = get_u32(&c);
-	i->format = get_u8(&c);
-	i->limit = get_u16(&c);
-	flags = get_u8(&c);
+	i->tenant_id = bytes_u32(&c);
+	i->format = bytes_u8(&c);
+	i->limit = bytes_u16(&c);
+	flags = bytes_u8(&c);
 	i->all_topics = flags & ALL_TOPICS;
 	i->all_rooms = flags & ALL_ROOMS;
 	i->only_rooms = flags & ONLY_ROOMS;
 	i->rooms_any_topic = flags & ROOMS_ANY_TOPIC;
 	get_list(&c, &i->topics);
 	get_list(&c, &i->rooms);
-	if (!c.is_bad && c.p == c.end && i->limit > 0 &&
-		(i->format == WIRE_JSON || i->format == WIRE_SSE))
+	if (bytes_are_done(&c) && i->limit > 0 && i->format >= WIRE_JSON &&
+		i->format <= WIRE_SOCKET)
 		return true;
 	wire_interest_fini(i);
 	return false;

@@ -34,6 +34,26 @@
  *   RECHECK   u64 since                        tell again what was revoked by events after since;
  *                                              answered by REVOKEDs, before answers to later WAITs
  *
+ * Engine.IO sessions (poller/session.h). Each of these has a ticket and is answered once, by what
+ * is named. `sid` is the session's id as the client knows it; `user` the id of the user whose good
+ * token came with the request, 0 if none did: that of another user is refused (FORBIDDEN). `tag` is
+ * the request's own mark: the same request, come again because the process that had it died, has
+ * the same tag; 0 is no mark.
+ *
+ *   OPEN      u64 ticket, text sid, text address, blob caller (empty: not known yet), blob about
+ *             A handshake. about: what the Admin UI may show of it, JSON.          -> DONE
+ *   POLL      u64 ticket, text sid, u64 tag, u64 user
+ *             A GET that is held.                -> DELIVER (format SOCKET), or DONE if refused
+ *   RELEASE   u64 ticket
+ *             Answer this POLL now, if only with a noop. Its one answer may be on its way already.
+ *   LOOKUP    u64 ticket, text sid, u64 user, u16 events, text pid
+ *             A POST that has so many events in it: who is it of, and how many of them does the
+ *             session's rate allow. pid: tell of the session that had this private id, too ("":
+ *             none).                             -> SESSION, or DONE if refused
+ *   APPLY     u64 ticket, text sid, u64 tag, u64 user, blob ops (lib/ops.h)
+ *             Does all of ops or, refused, nothing; with the tag of an APPLY already done, nothing
+ *             more.                              -> DONE
+ *
  * poller -> client
  *   WELCOME   u16 version, u16 node_id, u64 tail, text epoch
  *   DELIVER   u8 format, u64 cursor, u32 n, n * u64 ticket, blob body
@@ -42,6 +62,8 @@
  *   REVOKED   u8 what (enum wire_revoke), u64 user_id, text jti
  *             requests parked for that user, token or API key (in user_id) are to be ended now.
  *             ALL: more was revoked than can be told; who is parked has to show anew who it is.
+ *   SESSION   u64 ticket, blob state (struct ops_state)
+ *   DONE      u64 ticket, u8 what (enum wire_done), text why
  *   REFRESHED u64 floor, u64 tail
  *   STATUS_IS blob json
  *   ERROR     text                             then the connection is closed
@@ -58,11 +80,12 @@
 
 #include <event2/buffer.h>
 
+#include "bytes.h"
 #include "perm.h"
 #include "str.h"
 
-#define WIRE_VERSION 1u
-#define WIRE_TO_POLLER_MAX (64u * 1024)         /* frame length a poller takes */
+#define WIRE_VERSION 2u
+#define WIRE_TO_POLLER_MAX (64u * 1024 * 1024)   /* frame length a poller takes */
 #define WIRE_FROM_POLLER_MAX (64u * 1024 * 1024) /* frame length a client takes */
 
 enum wire_type {
@@ -73,24 +96,38 @@ enum wire_type {
 	WIRE_REFRESH,
 	WIRE_STATUS,
 	WIRE_RECHECK,
+	WIRE_OPEN,
+	WIRE_POLL,
+	WIRE_RELEASE,
+	WIRE_LOOKUP,
+	WIRE_APPLY,
 	WIRE_WELCOME = 64,
 	WIRE_DELIVER,
 	WIRE_REVOKED,
 	WIRE_REFRESHED,
 	WIRE_STATUS_IS,
 	WIRE_ERROR,
+	WIRE_SESSION,
+	WIRE_DONE,
 };
 
 enum wire_role { WIRE_ROLE_FCGI = 1, WIRE_ROLE_CGI, WIRE_ROLE_CLI };
-enum wire_format { WIRE_JSON = 1, WIRE_SSE };
+/* SOCKET: packets of an Engine.IO payload, each event as a Socket.IO packet of namespace "/". */
+enum wire_format { WIRE_JSON = 1, WIRE_SSE, WIRE_SOCKET };
 enum wire_revoke { WIRE_REVOKE_JTI = 1, WIRE_REVOKE_USER, WIRE_REVOKE_APIKEY, WIRE_REVOKE_ALL };
+
+enum wire_done {
+	WIRE_DONE_OK,
+	WIRE_DONE_UNKNOWN,   /* no session has this sid */
+	WIRE_DONE_FORBIDDEN, /* it is somebody else's */
+	WIRE_DONE_BAD,       /* not possible in the session's state; the session is closed */
+	WIRE_DONE_LIMIT,     /* `why` says which limit is reached */
+	WIRE_DONE_STALE,     /* what LOOKUP told has changed since: look again */
+	WIRE_DONE_N
+};
 
 /* One frame, decoded. Texts and blobs point into the frame's bytes (not NUL-terminated) and live
  * until wire_drop(). */
-struct wire_text {
-	const char *p;
-	size_t len;
-};
 struct wire_frame {
 	enum wire_type type;
 	union {
@@ -102,7 +139,7 @@ struct wire_frame {
 		struct {
 			uint64_t ticket, since;
 			uint32_t timeout_ms;
-			struct wire_text epoch, interest;
+			struct slice epoch, interest;
 		} wait;
 		struct {
 			uint64_t ticket;
@@ -111,27 +148,56 @@ struct wire_frame {
 			uint64_t since;
 		} recheck;
 		struct {
+			uint64_t ticket;
+			struct slice sid, address, caller, about;
+		} open;
+		struct {
+			uint64_t ticket, tag, user;
+			struct slice sid;
+		} poll;
+		struct {
+			uint64_t ticket;
+		} release;
+		struct {
+			uint64_t ticket, user;
+			uint16_t events;
+			struct slice sid, pid;
+		} lookup;
+		struct {
+			uint64_t ticket, tag, user;
+			struct slice sid, ops;
+		} apply;
+		struct {
 			uint16_t version, node_id;
 			uint64_t tail;
-			struct wire_text epoch;
+			struct slice epoch;
 		} welcome;
 		struct {
 			uint8_t format;
 			uint64_t cursor;
 			uint32_t tickets_n;
-			const unsigned char *tickets; /* wire_ticket() reads one */
-			struct wire_text body;
+			const char *tickets; /* wire_ticket() reads one */
+			struct slice body;
 		} deliver;
 		struct {
 			uint8_t what;
 			uint64_t user_id;
-			struct wire_text jti;
+			struct slice jti;
 		} revoked;
 		struct {
 			uint64_t floor, tail;
 		} refreshed;
-		struct wire_text status_is;
-		struct wire_text error;
+		struct {
+			uint64_t ticket;
+			struct slice state;
+		} session;
+		struct {
+			uint64_t ticket;
+			uint8_t what;
+			struct slice why;
+		} done;
+		struct slice status_is;
+		struct slice error;
 	};
 	size_t size; /* bytes in the buffer, its length field included */
 };
@@ -150,6 +216,15 @@ void wire_put_wait(struct evbuffer *out, uint64_t ticket, uint64_t since, uint32
 	const char *epoch, const void *interest, size_t interest_len);
 void wire_put_cancel(struct evbuffer *out, uint64_t ticket);
 void wire_put_recheck(struct evbuffer *out, uint64_t since);
+void wire_put_open(struct evbuffer *out, uint64_t ticket, const char *sid, const char *address,
+	const struct str *caller, const struct str *about);
+void wire_put_poll(
+	struct evbuffer *out, uint64_t ticket, const char *sid, uint64_t tag, uint64_t user);
+void wire_put_release(struct evbuffer *out, uint64_t ticket);
+void wire_put_lookup(struct evbuffer *out, uint64_t ticket, const char *sid, uint64_t user,
+	uint16_t events, const char *pid);
+void wire_put_apply(struct evbuffer *out, uint64_t ticket, const char *sid, uint64_t tag,
+	uint64_t user, const struct str *ops);
 void wire_put_bare(struct evbuffer *out, enum wire_type type); /* DOORBELL, REFRESH, STATUS */
 void wire_put_welcome(struct evbuffer *out, uint16_t node_id, uint64_t tail, const char *epoch);
 /* body is added by reference (evbuffer_add_buffer_reference): one copy for all connections; body
@@ -158,6 +233,8 @@ void wire_put_deliver(struct evbuffer *out, enum wire_format format, uint64_t cu
 	const uint64_t *tickets, uint32_t n, struct evbuffer *body);
 void wire_put_revoked(
 	struct evbuffer *out, enum wire_revoke what, uint64_t user_id, const char *jti);
+void wire_put_session(struct evbuffer *out, uint64_t ticket, const struct str *state);
+void wire_put_done(struct evbuffer *out, uint64_t ticket, enum wire_done what, const char *why);
 void wire_put_refreshed(struct evbuffer *out, uint64_t floor, uint64_t tail);
 void wire_put_status_is(struct evbuffer *out, const char *json, size_t len);
 void wire_put_error(struct evbuffer *out, const char *text);

@@ -376,11 +376,6 @@ void wait_tail_moved(struct hub *hub)
 	}
 }
 
-static bool text_is(struct wire_text t, const char *text)
-{
-	return t.len == strlen(text) && !memcmp(t.p, text, t.len);
-}
-
 bool wait_begin(struct conn *c, const struct wire_frame *f, const char **why)
 {
 	struct hub *hub = c->hub;
@@ -405,7 +400,7 @@ bool wait_begin(struct conn *c, const struct wire_frame *f, const char **why)
 	g->waiters_n++;
 	hub->waiters_n++;
 	evtimer_assign(&w->timer, hub->base, on_timer, w);
-	if (f->wait.epoch.len && !text_is(f->wait.epoch, hub->epoch)) {
+	if (f->wait.epoch.len && !slice_is(f->wait.epoch, hub->epoch)) {
 		answer_reset(w, "epoch", &hub->stats.resets_epoch);
 		return true;
 	}

@@ -2,7 +2,7 @@
 
 #include "revoked.h"
 
-static const struct wire_text no_jti = {.p = "", .len = 0};
+static const struct slice no_jti = {.p = "", .len = 0};
 static const struct caller user = {.user_id = 5, .jti = "aa"}, key = {.apikey_id = 5};
 
 static void each_kind_means_its_own(void **state)
@@ -26,7 +26,7 @@ static void each_kind_means_its_own(void **state)
 
 	for (size_t i = 0; i < ARRAY_N(cases); i++) {
 		struct revocations rs = {.n = 0};
-		struct wire_text jti = {.p = cases[i].jti, .len = strlen(cases[i].jti)};
+		struct slice jti = {.p = cases[i].jti, .len = strlen(cases[i].jti)};
 		const struct revoked *r = revocations_add(&rs, cases[i].what, cases[i].id, jti, 1);
 
 		if (revoked_is(r, &user) != cases[i].user || revoked_is(r, &key) != cases[i].key)

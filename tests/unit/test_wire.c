@@ -18,7 +18,7 @@ static void take(struct evbuffer *buf, struct wire_frame *f, enum wire_type type
 	assert_int_equal(f->type, type);
 }
 
-static void assert_text(struct wire_text t, const char *expected)
+static void assert_text(struct slice t, const char *expected)
 {
 	assert_int_equal(t.len, strlen(expected));
 	assert_memory_equal(t.p, expected, t.len);

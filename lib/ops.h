@@ -1,0 +1,121 @@
+/*
+ * What cmdb-fcgi has the poller do to an Engine.IO session: the operations in the `ops` of APPLY,
+ * and the `state` that SESSION tells (wire.h). They are done in the order they come in, all or
+ * none.
+ *
+ * Builders append to a str. A reader gets slices into the bytes it reads.
+ */
+#ifndef CMDB_OPS_H
+#define CMDB_OPS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bytes.h"
+#include "perm.h"
+#include "str.h"
+
+#define OPS_SOCKETS_MAX 4       /* namespaces of one session */
+#define OPS_FROM_NOW UINT64_MAX /* instead of an event id */
+#define OPS_REQUESTED_MAX 16    /* topics a session is remembered to have asked for */
+
+/* Whom a session or a socket belongs to; all zero and empty: nobody (an application without
+ * authentication). */
+struct ops_caller {
+	uint32_t tenant_id;
+	uint64_t user_id, apikey_id;
+	int64_t expires_s; /* of the token, wall clock; 0: never */
+	struct slice username, jti;
+};
+/* Borrows p's texts. */
+struct ops_caller ops_caller_of(const struct principal *p);
+void ops_caller_put(struct str *s, const struct ops_caller *c);
+struct ops_caller ops_caller_get(struct bytes *b);
+
+enum op_type {
+	OP_PONG = 1,   /* the client is alive */
+	OP_LOST,       /* a POST whose body died with a process: lost_len bytes of it */
+	OP_CLOSE,      /* the client closes the session (Engine.IO packet 1) */
+	OP_BAD,        /* it sent what no client may: close the session. code says what */
+	OP_CONNECT,    /* a namespace is joined: answered to the client with 0{"sid","pid"} */
+	OP_DISCONNECT, /* the client leaves nsp */
+	OP_SEND, /* packets for the client as they are: of an Engine.IO payload, joined by 0x1e */
+	OP_EMIT, /* an event for the client: args is the inside of a JSON array, the name first;
+		  * the poller adds the offset and makes the packet */
+	OP_IDENTITY, /* the caller of nsp has shown a new token: caller, interest */
+	OP_END,      /* tell the client why (event `error` {code,message}), disconnect nsp, close */
+	OP_PENDING, /* keep bytes for the next POST: a packet whose attachments are still to come */
+	OP_HEARD,   /* an event was heard in nsp: args. Counted; shown in the Admin UI */
+	OP_ACKED,   /* the client acknowledged id */
+	OP_ADMIN,   /* a command of the Admin UI */
+	OP_N
+};
+
+enum op_admin {
+	OP_ADMIN_EMIT = 1, /* args to the sockets of nsp in room (all: "") */
+	OP_ADMIN_JOIN,     /* the sockets of nsp in room `filter` (all: "") join room */
+	OP_ADMIN_LEAVE,
+	OP_ADMIN_DISCONNECT, /* ... are disconnected; flag CLOSE: with their connection */
+	OP_ADMIN_N
+};
+
+enum op_flag {
+	OP_OFFSETS = 1, /* CONNECT: events carry offsets, and the socket may be recovered */
+	OP_RESUMES = 2, /* CONNECT: goes on where the socket with this pid left off */
+	OP_SYNC = 4,    /* EMIT: brings the client's copy of topic to what it is at event id `at` */
+	OP_CLOSES = 8,  /* ADMIN DISCONNECT */
+	OP_WANTS_ACK = 16 /* EMIT: with an ack id */
+};
+
+struct op {
+	enum op_type type;
+	uint8_t flags;
+	enum op_admin admin;
+	uint64_t id; /* ACKED; LOST: length; CONNECT: go on after this event, or OPS_FROM_NOW;
+		      * EMIT with SYNC: `at` */
+	struct slice nsp, socket_id, pid, topic, filter, room, code, message;
+	struct slice bytes;       /* SEND, PENDING; EMIT, HEARD, ADMIN EMIT: args */
+	struct slice interest;    /* CONNECT, IDENTITY: wire_interest_put(); empty: no events */
+	struct ops_caller caller; /* CONNECT, IDENTITY; ADMIN: who commands */
+};
+
+/* Appends op; fields that its type does not use are not looked at. */
+void ops_put(struct str *s, const struct op *op);
+/* The next one of b; false at the end, or with b->is_bad at one that is no operation. */
+bool ops_next(struct bytes *b, struct op *op);
+
+/* ---- what SESSION tells ---- */
+
+enum ops_state_flag {
+	OPS_STATE_WATCHED = 1, /* somebody looks at events: send their args with OP_HEARD */
+	OPS_STATE_HAS_BEFORE = 2
+};
+
+struct ops_socket {
+	struct slice nsp, socket_id;
+	struct ops_caller caller;
+};
+
+/* A session that once had the pid, living or not. */
+struct ops_before {
+	struct slice socket_id;
+	struct ops_caller caller;
+	uint64_t cursor;        /* all up to there it has got */
+	struct slice requested; /* topics it asked for, joined by commas */
+};
+
+struct ops_state {
+	uint8_t flags;
+	uint16_t events_allowed;  /* of those LOOKUP named */
+	struct ops_caller caller; /* who made the handshake */
+	struct ops_socket sockets[OPS_SOCKETS_MAX];
+	size_t sockets_n;
+	struct slice pending;     /* what OP_PENDING kept */
+	struct ops_before before; /* HAS_BEFORE */
+};
+
+void ops_state_put(struct str *s, const struct ops_state *st);
+bool ops_state_get(struct slice bytes, struct ops_state *st); /* false: no state */
+
+#endif
