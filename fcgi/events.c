@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "clock.h"
+#include "interest.h"
 #include "loop.h"
 #include "mem.h"
 #include "park.h"
@@ -154,27 +155,6 @@ static void add(struct strlist *l, const char *s)
 	strlist_add(l, s, strlen(s));
 }
 
-static void add_own_rooms(const struct principal *who, struct strlist *rooms)
-{
-	struct str name = STR_INIT;
-
-	if (who->user_id) {
-		str_addf(&name, "user:%llu", (unsigned long long)who->user_id);
-		add(rooms, str_c(&name));
-	}
-	for (size_t i = 0; i < who->roles.n; i++) {
-		str_clear(&name);
-		str_addf(&name, "role:%s", who->roles.v[i]);
-		add(rooms, str_c(&name));
-	}
-	for (size_t i = 0; i < who->departments.n; i++) {
-		str_clear(&name);
-		str_addf(&name, "department:%s", who->departments.v[i]);
-		add(rooms, str_c(&name));
-	}
-	str_fini(&name);
-}
-
 static bool choose_rooms(
 	struct ctx *ctx, const struct ask *a, const struct alias *alias, struct wire_interest *in)
 {
@@ -185,11 +165,11 @@ static bool choose_rooms(
 	if (!a->has_rooms) {
 		in->all_rooms = sees_all && !(alias && alias->is_own);
 		if (!in->all_rooms)
-			add_own_rooms(ctx->who, &in->rooms);
+			interest_add_own_rooms(ctx->who, &in->rooms);
 		return true;
 	}
 	in->only_rooms = true;
-	add_own_rooms(ctx->who, &own);
+	interest_add_own_rooms(ctx->who, &own);
 	for (size_t i = 0; i < a->rooms.n && is_allowed; i++) {
 		is_allowed = sees_all || strlist_has(&own, a->rooms.v[i]);
 		if (is_allowed)

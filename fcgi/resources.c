@@ -1,5 +1,10 @@
 #include "resources.h"
 
+#include <assert.h>
+#include <string.h>
+
+#include "interest.h"
+
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define FIND (FIELD_SORT | FIELD_FILTER)
 
@@ -228,11 +233,24 @@ static const struct resource *const all[] = {
 	&websites, &line_groups, &origin_groups, &origin_sets, &cache_rules, &domains, &nodes,
 };
 
+/* A resource that is not there would be changed without any socket being told. */
+static bool are_interest_topics(void)
+{
+	size_t found = 0;
+
+	for (size_t i = 0; i < COUNT(all); i++)
+		for (size_t j = 0; j < interest_topics_n; j++)
+			found += strcmp(all[i]->name, interest_topics[j]) == 0;
+	return found == COUNT(all) && found == interest_topics_n;
+}
+
 static const struct crud_set *set(void)
 {
 	static const struct crud_set *built;
-	if (!built)
+	if (!built) {
+		assert(are_interest_topics());
 		built = crud_build(all, COUNT(all));
+	}
 	return built;
 }
 

@@ -1,6 +1,6 @@
 /*
  * Principals as the database has them: a user or an API key with tenant, roles, departments and
- * permissions. Blocks on db; worker threads.
+ * permissions. Blocks on db: worker threads of cmdb-fcgi, the reader of cmdb-poller.
  */
 #ifndef CMDB_PRINCIPAL_H
 #define CMDB_PRINCIPAL_H

@@ -1,0 +1,47 @@
+#include "interest.h"
+
+#include <string.h>
+
+#include "str.h"
+
+const char *const interest_topics[] = {"websites", "line-groups", "origin-groups", "origin-sets",
+	"cache-rules", "domains", "nodes"};
+const size_t interest_topics_n = sizeof(interest_topics) / sizeof(interest_topics[0]);
+
+static void add_rooms(struct strlist *rooms, const char *kind, const struct strlist *names)
+{
+	struct str room = STR_INIT;
+
+	for (size_t i = 0; i < names->n; i++) {
+		str_clear(&room);
+		str_addf(&room, "%s:%s", kind, names->v[i]);
+		strlist_add(rooms, room.p, room.len);
+	}
+	str_fini(&room);
+}
+
+void interest_add_own_rooms(const struct principal *who, struct strlist *rooms)
+{
+	struct str room = STR_INIT;
+
+	if (who->user_id) {
+		str_addf(&room, "user:%llu", (unsigned long long)who->user_id);
+		strlist_add(rooms, room.p, room.len);
+	}
+	str_fini(&room);
+	add_rooms(rooms, "role", &who->roles);
+	add_rooms(rooms, "department", &who->departments);
+}
+
+void interest_of_socket(
+	const struct principal *who, uint8_t format, uint16_t limit, struct wire_interest *out)
+{
+	*out = (struct wire_interest){.tenant_id = who->tenant_id,
+		.format = format,
+		.limit = limit,
+		.rooms_any_topic = true};
+	for (size_t i = 0; i < interest_topics_n; i++)
+		if (perm_has2(who, interest_topics[i], "read"))
+			strlist_add(&out->topics, interest_topics[i], strlen(interest_topics[i]));
+	interest_add_own_rooms(who, &out->rooms);
+}

@@ -1,0 +1,108 @@
+/* What a socket is sent without asking, by who it belongs to. */
+#include "unit.h"
+
+#include "interest.h"
+
+static void add(struct strlist *l, const char *s)
+{
+	strlist_add(l, s, strlen(s));
+}
+
+static void fini(struct principal *p)
+{
+	strlist_fini(&p->roles);
+	strlist_fini(&p->departments);
+	strlist_fini(&p->perms);
+}
+
+static void assert_list(const struct strlist *l, const char *const *expected)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		assert_non_null(expected[i]);
+		assert_string_equal(l->v[i], expected[i]);
+	}
+	assert_null(expected[l->n]);
+}
+
+static void of_a_user(void **state)
+{
+	struct principal ann = {.user_id = 7, .tenant_id = 3};
+	struct wire_interest in;
+
+	add(&ann.roles, "editor");
+	add(&ann.roles, "viewer");
+	add(&ann.departments, "tech");
+	add(&ann.perms, "nodes:*");
+	add(&ann.perms, "websites:read");
+	add(&ann.perms, "domains:write");
+	add(&ann.perms, "logs:read"); /* no topic that comes without asking */
+	interest_of_socket(&ann, WIRE_JSON, 50, &in);
+	assert_int_equal(in.tenant_id, 3);
+	assert_int_equal(in.format, WIRE_JSON);
+	assert_int_equal(in.limit, 50);
+	assert_true(in.rooms_any_topic);
+	assert_false(in.all_topics || in.all_rooms || in.only_rooms);
+	assert_list(&in.topics, (const char *const[]){"websites", "nodes", NULL});
+	assert_list(&in.rooms, (const char *const[]){"user:7", "role:editor", "role:viewer",
+				       "department:tech", NULL});
+	wire_interest_fini(&in);
+	fini(&ann);
+}
+
+static void of_who_may_all(void **state)
+{
+	struct principal root = {.user_id = 1, .tenant_id = 1};
+	struct wire_interest in;
+
+	add(&root.perms, "*");
+	interest_of_socket(&root, WIRE_JSON, 50, &in);
+	assert_false(in.all_topics || in.all_rooms);
+	assert_int_equal(in.topics.n, interest_topics_n);
+	assert_list(&in.rooms, (const char *const[]){"user:1", NULL});
+	wire_interest_fini(&in);
+	fini(&root);
+}
+
+static void of_an_api_key(void **state)
+{
+	struct principal key = {.apikey_id = 9, .tenant_id = 2};
+	struct wire_interest in;
+
+	add(&key.perms, "logs:ingest");
+	interest_of_socket(&key, WIRE_JSON, 50, &in);
+	assert_int_equal(in.topics.n + in.rooms.n, 0);
+	wire_interest_fini(&in);
+	fini(&key);
+}
+
+/* The poller takes what is built here, byte for byte. */
+static void travels(void **state)
+{
+	struct principal ann = {.user_id = 7, .tenant_id = 3};
+	struct wire_interest in, back;
+	struct str bytes = STR_INIT;
+
+	add(&ann.perms, "*");
+	interest_of_socket(&ann, WIRE_SSE, 50, &in);
+	wire_interest_put(&bytes, &in);
+	assert_true(wire_interest_get(bytes.p, bytes.len, &back));
+	assert_int_equal(back.topics.n, interest_topics_n);
+	assert_list(&back.rooms, (const char *const[]){"user:7", NULL});
+	assert_true(back.rooms_any_topic);
+	wire_interest_fini(&in);
+	wire_interest_fini(&back);
+	str_fini(&bytes);
+	fini(&ann);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(of_a_user),
+		cmocka_unit_test(of_who_may_all),
+		cmocka_unit_test(of_an_api_key),
+		cmocka_unit_test(travels),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
