@@ -33,11 +33,10 @@ void interest_add_own_rooms(const struct principal *who, struct strlist *rooms)
 	add_rooms(rooms, "department", &who->departments);
 }
 
-void interest_of_socket(
-	const struct principal *who, uint8_t format, uint16_t limit, struct wire_interest *out)
+void interest_of_socket(const struct principal *who, uint16_t limit, struct wire_interest *out)
 {
 	*out = (struct wire_interest){.tenant_id = who->tenant_id,
-		.format = format,
+		.format = WIRE_SOCKET,
 		.limit = limit,
 		.rooms_any_topic = true};
 	for (size_t i = 0; i < interest_topics_n; i++)

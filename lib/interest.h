@@ -19,7 +19,6 @@ void interest_add_own_rooms(const struct principal *who, struct strlist *rooms);
 /* All that a socket of namespace "/" is sent: the interest_topics that the principal may read, and
  * whatever comes to its own rooms. No one, not even who may do everything, gets all topics or
  * rooms. *out is the caller's to free with wire_interest_fini(). */
-void interest_of_socket(
-	const struct principal *who, uint8_t format, uint16_t limit, struct wire_interest *out);
+void interest_of_socket(const struct principal *who, uint16_t limit, struct wire_interest *out);
 
 #endif

@@ -28,12 +28,20 @@ static const struct db_stmt select_user_lists = {
 	.cols_n = 2,
 };
 /* Seconds since 1970 without UNIX_TIMESTAMP(), which ends in 2038. */
+#define SELECT_APIKEY \
+	"SELECT k.id, k.name, k.tenant_id, t.name, k.status = 'active' AND t.status = 'active'," \
+	" COALESCE(k.expires_at <= NOW(3), 0)," \
+	" TIMESTAMPDIFF(SECOND, '1970-01-01', k.expires_at)" \
+	" FROM api_keys k JOIN tenants t ON t.id = k.tenant_id WHERE "
 static const struct db_stmt select_apikey = {
 	.name = "principal.apikey",
-	.sql = "SELECT k.id, k.name, k.tenant_id, t.name, k.status = 'active'"
-	       " AND t.status = 'active', COALESCE(k.expires_at <= NOW(3), 0),"
-	       " TIMESTAMPDIFF(SECOND, '1970-01-01', k.expires_at)"
-	       " FROM api_keys k JOIN tenants t ON t.id = k.tenant_id WHERE k.hash = ?",
+	.sql = SELECT_APIKEY "k.hash = ?",
+	.params_n = 1,
+	.cols_n = 7,
+};
+static const struct db_stmt select_apikey_id = {
+	.name = "principal.apikey_id",
+	.sql = SELECT_APIKEY "k.id = ?",
 	.params_n = 1,
 	.cols_n = 7,
 };
@@ -48,7 +56,12 @@ static const struct db_stmt select_apikey_lists = {
 const struct db_set principal_sql = {
 	.name = "principal",
 	.stmts = (const struct db_stmt *const[]){&select_user, &select_user_lists, &select_apikey,
-		&select_apikey_lists, NULL},
+		&select_apikey_id, &select_apikey_lists, NULL},
+};
+const struct db_set principal_id_sql = {
+	.name = "principal_id",
+	.stmts = (const struct db_stmt *const[]){&select_user, &select_user_lists,
+		&select_apikey_id, &select_apikey_lists, NULL},
 };
 
 static char *text_dup(const struct db_val *v)
@@ -108,16 +121,16 @@ enum err principal_load_user(struct db *db, uint64_t user_id, const char *jti, i
 	return finish(load_lists(db, &select_user_lists, user_id, p), p, out);
 }
 
-enum err principal_load_apikey(struct db *db, const uint8_t hash[SECRET_HASH_SIZE],
+static enum err load_apikey(struct db *db, const struct db_stmt *st, const struct db_val *key,
 	struct principal **out)
 {
-	const struct db_val in[] = {dbv_b(hash, SECRET_HASH_SIZE)}, *row;
+	const struct db_val *row;
 	struct principal *p;
 	struct str name = STR_INIT;
 	enum err e;
 
 	*out = NULL;
-	e = db_one(db, &select_apikey, in, 1, &row);
+	e = db_one(db, st, key, 1, &row);
 	if (e != ERR_OK)
 		return e;
 	if (!row)
@@ -135,6 +148,19 @@ enum err principal_load_apikey(struct db *db, const uint8_t hash[SECRET_HASH_SIZ
 	p->tenant = text_dup(&row[3]);
 	p->expires_at_s = dbv_i(&row[6]);
 	return finish(load_lists(db, &select_apikey_lists, p->apikey_id, p), p, out);
+}
+
+enum err principal_load_apikey(struct db *db, const uint8_t hash[SECRET_HASH_SIZE],
+	struct principal **out)
+{
+	const struct db_val key = dbv_b(hash, SECRET_HASH_SIZE);
+
+	return load_apikey(db, &select_apikey, &key, out);
+}
+
+enum err principal_load_apikey_id(struct db *db, uint64_t apikey_id, struct principal **out)
+{
+	return load_apikey(db, &select_apikey_id, &DBV_U(apikey_id), out);
 }
 
 static void render_list(struct str *s, const char *name, const struct strlist *l)

@@ -103,6 +103,7 @@ static void on_answer(struct mail *mail, void *owner)
 			wait_floor_raised(hub, m->floor);
 		conn_refreshed(hub);
 		break;
+	case READER_PRINCIPAL:
 	case READER_SAVE:
 		break;
 	}

@@ -9,6 +9,7 @@
 #include "db.h"
 #include "log.h"
 #include "mem.h"
+#include "principal.h"
 
 #define LOSS_PAUSE_MS 200
 
@@ -43,6 +44,7 @@ void reader_mail_free(struct reader_mail *m)
 	for (size_t i = 0; i < m->n; i++)
 		record_free(m->records[i]);
 	free(m->records);
+	perm_principal_free(m->principal);
 	free(m);
 }
 
@@ -54,7 +56,7 @@ static void discard(struct mail *mail)
 struct reader *reader_new(
 	const struct config *cfg, struct mailbox *to, void (*open_answer)(struct mail *, void *))
 {
-	static const struct db_set *const sets[] = {&set, NULL};
+	static const struct db_set *const sets[] = {&set, &principal_id_sql, NULL};
 	struct db_login login = config_login(cfg, CONFIG_POLLER);
 	struct reader *r = xcalloc(1, sizeof(*r));
 
@@ -84,19 +86,39 @@ void reader_free(struct reader *r)
 	free(r);
 }
 
-void reader_ask(struct reader *r, enum reader_job job, uint64_t after, uint64_t upto)
+static struct reader_mail *new_job(struct reader *r, enum reader_job job)
 {
 	struct reader_mail *m = xcalloc(1, sizeof(*m));
 
 	m->mail.open = r->open_answer;
 	m->mail.discard = discard;
 	m->job = job;
-	m->after = after;
-	m->upto = upto;
+	return m;
+}
+
+static void put_job(struct reader *r, struct reader_mail *m)
+{
 	pthread_mutex_lock(&r->lock);
 	TAILQ_INSERT_TAIL(&r->jobs, &m->mail, entry);
 	pthread_cond_signal(&r->cond);
 	pthread_mutex_unlock(&r->lock);
+}
+
+void reader_ask(struct reader *r, enum reader_job job, uint64_t after, uint64_t upto)
+{
+	struct reader_mail *m = new_job(r, job);
+
+	m->after = after;
+	m->upto = upto;
+	put_job(r, m);
+}
+
+void reader_ask_principal(struct reader *r, const struct reader_who *who)
+{
+	struct reader_mail *m = new_job(r, READER_PRINCIPAL);
+
+	m->who = *who;
+	put_job(r, m);
 }
 
 static enum err read_one(struct reader *r, const struct db_stmt *st, const struct db_val *in,
@@ -127,6 +149,26 @@ static enum err read_page(struct reader *r, struct reader_mail *m)
 	return read_one(r, &sql_next, &DBV_U(m->upto), 1, &m->next_id);
 }
 
+/* A refusal is an answer. */
+static enum err read_principal(struct reader *r, struct reader_mail *m)
+{
+	const struct reader_who *who = &m->who;
+
+	if (who->user_id)
+		m->err = principal_load_user(
+			r->db, who->user_id, who->jti, who->expires_at_s, &m->principal);
+	else
+		m->err = principal_load_apikey_id(r->db, who->apikey_id, &m->principal);
+	switch (m->err) {
+	case ERR_TOKEN_REVOKED:
+	case ERR_TOKEN_EXPIRED:
+	case ERR_TOKEN_INVALID:
+		return ERR_OK;
+	default:
+		return m->err;
+	}
+}
+
 static enum err work(struct reader *r, struct reader_mail *m)
 {
 	const struct db_val save[] = {DBV_I(r->cfg->poller.node_id), DBV_U(m->upto)};
@@ -137,6 +179,8 @@ static enum err work(struct reader *r, struct reader_mail *m)
 	switch (m->job) {
 	case READER_SAVE:
 		return db_exec(r->db, &sql_save, save, 2, NULL, NULL);
+	case READER_PRINCIPAL:
+		return read_principal(r, m);
 	case READER_PAGE:
 		e = read_page(r, m);
 		if (e)
@@ -190,8 +234,11 @@ static void *reader_main(void *arg)
 		enum err e = work(r, m);
 
 		m->is_done = !e;
-		if (e && m->job == READER_SAVE && e != ERR_DB_LOST)
+		if (e && e != ERR_DB_LOST && m->job == READER_SAVE)
 			log_warn("save", "cannot note the tail: %s", db_errmsg(r->db));
+		if (e && e != ERR_DB_LOST && m->job == READER_PRINCIPAL)
+			log_warn("principal", "cannot read who a session is of: %s",
+				db_errmsg(r->db));
 		if (e)
 			pause_after_loss(r);
 		mailbox_post(r->to, &m->mail);

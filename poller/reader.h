@@ -1,7 +1,8 @@
 /*
  * The database work that is not following the tail: pages of old events for cursors that lie before
- * the ring, the retention floor, and noting how far this poller has come. One thread, one
- * connection, a queue of jobs in order; answers are mails to the loop.
+ * the ring, the retention floor, who the holder of a token or API key is by now, and noting how far
+ * this poller has come. One thread, one connection, a queue of jobs in order; answers are mails to
+ * the loop.
  */
 #ifndef CMDB_READER_H
 #define CMDB_READER_H
@@ -10,10 +11,20 @@
 #include <stdint.h>
 
 #include "config.h"
+#include "err.h"
 #include "mailbox.h"
+#include "perm.h"
 #include "record.h"
 
-enum reader_job { READER_PAGE, READER_FLOOR, READER_SAVE };
+enum reader_job { READER_PAGE, READER_FLOOR, READER_SAVE, READER_PRINCIPAL };
+
+/* Whose rights are asked for: a user by an access token, or an API key (then user_id is 0). */
+struct reader_who {
+	uint64_t ref; /* the asker's own, handed back */
+	uint64_t user_id, apikey_id;
+	int64_t expires_at_s; /* of the token; goes into the principal */
+	char jti[33];
+};
 
 /* A job, and its answer. */
 struct reader_mail {
@@ -26,6 +37,11 @@ struct reader_mail {
 	uint64_t next_id;     /* PAGE without records: the next id after upto, 0 for none */
 	size_t n;
 	struct record **records; /* PAGE: the opener takes them */
+	/* PRINCIPAL. err, when is_done: ERR_OK with the principal, which the opener takes (and puts
+	 * NULL there), or ERR_TOKEN_REVOKED, ERR_TOKEN_EXPIRED or ERR_TOKEN_INVALID without. */
+	struct reader_who who;
+	enum err err;
+	struct principal *principal;
 };
 
 struct reader;
@@ -38,6 +54,7 @@ void reader_free(struct reader *r);
 
 /* From the loop thread; never blocks. */
 void reader_ask(struct reader *r, enum reader_job job, uint64_t after, uint64_t upto);
-void reader_mail_free(struct reader_mail *m); /* with its records */
+void reader_ask_principal(struct reader *r, const struct reader_who *who); /* copied */
+void reader_mail_free(struct reader_mail *m); /* with its records and principal */
 
 #endif

@@ -221,7 +221,7 @@ def denied(stack, sql, **login):
     with stack.connect(**login) as connection, connection.cursor() as cursor:
         with pytest.raises(pymysql.err.OperationalError) as raised:
             cursor.execute(sql)
-    return raised.value.args[0] in (1044, 1142, 1227, 1419)
+    return raised.value.args[0] in (1044, 1142, 1143, 1227, 1419)
 
 
 def test_grants(fresh, accounts, stack):
@@ -244,9 +244,12 @@ def test_grants(fresh, accounts, stack):
         for _ in range(2):
             cursor.execute("INSERT INTO ws_pollers (node_id, tail, seen_at) VALUES (9, 1, NOW(3))"
                            " ON DUPLICATE KEY UPDATE tail = VALUES(tail)")
+        cursor.execute("SELECT username, status FROM users JOIN user_roles ON user_id = users.id")
         cursor.execute("SHOW BINLOG STATUS")
     for sql in ("INSERT INTO ws_events (topic, event_type, payload) VALUES ('t','add','1')",
-                "DELETE FROM ws_pollers", "UPDATE ws_log SET floor = 9", "SELECT * FROM users"):
+                "DELETE FROM ws_pollers", "UPDATE ws_log SET floor = 9", "SELECT * FROM users",
+                "SELECT password_hash FROM users", "SELECT hash FROM api_keys",
+                "SELECT id FROM refresh_tokens", "UPDATE users SET status = 'active'"):
         assert denied(stack, sql, **poller), sql
     # An underscore in a database's name stands for itself.
     other = fresh.name.replace("_", "x")

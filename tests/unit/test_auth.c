@@ -179,6 +179,9 @@ static void test_apikey(void **state)
 		assert_int_equal(db_exec(db, &add_key, in, 5, NULL, NULL), ERR_OK);
 		assert_int_equal(principal_load_apikey(db, hash, &p), cases[i].want);
 		perm_principal_free(p);
+		assert_int_equal(principal_load_apikey_id(db, i + 1, &p), cases[i].want);
+		assert_int_equal(p ? p->apikey_id : 0, cases[i].want ? 0 : i + 1);
+		perm_principal_free(p);
 	}
 	size_t first = 0;
 	secret_hash(hash, &first, sizeof(first));
@@ -206,6 +209,7 @@ static void test_apikey(void **state)
 	assert_int_equal(principal_load_apikey(db, hash, &p), ERR_TOKEN_REVOKED);
 	memset(hash, 0, sizeof(hash));
 	assert_int_equal(principal_load_apikey(db, hash, &p), ERR_TOKEN_INVALID);
+	assert_int_equal(principal_load_apikey_id(db, 77, &p), ERR_TOKEN_INVALID);
 }
 
 /* ---- families ---- */

@@ -36,9 +36,9 @@ static void of_a_user(void **state)
 	add(&ann.perms, "websites:read");
 	add(&ann.perms, "domains:write");
 	add(&ann.perms, "logs:read"); /* no topic that comes without asking */
-	interest_of_socket(&ann, WIRE_JSON, 50, &in);
+	interest_of_socket(&ann, 50, &in);
 	assert_int_equal(in.tenant_id, 3);
-	assert_int_equal(in.format, WIRE_JSON);
+	assert_int_equal(in.format, WIRE_SOCKET);
 	assert_int_equal(in.limit, 50);
 	assert_true(in.rooms_any_topic);
 	assert_false(in.all_topics || in.all_rooms || in.only_rooms);
@@ -55,7 +55,7 @@ static void of_who_may_all(void **state)
 	struct wire_interest in;
 
 	add(&root.perms, "*");
-	interest_of_socket(&root, WIRE_JSON, 50, &in);
+	interest_of_socket(&root, 50, &in);
 	assert_false(in.all_topics || in.all_rooms);
 	assert_int_equal(in.topics.n, interest_topics_n);
 	assert_list(&in.rooms, (const char *const[]){"user:1", NULL});
@@ -69,7 +69,7 @@ static void of_an_api_key(void **state)
 	struct wire_interest in;
 
 	add(&key.perms, "logs:ingest");
-	interest_of_socket(&key, WIRE_JSON, 50, &in);
+	interest_of_socket(&key, 50, &in);
 	assert_int_equal(in.topics.n + in.rooms.n, 0);
 	wire_interest_fini(&in);
 	fini(&key);
@@ -83,7 +83,7 @@ static void travels(void **state)
 	struct str bytes = STR_INIT;
 
 	add(&ann.perms, "*");
-	interest_of_socket(&ann, WIRE_SSE, 50, &in);
+	interest_of_socket(&ann, 50, &in);
 	wire_interest_put(&bytes, &in);
 	assert_true(wire_interest_get(bytes.p, bytes.len, &back));
 	assert_int_equal(back.topics.n, interest_topics_n);
