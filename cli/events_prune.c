@@ -17,6 +17,7 @@
 #define POLLER_TIMEOUT_MS 10000
 #define TRIES 20
 #define LEEWAY_MAX_S 300 /* auth.leeway_s */
+#define SESSIONS_KEEP_S 86400
 
 /* The last row before the first that is younger. A row dated in the future is not young, it is
  * wrong: it must not stop pruning for ever. */
@@ -83,13 +84,16 @@ EXPIRED(refresh_tokens, "refresh_tokens",
 	"access_expires_at < NOW(3) - INTERVAL 5 MINUTE AND expires_at");
 EXPIRED(idempotency_keys, "idempotency_keys", "created_at");
 EXPIRED(auth_failures, "auth_failures", "window_ends");
+/* Pollers keep their own in order; these are of one that does not come back. */
+EXPIRED(sessions, "ws_sessions", "seen_at");
 
 static const struct db_set sql = {
 	.name = "events_prune",
 	.stmts = (const struct db_stmt *const[]){&older_than, &beyond_newest, &least_tail,
 		&raise_floor, &read_floor, &count_below, &delete_below, &revoked_tokens,
 		&revoked_tokens_count, &refresh_tokens, &refresh_tokens_count, &idempotency_keys,
-		&idempotency_keys_count, &auth_failures, &auth_failures_count, NULL},
+		&idempotency_keys_count, &auth_failures, &auth_failures_count, &sessions,
+		&sessions_count, NULL},
 	.is_lazy = true,
 };
 static const struct db_set *const sets[] = {&sql, NULL};
@@ -206,6 +210,7 @@ static enum err delete_expired(struct prune *p, struct json_object *o)
 		{"idempotency_keys", &idempotency_keys, &idempotency_keys_count,
 			p->call->cfg->http.idempotency_ttl_s},
 		{"auth_failures", &auth_failures, &auth_failures_count, 0},
+		{"ws_sessions", &sessions, &sessions_count, SESSIONS_KEEP_S},
 	};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {

@@ -22,6 +22,7 @@ static const struct grant poller_grants[] = {
 	{"SELECT", "ws_events", false, NULL},
 	{"SELECT", "ws_log", false, NULL},
 	{"SELECT, INSERT, UPDATE", "ws_pollers", false, NULL},
+	{"SELECT, INSERT, UPDATE, DELETE", "ws_sessions", false, NULL},
 	/* who a live session belongs to by now; no hash of a password or key */
 	{"SELECT (id, tenant_id, username, display_name, status)", "users", false, NULL},
 	{"SELECT (id, tenant_id, name, status, expires_at)", "api_keys", false, NULL},

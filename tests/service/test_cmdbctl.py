@@ -661,14 +661,20 @@ def test_prune_removes_what_has_run_out(own_stack):
             c.execute("INSERT INTO idempotency_keys (tenant_id, subject, idem_key, request_hash, "
                       "created_at) VALUES (1, 'u:1', %s, REPEAT('h', 32), "
                       "NOW(3) - INTERVAL %s HOUR)", (tag, 36 + 24 * age))
+            c.execute("INSERT INTO ws_sessions (id, node_id, tenant_id, user_id, api_key_id, "
+                      "username, cursor_id, connected_at, seen_at, record) VALUES "
+                      "(REPEAT(%s, 16), 99, 1, 1, 0, 'x', 0, NOW(3) - INTERVAL 9 DAY, "
+                      "NOW(3) - INTERVAL %s HOUR, '')", (tag, 24 + age))
     dry = stack.ctl("events", "prune", "--dry-run", "--json")
     done = stack.ctl("events", "prune", "--json")
-    for table in ("revoked_tokens", "refresh_tokens", "auth_failures", "idempotency_keys"):
+    for table in ("revoked_tokens", "refresh_tokens", "auth_failures", "idempotency_keys",
+                  "ws_sessions"):
         assert dry[table] == done[table] == 1, table
     assert one(db, "SELECT LEFT(jti, 1) FROM revoked_tokens") == "b"
     assert one(db, "SELECT COUNT(*) FROM refresh_tokens WHERE hash = REPEAT('a', 32)") == 0
     assert one(db, "SELECT COUNT(*) FROM auth_failures WHERE subject = 'b'") == 1
     assert one(db, "SELECT COUNT(*) FROM idempotency_keys WHERE idem_key = 'b'") == 1
+    assert one(db, "SELECT COUNT(*) FROM ws_sessions WHERE id = REPEAT('b', 16)") == 1
 
 
 def test_prune_under_readers_never_gives_a_partial_replay(own_stack):

@@ -244,6 +244,7 @@ def test_grants(fresh, accounts, stack):
         for _ in range(2):
             cursor.execute("INSERT INTO ws_pollers (node_id, tail, seen_at) VALUES (9, 1, NOW(3))"
                            " ON DUPLICATE KEY UPDATE tail = VALUES(tail)")
+        cursor.execute("DELETE FROM ws_sessions")
         cursor.execute("SELECT username, status FROM users JOIN user_roles ON user_id = users.id")
         cursor.execute("SHOW BINLOG STATUS")
     for sql in ("INSERT INTO ws_events (topic, event_type, payload) VALUES ('t','add','1')",
