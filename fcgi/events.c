@@ -7,7 +7,7 @@
 #include "interest.h"
 #include "loop.h"
 #include "mem.h"
-#include "park.h"
+#include "park_events.h"
 #include "wire.h"
 #include "worker.h"
 
@@ -251,27 +251,28 @@ static void set_token_end(struct ctx *ctx, struct park *p)
 static struct park *make_park(struct ctx *ctx, const struct ask *a, struct wire_interest *in)
 {
 	const struct config *cfg = ctx->cfg;
-	struct park *p = park_new();
+	struct park_events *e = park_events_new();
+	struct park *p = &e->park;
 
-	p->is_sse = a->is_sse;
-	p->has_since = a->has_since;
-	p->since = a->since;
-	if (!p->has_since && shm_is_fresh(ctx->shm)) {
-		p->has_since = true;
-		p->since = atomic_load(&ctx->shm->tail);
+	e->is_sse = a->is_sse;
+	e->has_since = a->has_since;
+	e->since = a->since;
+	if (!e->has_since && shm_is_fresh(ctx->shm)) {
+		e->has_since = true;
+		e->since = atomic_load(&ctx->shm->tail);
 	}
-	p->timeout_ms =
+	e->timeout_ms =
 		(uint32_t)(a->is_sse ? cfg->events.timeout_max_s : (int64_t)a->timeout_s) * 1000;
-	p->heartbeat_ms = (uint32_t)cfg->events.sse_heartbeat_s * 1000;
+	e->heartbeat_ms = (uint32_t)cfg->events.sse_heartbeat_s * 1000;
 	if (a->epoch.len > 0)
-		p->epoch = xstrdup(str_c(&a->epoch));
+		e->epoch = xstrdup(str_c(&a->epoch));
 	p->caller.user_id = ctx->who->user_id;
 	p->caller.apikey_id = ctx->who->apikey_id;
 	if (ctx->who->jti && strlen(ctx->who->jti) < sizeof(p->caller.jti))
 		memcpy(p->caller.jti, ctx->who->jti, strlen(ctx->who->jti) + 1);
 	p->checked_ms = ctx->arrived_ms;
 	set_token_end(ctx, p);
-	wire_interest_put(&p->interest, in);
+	wire_interest_put(&e->interest, in);
 	return p;
 }
 

@@ -213,6 +213,12 @@ static bool on_frame(struct link *l, struct wire_frame *f, const char **why)
 	case WIRE_DELIVER:
 		on_deliver(l, f);
 		return true;
+	case WIRE_SESSION:
+		parks_on_reply(l->parks, f->session.ticket, f);
+		break;
+	case WIRE_DONE:
+		parks_on_reply(l->parks, f->done.ticket, f);
+		break;
 	case WIRE_REVOKED:
 		parks_on_revoked(l->parks, (enum wire_revoke)f->revoked.what, f->revoked.user_id,
 			f->revoked.jti);
@@ -297,13 +303,12 @@ static void send_soon(struct link *l)
 		event_active(l->flush, EV_TIMEOUT, 0);
 }
 
-void link_wait(struct link *l, const struct park *p)
+struct evbuffer *link_out(struct link *l)
 {
 	if (l->state != LINK_UP)
-		return;
-	wire_put_wait(l->out, p->ticket, p->since, park_timeout_left(p), p->epoch ? p->epoch : "",
-		str_c(&p->interest), p->interest.len);
+		return NULL;
 	send_soon(l);
+	return l->out;
 }
 
 void link_cancel(struct link *l, uint64_t ticket)

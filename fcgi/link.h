@@ -13,8 +13,8 @@
 #include <event2/event.h>
 
 struct app;
+struct evbuffer;
 struct link;
-struct park;
 struct parks;
 
 struct link *link_new(struct app *app, struct event_base *base, struct parks *parks);
@@ -25,8 +25,10 @@ bool link_is_idle(const struct link *l); /* up, with nothing left to send */
 const char *link_epoch(
 	const struct link *l);            /* of the last poller there was; "" before the first */
 uint64_t link_tail(const struct link *l); /* of an up link: as it was when it came up */
+/* Where frames for the poller are put: they go out with this turn of the loop. NULL while the link
+ * is down. */
+struct evbuffer *link_out(struct link *l);
 /* These do nothing while the link is down. */
-void link_wait(struct link *l, const struct park *p);
 void link_cancel(struct link *l, uint64_t ticket);
 void link_doorbell(struct link *l);
 

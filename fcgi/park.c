@@ -25,13 +25,17 @@ struct parks {
 	bool is_stopping;
 };
 
+/* Those that wait for the poller's word. */
+static const enum park_state held[] = {PARK_WAITING, PARK_UNRESOLVED};
+#define HELD_N (sizeof(held) / sizeof(held[0]))
+
 static void on_io(evutil_socket_t fd, short what, void *arg);
-static void end_stream(struct park *p, const struct str *last_words);
 
-struct park *park_new(void)
+struct park *park_new(const struct park_kind *kind, size_t size)
 {
-	struct park *p = xcalloc(1, sizeof(*p));
+	struct park *p = xcalloc(1, size);
 
+	p->kind = kind;
 	p->sink.fd = -1;
 	p->token_ends_ms = INT64_MAX;
 	return p;
@@ -41,10 +45,10 @@ void park_free(struct park *p)
 {
 	if (!p)
 		return;
+	if (p->kind->fini)
+		p->kind->fini(p);
 	sink_close(&p->sink);
-	free(p->epoch);
 	free(p->origin);
-	str_fini(&p->interest);
 	free(p);
 }
 
@@ -64,20 +68,30 @@ void parks_set_link(struct parks *ps, struct link *link)
 	ps->link = link;
 }
 
-size_t parks_n(const struct parks *ps, enum park_state state)
-{
-	return ps->n[state];
-}
-
 size_t parks_total(const struct parks *ps)
 {
-	return ps->n[PARK_UNRESOLVED] + ps->n[PARK_WAITING] + ps->n[PARK_ANSWERING];
+	return ps->n[PARK_UNRESOLVED] + ps->n[PARK_WAITING] + ps->n[PARK_WORKING] +
+	       ps->n[PARK_ANSWERING];
+}
+
+struct app *park_app(const struct park *p)
+{
+	return p->parks->app;
+}
+
+struct link *park_link(const struct park *p)
+{
+	return p->parks->link;
+}
+
+bool park_is_stopping(const struct park *p)
+{
+	return p->parks->is_stopping;
 }
 
 /* ---- states ---- */
 
-/* PARK_NEW is in no list: it is the state before the first and after the last. */
-static void set_state(struct park *p, enum park_state state)
+void park_set_state(struct park *p, enum park_state state)
 {
 	struct parks *ps = p->parks;
 
@@ -86,13 +100,26 @@ static void set_state(struct park *p, enum park_state state)
 		ps->n[p->state]--;
 	}
 	p->state = state;
+	if (state == PARK_WORKING)
+		event_del(&p->io);
 	if (state != PARK_NEW) {
 		TAILQ_INSERT_TAIL(&ps->lists[state], p, entry);
 		ps->n[state]++;
 	}
 }
 
-static void end(struct park *p)
+void park_ask(struct park *p, enum park_state state)
+{
+	struct parks *ps = p->parks;
+
+	if (p->ticket)
+		HASH_DEL(ps->by_ticket, p);
+	p->ticket = ++ps->last_ticket;
+	HASH_ADD(hh, ps->by_ticket, ticket, sizeof(p->ticket), p);
+	park_set_state(p, state);
+}
+
+void park_end(struct park *p)
 {
 	struct parks *ps = p->parks;
 	struct loop *loop = ps->app->loop;
@@ -102,46 +129,29 @@ static void end(struct park *p)
 	stats_add(&ps->app->stats.hold_ms, (uint64_t)(clock_ms() - p->parked_ms));
 	stats_add(&ps->app->stats.ended, 1);
 	event_del(&p->io);
-	set_state(p, PARK_NEW);
+	park_set_state(p, PARK_NEW);
 	if (p->ticket)
 		HASH_DEL(ps->by_ticket, p);
 	park_free(p);
 	loop_release(loop);
 }
 
-static int64_t min64(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
-
-/* Is it a long-poll that is really held, and its head still to be sent? */
-static bool wants_head(const struct park *p)
-{
-	return !p->is_sse && !p->has_head && p->has_since && p->timeout_ms > PARK_HEAD_MS;
-}
-
 static int64_t deadline(const struct park *p)
 {
+	int64_t due;
+
 	if (p->state == PARK_ANSWERING)
 		return p->stalled_ms + PARK_WRITE_STALL_MS;
-	if (p->is_sse)
-		return min64(p->heartbeat_at_ms, p->token_ends_ms);
-	if (wants_head(p))
-		return min64(p->parked_ms + PARK_HEAD_MS, p->token_ends_ms);
-	return min64(p->parked_ms + p->timeout_ms + PARK_GRACE_MS, p->token_ends_ms);
+	due = p->kind->deadline(p);
+	return due < p->token_ends_ms ? due : p->token_ends_ms;
 }
 
-uint32_t park_timeout_left(const struct park *p)
+static bool wants_io(const struct park *p)
 {
-	int64_t left = p->parked_ms + p->timeout_ms - clock_ms();
-
-	if (p->is_sse)
-		return p->timeout_ms;
-	return left > 0 ? (uint32_t)left : 0;
+	return p->state == PARK_ANSWERING || (p->kind->is_watched && p->kind->is_watched(p));
 }
 
-/* Watches for what comes next in p's state: hang-up or room to write, and its deadline. */
-static void watch(struct park *p)
+void park_watch(struct park *p)
 {
 	short what = p->state == PARK_ANSWERING ? EV_WRITE : EV_READ;
 	int64_t left = deadline(p) - clock_ms();
@@ -150,9 +160,7 @@ static void watch(struct park *p)
 	if (left < 0)
 		left = 0;
 	tv = (struct timeval){.tv_sec = left / 1000, .tv_usec = left % 1000 * 1000};
-	/* Most polls of a busy log are answered before their head is due: until then a hang-up may
-	 * wait, and the two calls it takes to watch for it are saved. */
-	if (wants_head(p) && p->state == PARK_WAITING) {
+	if (!wants_io(p)) {
 		event_del(&p->io);
 		event_assign(&p->io, p->parks->base, -1, 0, on_io, p);
 		event_add(&p->io, &tv);
@@ -172,244 +180,77 @@ static void watch(struct park *p)
 
 /* ---- answers ---- */
 
-/* The tail there is now, if that is known. */
-static bool find_tail(const struct parks *ps, uint64_t *tail)
-{
-	const struct shm *page = atomic_load(&ps->app->shm);
-
-	if (!link_is_up(ps->link) && !shm_is_fresh(page))
-		return false;
-	*tail = page ? atomic_load(&page->tail) : link_tail(ps->link);
-	return true;
-}
-
-/* Waits for what comes after the cursor, or for a cursor. A ticket is used for one WAIT, so that an
- * answer to one that was cancelled cannot be taken for this one's. */
-static void wait_for_more(struct park *p)
-{
-	struct parks *ps = p->parks;
-
-	if (!p->has_since && find_tail(ps, &p->since))
-		p->has_since = true;
-	if (p->ticket)
-		HASH_DEL(ps->by_ticket, p);
-	p->ticket = ++ps->last_ticket;
-	HASH_ADD(hh, ps->by_ticket, ticket, sizeof(p->ticket), p);
-	set_state(p, p->has_since ? PARK_WAITING : PARK_UNRESOLVED);
-	if (p->has_since)
-		link_wait(ps->link, p);
-}
-
-/* After something was sent: p is freed, has more to write, or waits. */
-static void sent(struct park *p, enum sink_state state)
+void park_sent(struct park *p, enum sink_state state)
 {
 	if (state == SINK_GONE) {
 		stats_add(&p->parks->app->stats.hung_up, 1);
-		end(p);
+		park_end(p);
 	} else if (state == SINK_FULL) {
 		p->stalled_ms = clock_ms();
 		if (p->state == PARK_WAITING)
 			link_cancel(p->parks->link, p->ticket);
-		set_state(p, PARK_ANSWERING);
-		watch(p);
+		park_set_state(p, PARK_ANSWERING);
+		park_watch(p);
 	} else if (p->is_last) {
-		end(p);
-	} else if (p->is_sse && (p->is_leaving || p->parks->is_stopping)) {
-		end_stream(p, NULL);
+		park_end(p);
 	} else {
-		if (p->state == PARK_ANSWERING || p->state == PARK_NEW)
-			wait_for_more(p);
-		watch(p);
+		p->kind->on_written(p);
 	}
 }
 
-static void send_text(struct park *p, const struct str *text)
-{
-	struct body *body = body_new(str_c(text), text->len);
-
-	sent(p, sink_send(&p->sink, NULL, body, p->is_last));
-	body_put(body);
-}
-
-static void end_stream(struct park *p, const struct str *last_words)
-{
-	static const struct str none = STR_INIT;
-
-	p->is_last = true;
-	send_text(p, last_words ? last_words : &none);
-}
-
-static void put_head(
-	struct park *p, struct str *head, int status, const char *headers, int64_t length)
+void park_put_head(struct park *p, struct str *head, int status, const char *type,
+	const char *headers, int64_t length)
 {
 	struct http_head h = {.status = status,
-		.content_type = "application/json",
+		.content_type = type,
 		.content_length = length,
 		.request_id = p->request_id,
 		.origin = p->origin,
 		.headers = headers};
 
 	http_put_head(head, &h);
+	stats_add(&p->parks->app->stats.requests[status / 100], 1);
 }
 
-static void send_head(struct park *p)
-{
-	struct str head = STR_INIT;
-
-	put_head(p, &head, 200, NULL, -1);
-	p->has_head = true;
-	sent(p, sink_send(&p->sink, &head, NULL, false));
-	str_fini(&head);
-}
-
-/* The answer of a long-poll, whole or what is left of it. */
-static enum sink_state put_answer(
-	struct park *p, int status, const char *headers, struct body *body)
+enum sink_state park_put_answer(
+	struct park *p, int status, const char *type, const char *headers, struct body *body)
 {
 	struct str head = STR_INIT;
 	enum sink_state state;
 
-	if (!p->has_head)
-		put_head(p, &head, status, headers, (int64_t)body->len);
+	park_put_head(p, &head, status, type, headers, (int64_t)body->len);
 	p->is_last = true;
 	state = sink_send(&p->sink, &head, body, true);
 	str_fini(&head);
 	return state;
 }
 
-static void answer(struct park *p, int status, const char *headers, struct body *body)
+void park_answer(
+	struct park *p, int status, const char *type, const char *headers, struct body *body)
 {
-	sent(p, put_answer(p, status, headers, body));
-}
-
-/* Nothing new at its cursor, said without the poller. */
-static struct body *empty_body(const struct park *p)
-{
-	const struct shm *page = atomic_load(&p->parks->app->shm);
-	const char *epoch = p->epoch ? p->epoch : link_epoch(p->parks->link);
-	struct str text = STR_INIT;
-	struct body *body;
-
-	if (!epoch[0] && page)
-		epoch = page->epoch;
-	str_addf(&text,
-		"{\"events\":[],\"lastEventId\":%llu,\"epoch\":", (unsigned long long)p->since);
-	str_add_json(&text, epoch);
-	str_adds(&text, ",\"more\":false}");
-	body = body_new(text.p, text.len);
-	str_fini(&text);
-	return body;
-}
-
-static void answer_empty(struct park *p)
-{
-	struct body *body = empty_body(p);
-
-	answer(p, 200, NULL, body);
-	body_put(body);
-}
-
-static void answer_error(struct park *p, enum err e)
-{
-	struct str text = STR_INIT, headers = STR_INIT;
-	struct body *body;
-
-	http_put_error(&text, e, NULL, "");
-	http_put_error_headers(&headers, e);
-	body = body_new(text.p, text.len);
-	answer(p, err_status(e), str_c(&headers), body);
-	body_put(body);
-	str_fini(&text);
-	str_fini(&headers);
-}
-
-/* Its client is gone, or will send no more: what it is told, if it can still hear, is to come
- * again. A complete answer, lest the web server takes us for broken. */
-static void hang_up(struct park *p)
-{
-	struct body *body;
-
-	stats_add(&p->parks->app->stats.hung_up, 1);
-	if (p->is_sse) {
-		sink_send(&p->sink, NULL, NULL, true);
-	} else if (p->has_since) {
-		body = empty_body(p);
-		put_answer(p, 200, NULL, body);
-		body_put(body);
-	}
-	end(p);
-}
-
-/* Ends a request for a reason its client is told. */
-static void refuse(struct park *p, enum err e)
-{
-	struct str text = STR_INIT;
-
-	stats_add(e == ERR_UNAVAILABLE ? &p->parks->app->stats.refused
-				       : &p->parks->app->stats.revoked,
-		1);
-	if (!p->is_sse && p->has_head) {
-		answer_empty(p);
-		return;
-	}
-	if (!p->is_sse) {
-		answer_error(p, e);
-		return;
-	}
-	str_adds(&text, "event: error\ndata: {\"code\":");
-	str_add_json(&text, err_code(e));
-	str_adds(&text, ",\"message\":");
-	str_add_json(&text, err_text(e));
-	str_adds(&text, "}\n\n");
-	end_stream(p, &text);
-	str_fini(&text);
-}
-
-/* The cursor is stated as soon as it is known, so that a stream that breaks before its first event
- * goes on from where it began; and again when it has moved without an event, so that it does not
- * fall out of retention. */
-static void add_cursor(struct park *p, struct str *text)
-{
-	if (!p->has_since || (p->is_told && p->told == p->since))
-		return;
-	str_addf(text, "id: %llu\n", (unsigned long long)p->since);
-	p->told = p->since;
-	p->is_told = true;
-}
-
-static void heartbeat(struct park *p, int64_t now)
-{
-	struct str text = STR_INIT;
-
-	p->heartbeat_at_ms = now + p->heartbeat_ms;
-	str_adds(&text, ": hb\n");
-	add_cursor(p, &text);
-	str_addc(&text, '\n');
-	send_text(p, &text);
-	str_fini(&text);
+	park_sent(p, park_put_answer(p, status, type, headers, body));
 }
 
 /* ---- what happens to a parked request ---- */
 
+void park_refuse(struct park *p, enum err e)
+{
+	struct stats *stats = &p->parks->app->stats;
+
+	stats_add(e == ERR_UNAVAILABLE ? &stats->refused : &stats->revoked, 1);
+	p->kind->refuse(p, e);
+}
+
 static void on_deadline(struct park *p)
 {
-	int64_t now = clock_ms();
-
 	if (p->state == PARK_ANSWERING) {
 		log_info("park", "client reads nothing, dropped: request_id=%s", p->request_id);
 		stats_add(&p->parks->app->stats.hung_up, 1);
-		end(p);
-	} else if (now >= p->token_ends_ms) {
-		refuse(p, p->token_end);
-	} else if (p->is_sse) {
-		heartbeat(p, now);
-	} else if (wants_head(p)) {
-		send_head(p);
-	} else if (!p->has_since || p->timeout_ms == 0) {
-		refuse(p, ERR_UNAVAILABLE);
+		park_end(p);
+	} else if (clock_ms() >= p->token_ends_ms) {
+		park_refuse(p, p->token_end);
 	} else {
-		stats_add(&p->parks->app->stats.expired, 1);
-		answer_empty(p);
+		p->kind->on_deadline(p);
 	}
 }
 
@@ -419,54 +260,31 @@ static void on_io(evutil_socket_t fd, short what, void *arg)
 
 	if (what & EV_WRITE) {
 		p->stalled_ms = clock_ms();
-		sent(p, sink_flush(&p->sink));
+		park_sent(p, sink_flush(&p->sink));
 	} else if ((what & EV_READ) && sink_is_abandoned(&p->sink)) {
-		hang_up(p);
+		p->kind->on_hang_up(p);
 	} else if (clock_ms() >= deadline(p)) {
 		on_deadline(p);
 	} else {
-		watch(p);
+		park_watch(p);
 	}
-}
-
-static void start_stream(struct park *p)
-{
-	struct str head = STR_INIT, text = STR_INIT;
-	struct http_head h = {.status = 200,
-		.content_type = "text/event-stream",
-		.content_length = -1,
-		.request_id = p->request_id,
-		.origin = p->origin,
-		.headers = "X-Accel-Buffering: no\r\n"};
-	struct body *body;
-
-	http_put_head(&head, &h);
-	str_adds(&text, "retry: 1000\n");
-	add_cursor(p, &text);
-	str_addc(&text, '\n');
-	body = body_new(text.p, text.len);
-	sent(p, sink_send(&p->sink, &head, body, false));
-	body_put(body);
-	str_fini(&head);
-	str_fini(&text);
 }
 
 void parks_add(struct parks *ps, struct park *p)
 {
-	enum revoked_answer revoked = revocations_find(&ps->revocations, &p->caller, p->checked_ms);
+	enum revoked_answer revoked = REVOKED_NO;
 
+	if (p->kind->refuse)
+		revoked = revocations_find(&ps->revocations, &p->caller, p->checked_ms);
 	p->parks = ps;
 	p->parked_ms = clock_ms();
-	p->heartbeat_at_ms = p->parked_ms + p->heartbeat_ms;
 	p->token_end = ERR_TOKEN_EXPIRED;
 	event_assign(&p->io, ps->base, p->sink.fd, 0, on_io, p);
 	stats_add(&ps->app->stats.parked_n, 1);
 	if (revoked != REVOKED_NO)
-		answer_error(p, revoked == REVOKED_YES ? ERR_TOKEN_REVOKED : ERR_UNAVAILABLE);
-	else if (p->is_sse)
-		start_stream(p);
+		park_refuse(p, revoked == REVOKED_YES ? ERR_TOKEN_REVOKED : ERR_UNAVAILABLE);
 	else
-		sent(p, SINK_CLEAR);
+		p->kind->start(p);
 	if (ps->is_stopping)
 		parks_release(ps);
 }
@@ -479,83 +297,83 @@ void parks_free(struct parks *ps)
 		return;
 	for (int i = 0; i < PARK_STATES; i++)
 		while ((p = TAILQ_FIRST(&ps->lists[i])))
-			end(p);
+			park_end(p);
 	free(ps);
 }
 
-/* ---- what the link tells ---- */
-
-/* Makes all that wait come again: a long-poll has its cursor in an empty answer, a stream in its
- * Last-Event-ID. */
-static void send_away(struct parks *ps)
+/* Calls back for all that are held. A call may end its own park, and no other. */
+static void each_held(struct parks *ps, void (*visit)(struct park *p, const void *arg),
+	const void *arg)
 {
-	static const enum park_state held[] = {PARK_UNRESOLVED, PARK_WAITING};
-	struct park *p;
+	for (size_t i = 0; i < HELD_N; i++) {
+		struct park *p, *next;
 
-	for (size_t i = 0; i < sizeof(held) / sizeof(held[0]); i++) {
-		while ((p = TAILQ_FIRST(&ps->lists[held[i]]))) {
-			p->has_since = p->has_since || find_tail(ps, &p->since);
-			if (p->is_sse)
-				end_stream(p, NULL);
-			else if (p->has_since)
-				answer_empty(p);
-			else
-				refuse(p, ERR_UNAVAILABLE);
+		for (p = TAILQ_FIRST(&ps->lists[held[i]]); p; p = next) {
+			next = TAILQ_NEXT(p, entry);
+			visit(p, arg);
 		}
 	}
-	TAILQ_FOREACH (p, &ps->lists[PARK_ANSWERING], entry)
-		p->is_leaving = true;
+}
+
+static void release(struct park *p, const void *arg)
+{
+	p->kind->release(p);
 }
 
 void parks_release(struct parks *ps)
 {
 	ps->is_stopping = true;
-	send_away(ps);
+	each_held(ps, release, NULL);
+}
+
+/* ---- what the link tells ---- */
+
+static void say_again(struct park *p, const void *old_epoch)
+{
+	p->kind->on_up(p, old_epoch);
 }
 
 void parks_on_up(struct parks *ps, const char *old_epoch)
 {
+	each_held(ps, say_again, old_epoch);
+}
+
+/* The one whose question is open; it may have ended while the answer was on its way. */
+static struct park *find_waiting(struct parks *ps, uint64_t ticket)
+{
 	struct park *p;
 
-	TAILQ_FOREACH (p, &ps->lists[PARK_WAITING], entry) {
-		/* Its cursor is of the log there was: let the poller see that. */
-		if (!p->epoch && old_epoch)
-			p->epoch = xstrdup(old_epoch);
-		link_wait(ps->link, p);
-	}
-	while ((p = TAILQ_FIRST(&ps->lists[PARK_UNRESOLVED]))) {
-		wait_for_more(p);
-		if (p->is_sse)
-			heartbeat(p, clock_ms());
-	}
+	HASH_FIND(hh, ps->by_ticket, &ticket, sizeof(ticket), p);
+	return p && p->state == PARK_WAITING ? p : NULL;
 }
 
 void parks_on_deliver(struct parks *ps, const struct wire_frame *f, struct body *body)
 {
 	for (uint32_t i = 0; i < f->deliver.tickets_n; i++) {
-		uint64_t ticket = wire_ticket(f, i);
-		struct park *p;
+		struct park *p = find_waiting(ps, wire_ticket(f, i));
 
-		HASH_FIND(hh, ps->by_ticket, &ticket, sizeof(ticket), p);
-		/* It may have ended while this was on its way. */
-		if (!p || p->state != PARK_WAITING)
+		if (!p)
 			continue;
-		set_state(p, PARK_ANSWERING);
-		if (!p->is_sse) {
-			stats_add(&ps->app->stats.answered, 1);
-			answer(p, 200, NULL, body);
-			continue;
-		}
-		p->since = f->deliver.cursor;
-		free(p->epoch); /* the cursor is of this log now */
-		p->epoch = NULL;
-		if (body->len > 0) {
-			p->told = p->since;
-			p->is_told = true;
-		}
-		p->is_last = false;
-		sent(p, sink_send(&p->sink, NULL, body, false));
+		park_set_state(p, PARK_ANSWERING);
+		p->kind->on_reply(p, f, body);
 	}
+}
+
+void parks_on_reply(struct parks *ps, uint64_t ticket, const struct wire_frame *f)
+{
+	struct park *p = find_waiting(ps, ticket);
+
+	if (!p)
+		return;
+	park_set_state(p, PARK_ANSWERING);
+	p->kind->on_reply(p, f, NULL);
+}
+
+/* More was revoked than can be told: who is held has to show anew who it is. */
+static void send_away(struct park *p, const void *arg)
+{
+	if (p->kind->refuse)
+		p->kind->release(p);
 }
 
 void parks_on_revoked(struct parks *ps, enum wire_revoke what, uint64_t id, struct slice jti)
@@ -564,16 +382,18 @@ void parks_on_revoked(struct parks *ps, enum wire_revoke what, uint64_t id, stru
 	struct park *p, *next;
 
 	if (what == WIRE_REVOKE_ALL) {
-		send_away(ps);
+		each_held(ps, send_away, NULL);
+		TAILQ_FOREACH (p, &ps->lists[PARK_ANSWERING], entry)
+			send_away(p, NULL);
 		return;
 	}
 	r = revocations_add(&ps->revocations, what, id, jti, clock_ms());
 	HASH_ITER (hh, ps->by_ticket, p, next) {
-		if (!revoked_is(r, &p->caller))
+		if (!p->kind->refuse || !revoked_is(r, &p->caller))
 			continue;
 		p->token_end = ERR_TOKEN_REVOKED;
 		p->token_ends_ms = 0; /* a stream that is being written ends after that */
 		if (p->state != PARK_ANSWERING)
-			refuse(p, p->token_end);
+			park_refuse(p, p->token_end);
 	}
 }

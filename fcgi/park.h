@@ -1,16 +1,18 @@
 /*
- * Parked requests: GET /events that waits. A struct park is made by a worker, given to the loop
- * once, and from then on belongs to the loop thread.
+ * Parked requests: a request that waits for the poller. A struct park is made by a worker, given to
+ * the loop once, and from then on belongs to the loop thread (but for PARK_WORKING, see there).
  *
- * Its life: PARK_UNRESOLVED (it asked for "from now" and no tail was known yet) -> PARK_WAITING (it
- * has a cursor; while the link is up the poller has its WAIT) -> PARK_ANSWERING (bytes are on their
- * way out) -> freed, or for a stream (SSE) PARK_WAITING again. Each is in the list of its state,
- * and only set_state() moves it, so a count is a list's length. At any time it may also end: its
- * client hangs up, its token expires or is revoked, its time is over without a word from the
- * poller, the process stops.
+ * What all of them have in common is here and in park.c: the lists, the watching, the sending, and
+ * the ways to end. What is different is a struct park_kind: park_events.c (GET /events),
+ * park_engine.c (Engine.IO). A kind's own members come after a struct park at the beginning of its
+ * struct. To add a kind: its rows of struct park_kind in a file of its own, its frames in wire.h.
  *
- * To add a kind of parked request: a format in wire.h, its beginning in start(), its answer in
- * answer().
+ * Its life: PARK_UNRESOLVED (it cannot ask the poller yet) -> PARK_WAITING (while the link is up
+ * the poller has its question) -> PARK_ANSWERING (bytes are on their way out) -> freed, or for a
+ * stream PARK_WAITING again. PARK_WORKING: a job thread has it (jobs.h) and gives it back; nothing
+ * is watched then, and no one else touches it. Each is in the list of its state, and only
+ * park_set_state() moves it, so a count is a list's length. Its ticket names one question to the
+ * poller, so that an answer to an earlier one cannot be taken for this one's.
  */
 #ifndef CMDB_PARK_H
 #define CMDB_PARK_H
@@ -29,25 +31,47 @@
 #include "sink.h"
 #include "wire.h"
 
-#define PARK_GRACE_MS \
-	1500 /* the poller's timeout comes first; this long after it we answer ourselves */
-/* lighttpd 1.4.69 notices that a client hung up only once it has a response to send, unless it had
- * to wait for the request's first byte: what is held longer than this has its head sent, 200
- * without a length. A reason to end it that comes later is told when the client asks again. */
-#define PARK_HEAD_MS 250
 #define PARK_WRITE_STALL_MS 30000 /* a client that reads nothing for so long is dropped */
 
-enum park_state { PARK_NEW, PARK_UNRESOLVED, PARK_WAITING, PARK_ANSWERING, PARK_STATES };
+enum park_state {
+	PARK_NEW, /* in no list: before the first state and after the last */
+	PARK_UNRESOLVED,
+	PARK_WAITING,
+	PARK_WORKING,
+	PARK_ANSWERING,
+	PARK_STATES
+};
+
+struct park;
+
+struct park_kind {
+	/* It has come to the loop: asks the poller (park_ask()) or answers. */
+	void (*start)(struct park *p);
+	/* When something is due, monotonic, while it is held. Comes before token_ends_ms. */
+	int64_t (*deadline)(const struct park *p);
+	void (*on_deadline)(struct park *p);
+	/* Is it worth the two calls it takes to watch for a hang-up? NULL: never. */
+	bool (*is_watched)(const struct park *p);
+	void (*on_hang_up)(struct park *p);
+	/* What was sent is written, and was not the last. */
+	void (*on_written)(struct park *p);
+	/* The link has come up: what waits says its question again, as it was; what could not ask
+	 * may do so now. old_epoch: parks_on_up(). */
+	void (*on_up)(struct park *p, const char *old_epoch);
+	/* The answer to its ticket: DELIVER (with body), SESSION or DONE. */
+	void (*on_reply)(struct park *p, const struct wire_frame *f, struct body *body);
+	/* The client is to come again, now or when what is being written is written. */
+	void (*release)(struct park *p);
+	/* Ends it for a reason that is told: that its caller's token is no good any more. NULL: the
+	 * poller looks after tokens. */
+	void (*refuse)(struct park *p, enum err e);
+	void (*fini)(struct park *p); /* frees its own members; may be NULL */
+};
 
 struct park {
+	const struct park_kind *kind;
 	/* What the worker fills in. */
 	struct sink sink;
-	bool is_sse, has_since;
-	uint64_t since;        /* the cursor; moves on with each answer of a stream */
-	uint32_t timeout_ms;   /* what the poller is told */
-	uint32_t heartbeat_ms; /* SSE */
-	char *epoch;           /* the client's, NULL for none */
-	struct str interest;   /* wire_interest_put() */
 	struct caller caller;
 	int64_t checked_ms;    /* when the request came: its caller was good after that */
 	int64_t token_ends_ms; /* monotonic; INT64_MAX: never */
@@ -61,15 +85,13 @@ struct park {
 	uint64_t ticket;
 	UT_hash_handle hh;
 	struct event io; /* hang-up or writability, and the deadline */
-	int64_t parked_ms, heartbeat_at_ms, stalled_ms;
-	uint64_t told;            /* SSE: the cursor the client knows of */
-	bool is_told, is_leaving; /* SSE: ends when what is being written is written */
-	enum err token_end;       /* what a client is told when its token's time is over */
-	bool has_head; /* a long-poll's status line and headers are sent: it will be 200 */
-	bool is_last;  /* PARK_ANSWERING: free it when all is written */
+	int64_t parked_ms, stalled_ms;
+	enum err token_end; /* what a client is told when its token's time is over */
+	bool is_last;       /* PARK_ANSWERING: free it when all is written */
 };
 
-struct park *park_new(void);
+/* Zeroed memory of `size` bytes that begins with a struct park. */
+struct park *park_new(const struct park_kind *kind, size_t size);
 void park_free(struct park *p); /* of one that was never given to the loop, or that has left its
 				   list; takes NULL */
 
@@ -79,22 +101,45 @@ struct parks;
 struct parks *parks_new(struct app *app, struct event_base *base);
 void parks_free(struct parks *ps);
 void parks_set_link(struct parks *ps, struct link *link);
-size_t parks_n(const struct parks *ps, enum park_state state);
-size_t parks_total(const struct parks *ps);
-
-/* What of its time a long-poll has left; a stream's is always whole. */
-uint32_t park_timeout_left(const struct park *p);
+size_t parks_total(const struct parks *ps); /* all that are held */
 
 /* Takes p. */
 void parks_add(struct parks *ps, struct park *p);
-/* The stop: long-polls get an empty answer at their cursor, streams end. */
+/* The stop: each is answered as soon as it can be. */
 void parks_release(struct parks *ps);
 
 /* What the link tells. */
 /* old_epoch: what it was before, if the poller is now one of another log; else NULL. */
 void parks_on_up(struct parks *ps, const char *old_epoch);
 void parks_on_deliver(struct parks *ps, const struct wire_frame *f, struct body *body);
+void parks_on_reply(struct parks *ps, uint64_t ticket, const struct wire_frame *f);
 void parks_on_revoked(
 	struct parks *ps, enum wire_revoke what, uint64_t user_id, struct slice jti);
+
+/* ---- for kinds; the loop thread alone ---- */
+
+struct app *park_app(const struct park *p);
+struct link *park_link(const struct park *p);
+bool park_is_stopping(const struct park *p);
+void park_set_state(struct park *p, enum park_state state);
+/* Gives p a new ticket and the state, for a question to be put to the poller now or, if the link is
+ * down, when it is up. */
+void park_ask(struct park *p, enum park_state state);
+/* Watches for what comes next in p's state: hang-up or room to write, and its deadline. */
+void park_watch(struct park *p);
+/* Frees p; tells the poller if it waits. */
+void park_end(struct park *p);
+void park_refuse(struct park *p, enum err e); /* counts, and has the kind do it */
+/* After something was sent: p is freed, has more to write, or goes on (kind->on_written). */
+void park_sent(struct park *p, enum sink_state state);
+/* The head of an answer of p. length -1: not known. headers may be NULL. */
+void park_put_head(struct park *p, struct str *head, int status, const char *type,
+	const char *headers, int64_t length);
+/* Sends a whole answer; p is freed when it is written. */
+void park_answer(
+	struct park *p, int status, const char *type, const char *headers, struct body *body);
+/* The same without what follows from it: for whoever ends p at once. */
+enum sink_state park_put_answer(
+	struct park *p, int status, const char *type, const char *headers, struct body *body);
 
 #endif

@@ -117,7 +117,6 @@ static void hand_over(struct worker *w, struct ctx *ctx)
 	if (ctx->cors_origin)
 		p->origin = xstrdup(ctx->cors_origin);
 	conn_take(w->conn, &p->sink);
-	stats_add(&w->app->stats.requests[2], 1);
 	loop_park(w->app->loop, p);
 }
 

@@ -1,0 +1,370 @@
+#include "park_events.h"
+
+#include <stdlib.h>
+
+#include "app.h"
+#include "clock.h"
+#include "http.h"
+#include "link.h"
+#include "mem.h"
+#include "shm.h"
+
+static const char json[] = "application/json";
+
+static void end_stream(struct park_events *e, const struct str *last_words);
+
+static struct park_events *of(const struct park *p)
+{
+	return (struct park_events *)p;
+}
+
+static void fini(struct park *p)
+{
+	free(of(p)->epoch);
+	str_fini(&of(p)->interest);
+}
+
+/* ---- the wait ---- */
+
+/* Is it a long-poll that is really held, and its head still to be sent? */
+static bool wants_head(const struct park_events *e)
+{
+	return !e->is_sse && !e->has_head && e->has_since && e->timeout_ms > PARK_HEAD_MS;
+}
+
+static int64_t deadline(const struct park *p)
+{
+	const struct park_events *e = of(p);
+
+	if (e->is_sse)
+		return e->heartbeat_at_ms;
+	if (wants_head(e))
+		return p->parked_ms + PARK_HEAD_MS;
+	return p->parked_ms + e->timeout_ms + PARK_GRACE_MS;
+}
+
+/* Most polls of a busy log are answered before their head is due: until then a hang-up may wait. */
+static bool is_watched(const struct park *p)
+{
+	return !(wants_head(of(p)) && p->state == PARK_WAITING);
+}
+
+/* What of its time a long-poll has left; a stream's is always whole. */
+static uint32_t timeout_left(const struct park_events *e)
+{
+	int64_t left = e->park.parked_ms + e->timeout_ms - clock_ms();
+
+	if (e->is_sse)
+		return e->timeout_ms;
+	return left > 0 ? (uint32_t)left : 0;
+}
+
+static void say_wait(const struct park_events *e)
+{
+	struct evbuffer *out = link_out(park_link(&e->park));
+
+	if (out)
+		wire_put_wait(out, e->park.ticket, e->since, timeout_left(e),
+			e->epoch ? e->epoch : "", str_c(&e->interest), e->interest.len);
+}
+
+/* Makes sure there is a cursor: the tail there is now, if that is known. */
+static bool find_cursor(struct park_events *e)
+{
+	const struct link *link = park_link(&e->park);
+	const struct shm *page = atomic_load(&park_app(&e->park)->shm);
+
+	if (!e->has_since && (link_is_up(link) || shm_is_fresh(page))) {
+		e->since = page ? atomic_load(&page->tail) : link_tail(link);
+		e->has_since = true;
+	}
+	return e->has_since;
+}
+
+/* Waits for what comes after the cursor, or for a cursor. */
+static void wait_for_more(struct park_events *e)
+{
+	bool can_ask = find_cursor(e);
+
+	park_ask(&e->park, can_ask ? PARK_WAITING : PARK_UNRESOLVED);
+	if (can_ask)
+		say_wait(e);
+}
+
+static void on_written(struct park *p)
+{
+	struct park_events *e = of(p);
+
+	if (e->is_sse && (e->is_leaving || park_is_stopping(p))) {
+		end_stream(e, NULL);
+		return;
+	}
+	if (p->state == PARK_ANSWERING || p->state == PARK_NEW)
+		wait_for_more(e);
+	park_watch(p);
+}
+
+/* ---- streams ---- */
+
+static void send_text(struct park_events *e, const struct str *text)
+{
+	struct body *body = body_new(str_c(text), text->len);
+
+	park_sent(&e->park, sink_send(&e->park.sink, NULL, body, e->park.is_last));
+	body_put(body);
+}
+
+static void end_stream(struct park_events *e, const struct str *last_words)
+{
+	static const struct str none = STR_INIT;
+
+	e->park.is_last = true;
+	send_text(e, last_words ? last_words : &none);
+}
+
+/* The cursor is stated as soon as it is known, so that a stream that breaks before its first event
+ * goes on from where it began; and again when it has moved without an event, so that it does not
+ * fall out of retention. */
+static void add_cursor(struct park_events *e, struct str *text)
+{
+	if (!e->has_since || (e->is_told && e->told == e->since))
+		return;
+	str_addf(text, "id: %llu\n", (unsigned long long)e->since);
+	e->told = e->since;
+	e->is_told = true;
+}
+
+static void heartbeat(struct park_events *e)
+{
+	struct str text = STR_INIT;
+
+	e->heartbeat_at_ms = clock_ms() + e->heartbeat_ms;
+	str_adds(&text, ": hb\n");
+	add_cursor(e, &text);
+	str_addc(&text, '\n');
+	send_text(e, &text);
+	str_fini(&text);
+}
+
+static void start_stream(struct park_events *e)
+{
+	struct park *p = &e->park;
+	struct str head = STR_INIT, text = STR_INIT;
+	struct body *body;
+
+	park_put_head(p, &head, 200, "text/event-stream", "X-Accel-Buffering: no\r\n", -1);
+	e->has_head = true;
+	str_adds(&text, "retry: 1000\n");
+	add_cursor(e, &text);
+	str_addc(&text, '\n');
+	body = body_new(text.p, text.len);
+	park_sent(p, sink_send(&p->sink, &head, body, false));
+	body_put(body);
+	str_fini(&head);
+	str_fini(&text);
+}
+
+static void start(struct park *p)
+{
+	struct park_events *e = of(p);
+
+	e->heartbeat_at_ms = p->parked_ms + e->heartbeat_ms;
+	if (e->is_sse)
+		start_stream(e);
+	else
+		on_written(p);
+}
+
+/* ---- answers of a long-poll ---- */
+
+static void send_head(struct park_events *e)
+{
+	struct str head = STR_INIT;
+
+	park_put_head(&e->park, &head, 200, json, NULL, -1);
+	e->has_head = true;
+	park_sent(&e->park, sink_send(&e->park.sink, &head, NULL, false));
+	str_fini(&head);
+}
+
+/* The answer, or what is left of it when the head is gone. */
+static enum sink_state put_answer(struct park_events *e, struct body *body)
+{
+	if (!e->has_head)
+		return park_put_answer(&e->park, 200, json, NULL, body);
+	e->park.is_last = true;
+	return sink_send(&e->park.sink, NULL, body, true);
+}
+
+/* Nothing new at its cursor, said without the poller. */
+static struct body *empty_body(const struct park_events *e)
+{
+	const struct shm *page = atomic_load(&park_app(&e->park)->shm);
+	const char *epoch = e->epoch ? e->epoch : link_epoch(park_link(&e->park));
+	struct str text = STR_INIT;
+	struct body *body;
+
+	if (!epoch[0] && page)
+		epoch = page->epoch;
+	str_addf(&text,
+		"{\"events\":[],\"lastEventId\":%llu,\"epoch\":", (unsigned long long)e->since);
+	str_add_json(&text, epoch);
+	str_adds(&text, ",\"more\":false}");
+	body = body_new(text.p, text.len);
+	str_fini(&text);
+	return body;
+}
+
+static void answer_empty(struct park_events *e)
+{
+	struct body *body = empty_body(e);
+
+	park_sent(&e->park, put_answer(e, body));
+	body_put(body);
+}
+
+static void answer_error(struct park_events *e, enum err error)
+{
+	struct str text = STR_INIT, headers = STR_INIT;
+	struct body *body;
+
+	http_put_error(&text, error, NULL, "");
+	http_put_error_headers(&headers, error);
+	body = body_new(text.p, text.len);
+	park_answer(&e->park, err_status(error), json, str_c(&headers), body);
+	body_put(body);
+	str_fini(&text);
+	str_fini(&headers);
+}
+
+/* ---- ways to end ---- */
+
+/* Its client is gone, or will send no more: what it is told, if it can still hear, is to come
+ * again. A complete answer, lest the web server takes us for broken. */
+static void on_hang_up(struct park *p)
+{
+	struct park_events *e = of(p);
+	struct body *body;
+
+	stats_add(&park_app(p)->stats.hung_up, 1);
+	if (e->is_sse) {
+		sink_send(&p->sink, NULL, NULL, true);
+	} else if (e->has_since) {
+		body = empty_body(e);
+		put_answer(e, body);
+		body_put(body);
+	}
+	park_end(p);
+}
+
+static void refuse(struct park *p, enum err error)
+{
+	struct park_events *e = of(p);
+	struct str text = STR_INIT;
+
+	if (!e->has_head) {
+		answer_error(e, error);
+	} else if (!e->is_sse) {
+		answer_empty(e);
+	} else {
+		str_adds(&text, "event: error\ndata: {\"code\":");
+		str_add_json(&text, err_code(error));
+		str_adds(&text, ",\"message\":");
+		str_add_json(&text, err_text(error));
+		str_adds(&text, "}\n\n");
+		end_stream(e, &text);
+		str_fini(&text);
+	}
+}
+
+/* A long-poll has its cursor in an empty answer, a stream in its Last-Event-ID. */
+static void release(struct park *p)
+{
+	struct park_events *e = of(p);
+
+	if (p->state == PARK_ANSWERING)
+		e->is_leaving = true;
+	else if (e->is_sse)
+		end_stream(e, NULL);
+	else if (find_cursor(e))
+		answer_empty(e);
+	else
+		park_refuse(p, ERR_UNAVAILABLE);
+}
+
+static void on_deadline(struct park *p)
+{
+	struct park_events *e = of(p);
+
+	if (e->is_sse) {
+		heartbeat(e);
+	} else if (wants_head(e)) {
+		send_head(e);
+	} else if (!e->has_since || e->timeout_ms == 0) {
+		park_refuse(p, ERR_UNAVAILABLE);
+	} else {
+		stats_add(&park_app(p)->stats.expired, 1);
+		answer_empty(e);
+	}
+}
+
+/* ---- what the poller says ---- */
+
+static void on_up(struct park *p, const char *old_epoch)
+{
+	struct park_events *e = of(p);
+
+	if (p->state == PARK_UNRESOLVED) {
+		wait_for_more(e);
+		if (e->is_sse)
+			heartbeat(e);
+		return;
+	}
+	/* Its cursor is of the log there was: let the poller see that. */
+	if (!e->epoch && old_epoch)
+		e->epoch = xstrdup(old_epoch);
+	say_wait(e);
+}
+
+static void on_reply(struct park *p, const struct wire_frame *f, struct body *body)
+{
+	struct park_events *e = of(p);
+
+	if (f->type != WIRE_DELIVER) { /* the poller is not of this version */
+		park_refuse(p, ERR_UNAVAILABLE);
+		return;
+	}
+	if (!e->is_sse) {
+		stats_add(&park_app(p)->stats.answered, 1);
+		park_sent(p, put_answer(e, body));
+		return;
+	}
+	e->since = f->deliver.cursor;
+	free(e->epoch); /* the cursor is of this log now */
+	e->epoch = NULL;
+	if (body->len > 0) {
+		e->told = e->since;
+		e->is_told = true;
+	}
+	p->is_last = false;
+	park_sent(p, sink_send(&p->sink, NULL, body, false));
+}
+
+static const struct park_kind events_kind = {
+	.start = start,
+	.deadline = deadline,
+	.on_deadline = on_deadline,
+	.is_watched = is_watched,
+	.on_hang_up = on_hang_up,
+	.on_written = on_written,
+	.on_up = on_up,
+	.on_reply = on_reply,
+	.release = release,
+	.refuse = refuse,
+	.fini = fini,
+};
+
+struct park_events *park_events_new(void)
+{
+	return of(park_new(&events_kind, sizeof(struct park_events)));
+}
