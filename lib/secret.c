@@ -71,6 +71,11 @@ void secret_hash(uint8_t out[SECRET_HASH_SIZE], const void *p, size_t len)
 	crypto_generichash(out, SECRET_HASH_SIZE, p, len, NULL, 0);
 }
 
+void secret_hash_short(uint8_t out[SECRET_SHORT_SIZE], const void *p, size_t len)
+{
+	crypto_generichash(out, SECRET_SHORT_SIZE, p, len, NULL, 0);
+}
+
 bool secret_equal(const void *a, const void *b, size_t len)
 {
 	return sodium_memcmp(a, b, len) == 0;

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #define SECRET_HASH_SIZE 32
+#define SECRET_SHORT_SIZE 16
 #define SECRET_PASSWORD_MAX 1024 /* bytes; longer ones are refused before they are hashed */
 #define SECRET_PHC_SIZE 128
 
@@ -20,6 +21,8 @@ void secret_random_hex(char *out, size_t n);
 void secret_random_token(char out[64], const char *prefix);
 /* BLAKE2b-256. */
 void secret_hash(uint8_t out[SECRET_HASH_SIZE], const void *p, size_t len);
+/* BLAKE2b-128: what ws_sessions knows a sid or private id by. */
+void secret_hash_short(uint8_t out[SECRET_SHORT_SIZE], const void *p, size_t len);
 bool secret_equal(const void *a, const void *b, size_t len); /* constant time */
 void secret_hex(char *out, const uint8_t *p, size_t len); /* 2 * len + 1 bytes */
 

@@ -61,6 +61,9 @@ static void test_hash(void **state)
 	secret_hex(hex, hash, sizeof(hash));
 	assert_string_equal(hex,
 		"bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319");
+	secret_hash_short(hash, "abc", 3);
+	secret_hex(hex, hash, SECRET_SHORT_SIZE);
+	assert_string_equal(hex, "cf4ab791c62b8d2b2109c90275287816");
 	assert_true(secret_equal("abc", "abc", 3));
 	assert_false(secret_equal("abc", "abd", 3));
 }
