@@ -20,7 +20,8 @@
 #include "str.h"
 
 #define PAYLOAD_SEPARATOR '\x1e'
-/* Of one body; stock clients have no limit but maxPayload, and flush far fewer. */
+/* Of one body. Stock clients fill a body up to maxPayload, whatever their number: one that emits
+ * more than this before it gets to send is refused, as by a server with a limit on packets. */
 #define PAYLOAD_PACKETS_MAX 1000
 
 /* The numbers are the digits. Protocol, "Protocol": table of packet types. */
