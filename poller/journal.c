@@ -11,11 +11,12 @@
 
 #include <sodium.h>
 
+#include "bytes.h"
 #include "clock.h"
 #include "log.h"
 #include "mem.h"
 
-#define SUM_SIZE crypto_shorthash_BYTES
+#define SUM_SIZE 8
 #define BATCH_HEAD (4 + SUM_SIZE)
 #define DUMP_BATCH (1024 * 1024) /* a rewrite writes about this much at once */
 #define REWRITE_PAUSE_MS 1000
@@ -23,7 +24,7 @@
 static const char magic[8] = {'c', 'm', 'd', 'b', 'j', 'r', 'n', 'l'};
 static const unsigned char sum_key[crypto_shorthash_KEYBYTES] = "cmdb journal 1";
 
-_Static_assert(SUM_SIZE == 8, "the layout has a checksum of 64 bits");
+_Static_assert(crypto_shorthash_BYTES == SUM_SIZE, "the layout has a checksum of 64 bits");
 
 /* A file being appended to, and what is to follow. */
 struct tape {
@@ -46,47 +47,22 @@ struct journal {
 
 /* ---- bytes ---- */
 
-static void put_u32(char *p, uint32_t v)
+static uint64_t sum_of(const char *p, size_t len)
 {
-	for (int i = 0; i < 4; i++)
-		p[i] = (char)(v >> (8 * i));
-}
+	unsigned char sum[crypto_shorthash_BYTES];
+	struct bytes b;
 
-static uint32_t get_u32(const char *p)
-{
-	uint32_t v = 0;
-
-	for (int i = 3; i >= 0; i--)
-		v = v << 8 | (unsigned char)p[i];
-	return v;
-}
-
-/* SipHash gives its bytes the same on every machine. */
-static void put_sum(char *out, const char *p, size_t len)
-{
-	crypto_shorthash((unsigned char *)out, (const unsigned char *)p, len, sum_key);
-}
-
-static bool sum_is(const char *sum, const char *p, size_t len)
-{
-	char is[SUM_SIZE];
-
-	put_sum(is, p, len);
-	return memcmp(is, sum, SUM_SIZE) == 0;
+	crypto_shorthash(sum, (const unsigned char *)p, len, sum_key);
+	b = bytes_of(sum, sizeof(sum));
+	return bytes_u64(&b);
 }
 
 static void make_header(struct str *out, const char *epoch)
 {
-	char number[4], sum[SUM_SIZE];
-
 	str_add(out, magic, sizeof(magic));
-	put_u32(number, JOURNAL_VERSION);
-	str_add(out, number, 4);
-	put_u32(number, (uint32_t)strlen(epoch));
-	str_add(out, number, 4);
-	str_adds(out, epoch);
-	put_sum(sum, out->p, out->len);
-	str_add(out, sum, SUM_SIZE);
+	bytes_put(out, JOURNAL_VERSION, 4);
+	bytes_put_blob(out, epoch, strlen(epoch));
+	bytes_put(out, sum_of(out->p, out->len), SUM_SIZE);
 }
 
 /* ---- the tape ---- */
@@ -120,24 +96,24 @@ static bool tape_append(struct tape *t, const char *p, size_t len)
 static void tape_add(struct tape *t, const void *rec, size_t len)
 {
 	static const char head[BATCH_HEAD];
-	char number[4];
 
 	if (t->buf.len == 0)
 		str_add(&t->buf, head, sizeof(head));
-	put_u32(number, (uint32_t)len);
-	str_add(&t->buf, number, 4);
-	str_add(&t->buf, rec, len);
+	bytes_put_blob(&t->buf, rec, len);
 }
 
 static bool tape_flush(struct tape *t)
 {
+	struct str head = STR_INIT;
 	size_t len;
 
 	if (t->buf.len == 0)
 		return true;
 	len = t->buf.len - BATCH_HEAD;
-	put_u32(t->buf.p, (uint32_t)len);
-	put_sum(t->buf.p + 4, t->buf.p + BATCH_HEAD, len);
+	bytes_put(&head, len, 4);
+	bytes_put(&head, sum_of(t->buf.p + BATCH_HEAD, len), SUM_SIZE);
+	memcpy(t->buf.p, head.p, BATCH_HEAD);
+	str_fini(&head);
 	if (!tape_append(t, t->buf.p, t->buf.len))
 		return false;
 	if (t->buf.cap > DUMP_BATCH)
@@ -179,55 +155,52 @@ static char *read_all(int fd, size_t size)
 	return p;
 }
 
-/* How many records are in the bytes of a batch, 0 if they do not come out even. */
-static size_t count_records(const char *p, size_t len)
+/* Do the bytes of a batch come out even as records? */
+static bool are_records(struct slice batch)
 {
-	size_t n = 0;
+	struct bytes b = bytes_of(batch.p, batch.len);
 
-	while (len > 0) {
-		if (len < 4 || get_u32(p) > len - 4)
-			return 0;
-		len -= 4 + (size_t)get_u32(p);
-		p += 4 + (size_t)get_u32(p);
-		n++;
-	}
-	return n;
+	while (b.p < b.end)
+		bytes_blob(&b);
+	return batch.len > 0 && bytes_are_done(&b);
 }
 
 /* Replays whole batches; returns where they end. */
 static size_t replay_batches(const char *p, size_t at, size_t size,
 	void (*replay)(const void *rec, size_t len, void *arg), void *arg, size_t *records_n)
 {
-	while (size - at >= BATCH_HEAD) {
-		size_t len = get_u32(p + at), n;
-		const char *rec = p + at + BATCH_HEAD;
+	for (;;) {
+		struct bytes b = bytes_of(p + at, size - at);
+		uint32_t len = bytes_u32(&b);
+		uint64_t sum = bytes_u64(&b);
+		struct slice batch = bytes_take(&b, len);
 
-		if (len > size - at - BATCH_HEAD || !sum_is(p + at + 4, rec, len))
-			break;
-		n = count_records(rec, len);
-		if (n == 0)
-			break;
-		*records_n += n;
-		for (; n > 0; n--) {
-			replay(rec + 4, get_u32(rec), arg);
-			rec += 4 + (size_t)get_u32(rec);
+		if (b.is_bad || sum_of(batch.p, batch.len) != sum || !are_records(batch))
+			return at;
+		at += BATCH_HEAD + batch.len;
+		for (b = bytes_of(batch.p, batch.len); b.p < b.end; ++*records_n) {
+			struct slice rec = bytes_blob(&b);
+
+			replay(rec.p, rec.len, arg);
 		}
-		at += BATCH_HEAD + len;
 	}
-	return at;
 }
 
 /* Why these bytes are none of ours to go on with, NULL if they are. */
 static const char *check_header(const char *p, size_t size, const struct str *want)
 {
-	size_t len;
+	struct bytes b = bytes_of(p, size);
+	struct slice is = bytes_take(&b, sizeof(magic));
+	uint32_t version = bytes_u32(&b);
+	struct slice epoch = bytes_blob(&b);
+	size_t len = sizeof(magic) + 8 + epoch.len;
+	uint64_t sum = bytes_u64(&b);
 
-	if (size < sizeof(magic) + 8 || memcmp(p, magic, sizeof(magic)) != 0)
-		return "it had no whole header";
-	if (get_u32(p + sizeof(magic)) != JOURNAL_VERSION)
+	if (is.len == 0 || memcmp(is.p, magic, sizeof(magic)) != 0)
+		return "it was no journal";
+	if (version != JOURNAL_VERSION)
 		return "it was of another version";
-	len = sizeof(magic) + 8 + (size_t)get_u32(p + sizeof(magic) + 4);
-	if (len > size || size - len < SUM_SIZE || !sum_is(p + len, p, len))
+	if (b.is_bad || sum_of(p, len) != sum)
 		return "it had no whole header";
 	if (len + SUM_SIZE != want->len || memcmp(p, want->p, want->len) != 0)
 		return "it was of another epoch";
