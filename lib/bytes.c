@@ -6,12 +6,12 @@
 
 bool slice_is(struct slice s, const char *text)
 {
-	return s.len == strlen(text) && !memcmp(s.p, text, s.len);
+	return s.len == strlen(text) && (!s.len || !memcmp(s.p, text, s.len));
 }
 
 char *slice_dup(struct slice s)
 {
-	return xstrndup(s.p, s.len);
+	return xstrndup(s.len ? s.p : "", s.len);
 }
 
 struct bytes bytes_of(const void *p, size_t len)

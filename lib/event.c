@@ -55,9 +55,44 @@ static void add_or_null(struct str *s, const char *text)
 	str_add_json(s, *text ? text : NULL);
 }
 
-void event_render(struct str *s, const struct event_row *e)
+static void add_payload(struct str *s, const char *payload, size_t len)
+{
+	if (json_is_valid(payload, len))
+		add_one_line(s, payload, len);
+	else
+		str_add_json_n(s, payload, len);
+}
+
+void event_render_socket(struct str *s, const struct event_row *e)
+{
+	struct str payload = STR_INIT;
+
+	add_payload(&payload, e->payload, e->payload_len);
+	event_put_socket(s, e, str_c(&payload), payload.len);
+	str_fini(&payload);
+}
+
+void event_put_socket(struct str *s, const struct event_row *e, const char *payload, size_t len)
+{
+	if (*e->name) {
+		str_add_json(s, e->name);
+		str_addc(s, ',');
+		str_add(s, payload, len);
+		return;
+	}
+	str_add_json(s, e->topic);
+	s->len--; /* its closing quote */
+	str_adds(s, ":update\"");
+	str_addf(s, ",{\"eventId\":%llu,\"type\":\"%s\",\"data\":", (unsigned long long)e->id,
+		event_type_name(e->type));
+	str_add(s, payload, len);
+	str_addc(s, '}');
+}
+
+void event_render(struct str *s, const struct event_row *e, struct event_place *place)
 {
 	char created_at[CLOCK_RFC3339_SIZE];
+	size_t from;
 
 	clock_from_sql(e->created_at, created_at);
 	str_adds(s, "{\"id\":");
@@ -67,10 +102,10 @@ void event_render(struct str *s, const struct event_row *e)
 	str_adds(s, ",\"type\":\"");
 	str_adds(s, event_type_name(e->type));
 	str_adds(s, "\",\"data\":");
-	if (json_is_valid(e->payload, e->payload_len))
-		add_one_line(s, e->payload, e->payload_len);
-	else
-		str_add_json_n(s, e->payload, e->payload_len);
+	from = s->len;
+	add_payload(s, e->payload, e->payload_len);
+	if (place)
+		*place = (struct event_place){.at = from, .len = s->len - from};
 	str_adds(s, ",\"room\":");
 	add_or_null(s, e->room);
 	str_adds(s, ",\"name\":");

@@ -51,9 +51,20 @@ struct event_row {
 	size_t payload_len;
 	const char *created_at; /* as MariaDB prints DATETIME(3), UTC */
 };
+/* Where in the appended text the payload is. */
+struct event_place {
+	size_t at, len;
+};
 /* Appends its JSON on one line: line breaks, which valid JSON has only between tokens, become
  * blanks. A payload that is no JSON (MariaDB's JSON columns take "\x" and 1. for JSON) is given as
- * a string of its text: one bad row must not spoil the answer with all the others. */
-void event_render(struct str *s, const struct event_row *e);
+ * a string of its text: one bad row must not spoil the answer with all the others. place (may be
+ * NULL) is told where the payload is. */
+void event_render(struct str *s, const struct event_row *e, struct event_place *place);
+
+/* Appends the event as a Socket.IO client gets it, as the inside of the packet's array:
+ * "<topic>:update",{"eventId","type","data"}, or with a name "<name>",<payload>. */
+void event_render_socket(struct str *s, const struct event_row *e);
+/* The same of a payload that event_render() has rendered; e's own is not looked at. */
+void event_put_socket(struct str *s, const struct event_row *e, const char *payload, size_t len);
 
 #endif

@@ -2,12 +2,13 @@
 
 #include "log.h"
 #include "mem.h"
+#include "session.h"
 
 /* A cmdb-fcgi process that does not read what it is sent is cut off: it comes back with its
  * cursors, and nothing is lost. */
 #define BACKLOG_MAX (128u * 1024 * 1024)
 
-void answer_add(struct hub *hub, struct waiter *w)
+void answer_add(struct hub *hub, struct waiter *w, const struct body *b)
 {
 	struct conn *c = w->conn;
 
@@ -18,6 +19,8 @@ void answer_add(struct hub *hub, struct waiter *w)
 		c->tickets = xreallocarray(c->tickets, c->tickets_cap, sizeof(*c->tickets));
 	}
 	c->tickets[c->tickets_n++] = w->ticket;
+	if (w->session)
+		session_answered(w->session, c, b);
 	wait_end(w);
 }
 
@@ -49,7 +52,7 @@ void answer_one(struct waiter *w, struct body *b)
 {
 	struct hub *hub = w->conn->hub;
 
-	answer_add(hub, w);
+	answer_add(hub, w, b);
 	answer_send(hub, b);
 	body_put(b);
 }

@@ -4,11 +4,12 @@
 
 #include "mem.h"
 
-struct body *body_new(enum wire_format format)
+struct body *body_new(enum wire_format format, const char *epoch)
 {
 	struct body *b = xcalloc(1, sizeof(*b));
 
 	b->format = format;
+	b->epoch = epoch;
 	b->refs = 1;
 	b->buf = evbuffer_new();
 	if (format == WIRE_JSON)
@@ -21,25 +22,50 @@ bool body_has_room(const struct body *b, size_t limit)
 	return b->n < limit && (b->n == 0 || evbuffer_get_length(b->buf) < BODY_BYTES_MAX);
 }
 
+/* One packet of a payload (Engine.IO protocol 4, "Packet encoding"): a message with an EVENT packet
+ * (Socket.IO protocol 5), whose last argument is the offset to go on from. */
+static void add_packet(struct body *b, const struct record *r)
+{
+	struct str packet = STR_INIT;
+
+	if (evbuffer_get_length(b->buf))
+		str_addc(&packet, '\x1e');
+	str_adds(&packet, "42[");
+	record_socket_args(r, &packet);
+	str_addf(&packet, ",\"%s:%llu\"]", b->epoch, (unsigned long long)r->item.id);
+	evbuffer_add(b->buf, packet.p, packet.len);
+	str_fini(&packet);
+}
+
 void body_add(struct body *b, const struct record *r)
 {
+	b->n++;
+	b->last_id = r->item.id;
+	if (b->format == WIRE_SOCKET) {
+		add_packet(b, r);
+		return;
+	}
 	if (b->format == WIRE_SSE)
 		evbuffer_add_printf(b->buf, "id: %llu\ndata: ", (unsigned long long)r->item.id);
-	else if (b->n)
+	else if (b->n > 1)
 		evbuffer_add(b->buf, ",", 1);
 	evbuffer_add(b->buf, r->json, r->json_len);
 	if (b->format == WIRE_SSE)
 		evbuffer_add(b->buf, "\n\n", 2);
-	b->n++;
-	b->last_id = r->item.id;
 }
 
-void body_finish(struct body *b, uint64_t cursor, const char *epoch, bool is_more)
+void body_finish(struct body *b, uint64_t cursor, bool is_more)
 {
 	b->cursor = cursor;
+	if (b->format == WIRE_SOCKET) {
+		/* An answer has at least one packet: a noop. */
+		if (!evbuffer_get_length(b->buf))
+			evbuffer_add(b->buf, "6", 1);
+		return;
+	}
 	if (b->format == WIRE_JSON)
 		evbuffer_add_printf(b->buf, "],\"lastEventId\":%llu,\"epoch\":\"%s\",\"more\":%s}",
-			(unsigned long long)cursor, epoch, is_more ? "true" : "false");
+			(unsigned long long)cursor, b->epoch, is_more ? "true" : "false");
 	else if (cursor != b->last_id)
 		/* An id without data moves Last-Event-ID and shows nothing (HTML, 9.2.6). */
 		evbuffer_add_printf(b->buf, "id: %llu\n\n", (unsigned long long)cursor);

@@ -18,6 +18,7 @@
 
 struct body {
 	enum wire_format format;
+	const char *epoch; /* borrowed */
 	struct evbuffer *buf;
 	size_t refs;
 	size_t n;
@@ -25,12 +26,12 @@ struct body {
 	uint64_t cursor;  /* set by body_finish() */
 };
 
-struct body *body_new(enum wire_format format);
+struct body *body_new(enum wire_format format, const char *epoch);
 /* Is there room for one more event under the interest's limit? */
 bool body_has_room(const struct body *b, size_t limit);
 void body_add(struct body *b, const struct record *r);
 /* is_more: the client should ask again at once. */
-void body_finish(struct body *b, uint64_t cursor, const char *epoch, bool is_more);
+void body_finish(struct body *b, uint64_t cursor, bool is_more);
 /* A reset: the client is to load a fresh snapshot and go on from `cursor`. reason: "expired",
  * "epoch" or "ahead". */
 struct body *body_reset(

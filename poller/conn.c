@@ -7,6 +7,7 @@
 #include "json.h"
 #include "log.h"
 #include "mem.h"
+#include "session.h"
 
 /* Runs one turn later, so that whoever called conn_close() may finish with the connection. */
 static void on_free(evutil_socket_t fd, short what, void *arg)
@@ -33,6 +34,7 @@ void conn_close(struct conn *c)
 	}
 	HASH_ITER (hh, c->waiters, w, next)
 		wait_end(w);
+	sessions_conn_gone(hub->sessions, c);
 	TAILQ_REMOVE(&hub->conns, c, entry);
 	hub->conns_n--;
 	if (c->is_welcome)
@@ -160,15 +162,49 @@ static void on_status(struct conn *c)
 	str_fini(&json);
 }
 
-static void on_cancel(struct conn *c, uint64_t ticket)
+static struct waiter *waiter_find(struct conn *c, uint64_t ticket)
 {
 	struct waiter *w;
 
 	HASH_FIND(hh, c->waiters, &ticket, sizeof(ticket), w);
+	return w;
+}
+
+static void on_cancel(struct conn *c, uint64_t ticket)
+{
+	struct waiter *w = waiter_find(c, ticket);
+	struct session *s;
+
 	if (!w)
 		return;
 	c->hub->stats.cancels++;
+	s = w->session;
 	wait_end(w);
+	if (s)
+		session_drop(s, END_TRANSPORT_ERROR); /* its client hung up */
+}
+
+static void on_release(struct conn *c, uint64_t ticket)
+{
+	struct waiter *w = waiter_find(c, ticket);
+
+	if (w && w->session)
+		session_release(w);
+}
+
+static void on_open(struct conn *c, const struct wire_frame *f)
+{
+	const char *why = "";
+	enum wire_done what = session_open(c->hub->sessions, f, &why);
+
+	wire_put_done(bufferevent_get_output(c->bev), f->open.ticket, what,
+		what == WIRE_DONE_LIMIT ? why : "");
+}
+
+/* What web clients' requests are made of. */
+static bool is_of_clients(enum wire_type type)
+{
+	return type == WIRE_WAIT || (type >= WIRE_OPEN && type <= WIRE_APPLY);
 }
 
 /* What is wrong with the frame, or NULL. */
@@ -180,11 +216,25 @@ static const char *on_frame(struct conn *c, const struct wire_frame *f)
 		return c->pid ? "HELLO a second time" : on_hello(c, f);
 	if (!c->is_welcome)
 		return "the first frame must be HELLO";
+	if (c->role == WIRE_ROLE_CLI && is_of_clients(f->type))
+		return "a frame that is not for this role";
 	switch (f->type) {
 	case WIRE_WAIT:
-		if (c->role == WIRE_ROLE_CLI)
-			return "WAIT is not for this role";
 		return wait_begin(c, f, &why) ? NULL : why;
+	case WIRE_OPEN:
+		on_open(c, f);
+		return NULL;
+	case WIRE_POLL:
+		return session_poll(c, f) ? NULL : "POLL with a ticket that waits already";
+	case WIRE_RELEASE:
+		on_release(c, f->release.ticket);
+		return NULL;
+	case WIRE_LOOKUP:
+		session_lookup(c, f);
+		return NULL;
+	case WIRE_APPLY:
+		session_apply(c, f);
+		return NULL;
 	case WIRE_CANCEL:
 		on_cancel(c, f->cancel.ticket);
 		return NULL;
@@ -219,16 +269,17 @@ static void on_read(struct bufferevent *bev, void *arg)
 		enum wire_got got = wire_peek(in, WIRE_TO_POLLER_MAX, &f, &why);
 
 		if (got == WIRE_GOT_NONE)
-			return;
+			break;
 		if (got == WIRE_GOT_FRAME) {
 			why = on_frame(c, &f);
 			wire_drop(in, &f);
 		}
 		if (why) {
 			refuse(c, why);
-			return;
+			break;
 		}
 	}
+	store_flush(c->hub->sessions);
 }
 
 void conn_let_in(struct hub *hub)

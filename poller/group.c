@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "mem.h"
+#include "session.h"
 
 /* ---- channels ---- */
 
@@ -232,12 +233,12 @@ static struct outcome *outcome_of(struct outcome **all, const struct group *g)
 static struct body *body_of_hits(
 	struct hub *hub, const struct group *g, uint64_t cursor, bool is_late)
 {
-	struct body *b = body_new((enum wire_format)g->want.format);
+	struct body *b = body_new((enum wire_format)g->want.format, hub->epoch);
 	size_t i;
 
 	for (i = 0; i < g->hits_n && (is_late || body_has_room(b, g->want.limit)); i++)
 		body_add(b, g->hits[i]);
-	body_finish(b, i < g->hits_n ? b->last_id : cursor, hub->epoch, i < g->hits_n);
+	body_finish(b, i < g->hits_n ? b->last_id : cursor, i < g->hits_n);
 	hub->stats.bodies++;
 	return b;
 }
@@ -248,9 +249,11 @@ static void outcome_send(struct hub *hub, struct outcome *o, uint64_t cursor, bo
 	struct waiter *w;
 
 	for (struct group *g = o->groups; g; g = g->next_hit) {
+		if (b->format == WIRE_SOCKET)
+			admin_fanout(hub, g, b);
 		g->hits_n = 0;
 		while ((w = TAILQ_FIRST(&g->parked)))
-			answer_add(hub, w);
+			answer_add(hub, w, b);
 	}
 	answer_send(hub, b);
 	body_put(b);

@@ -15,6 +15,7 @@
 #include "event.h"
 #include "log.h"
 #include "mem.h"
+#include "session.h"
 
 #define TICK_MS 250
 #define SAVE_MS 1000
@@ -43,6 +44,7 @@ static void on_start(struct mail *mail, void *owner)
 			str_c(&path), strerror(errno));
 	atomic_store(&hub->shm->floor, hub->floor);
 	str_fini(&path);
+	sessions_adopt(hub->sessions);
 	free(s);
 }
 
@@ -67,6 +69,7 @@ static void on_batch(struct mail *mail, void *owner)
 		if (!strcmp(r->topic, EVENT_TOPIC_AUTH)) {
 			shm_raise(hub->shm, 0, EVENT_TOPIC_AUTH);
 			conn_revoke(hub, r);
+			sessions_revoke(hub->sessions, r);
 		} else {
 			shm_raise(hub->shm, r->tenant_id, r->topic);
 		}
@@ -87,6 +90,7 @@ static void on_batch(struct mail *mail, void *owner)
 		on_ready(hub);
 	}
 	tail_batch_free(b);
+	store_flush(hub->sessions);
 }
 
 static void on_answer(struct mail *mail, void *owner)
@@ -104,10 +108,13 @@ static void on_answer(struct mail *mail, void *owner)
 		conn_refreshed(hub);
 		break;
 	case READER_PRINCIPAL:
+		session_principal_came(hub, m);
+		break;
 	case READER_SAVE:
 		break;
 	}
 	reader_mail_free(m);
+	store_flush(hub->sessions);
 }
 
 /* ---- time ---- */
@@ -130,6 +137,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		status_publish(hub);
 	if (hub_is_following(hub))
 		atomic_store(&hub->shm->lease_until_ms, now + SHM_LEASE_MS);
+	if (hub->is_started)
+		sessions_tick(hub->sessions, now);
 	if (hub->is_ready && hub->tail != hub->saved_tail && now - hub->saved_ms >= SAVE_MS) {
 		hub->saved_tail = hub->tail;
 		hub->saved_ms = now;
@@ -205,6 +214,7 @@ struct hub *hub_new(const struct config *cfg, struct event_base *base)
 	TAILQ_INIT(&hub->conns);
 	TAILQ_INIT(&hub->touched);
 	mailbox_init(&hub->mailbox, base, hub);
+	hub->sessions = sessions_new(hub);
 	hub->tail_thread = tail_new(cfg, &hub->mailbox, on_start, on_batch);
 	hub->binlog = binlog_new(cfg, hub->tail_thread);
 	hub->reader = reader_new(cfg, &hub->mailbox, on_answer);
@@ -226,6 +236,7 @@ void hub_stop(struct hub *hub)
 	}
 	while ((c = TAILQ_FIRST(&hub->conns)))
 		conn_close(c);
+	sessions_stop(hub->sessions);
 	binlog_stop(hub->binlog);
 	tail_stop(hub->tail_thread);
 	if (hub->is_ready)
@@ -241,6 +252,7 @@ void hub_free(struct hub *hub)
 	event_free(hub->tick);
 	mailbox_fini(&hub->mailbox);
 	wait_fini(hub);
+	sessions_free(hub->sessions);
 	groups_free(hub);
 	if (hub->is_started)
 		ring_fini(&hub->ring);

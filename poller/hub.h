@@ -18,7 +18,8 @@
  *   page read -> wait_go_on() for each of its waiters
  *   timer -> an answer without events, cursor moved to where it has looked
  *
- * Every answer goes through answer_add() and answer_send() and ends its waiters.
+ * Every answer goes through answer_add() and answer_send() and ends its waiters. A held GET of an
+ * Engine.IO session is a waiter too, without a timeout of its own: session.h.
  */
 #ifndef CMDB_HUB_H
 #define CMDB_HUB_H
@@ -60,6 +61,7 @@ struct waiter {
 	TAILQ_ENTRY(waiter) entry;
 	struct event timer;
 	struct body *partial; /* old events collected for it so far; NULL: none */
+	struct session *session; /* whose GET it is; NULL: a request of /events */
 	UT_hash_handle hh;
 };
 
@@ -68,7 +70,7 @@ struct group {
 	size_t key_len;
 	struct wire_interest want;
 	struct waiter_list parked;
-	size_t waiters_n;     /* in any state; a group without any is swept */
+	size_t waiters_n;     /* in any state, and sessions; a group without any is swept */
 	struct record **hits; /* during a fan-out: what it wants of the batch */
 	size_t hits_n, hits_cap;
 	struct group *next_hit;
@@ -142,6 +144,8 @@ struct hub {
 	struct page_list pages_lru; /* the kept ones, oldest use first */
 	size_t pages_kept, pages_bytes;
 
+	struct sessions *sessions; /* session.h */
+
 	struct evconnlistener *listener;
 	struct conn_list conns, touched; /* touched: has tickets of the answer being made */
 	size_t conns_n;
@@ -167,8 +171,8 @@ void conn_refreshed(struct hub *hub); /* who asked for it is told the floor */
 void conn_revoke(struct hub *hub, const struct record *r); /* an "_auth" event: tells all */
 
 /* ---- answer.c ---- */
-/* Adds the waiter to the answer being made, and frees it. */
-void answer_add(struct hub *hub, struct waiter *w);
+/* Adds the waiter to the answer b, which is finished, and frees it. */
+void answer_add(struct hub *hub, struct waiter *w, const struct body *b);
 /* Sends the body to all that were added: one frame a connection. */
 void answer_send(struct hub *hub, struct body *b);
 void answer_one(struct waiter *w, struct body *b); /* both; takes the reference to b */
@@ -176,7 +180,13 @@ void answer_one(struct waiter *w, struct body *b); /* both; takes the reference 
 /* ---- wait.c ---- */
 /* A WAIT frame. false: the frame is not acceptable (*why). */
 bool wait_begin(struct conn *c, const struct wire_frame *f, const char **why);
+/* A waiter in state WAITER_NEW, without timer; NULL: the connection has one with this ticket. */
+struct waiter *wait_new(struct conn *c, uint64_t ticket, struct group *g);
 void wait_go_on(struct waiter *w);
+void wait_ahead(struct waiter *w);  /* until the tail has come to its cursor */
+void wait_answer(struct waiter *w); /* with what was collected for it, now */
+void wait_recall(struct waiter *w); /* back to WAITER_NEW */
+void wait_regroup(struct waiter *w, struct group *g);
 void wait_end(struct waiter *w); /* frees it */
 void wait_park(struct waiter *w);
 void wait_tail_moved(struct hub *hub); /* looks after the AHEAD ones */

@@ -19,38 +19,54 @@ static const char *text_or_empty(const struct db_val *v)
 struct record *record_new(const struct db_val *row)
 {
 	const char *topic = text_or_empty(&row[COL_TOPIC]), *room = text_or_empty(&row[COL_ROOM]);
+	const char *name = text_or_empty(&row[COL_NAME]);
 	size_t topic_size = strlen(topic) + 1, room_size = strlen(room) + 1;
-	struct record *r = xcalloc(1, sizeof(*r) + topic_size + room_size);
+	size_t name_size = strlen(name) + 1;
+	struct record *r = xcalloc(1, sizeof(*r) + topic_size + room_size + name_size);
 	struct str json = STR_INIT;
+	struct event_place place;
 	int type = event_type_find(text_or_empty(&row[COL_TYPE]));
 
 	r->item.id = dbv_u(&row[COL_ID]);
 	r->tenant_id = (uint32_t)dbv_u(&row[COL_TENANT]);
 	memcpy(r->text, topic, topic_size);
 	memcpy(r->text + topic_size, room, room_size);
+	memcpy(r->text + topic_size + room_size, name, name_size);
 	r->topic = r->text;
 	r->room = r->text + topic_size;
+	r->name = r->text + topic_size + room_size;
+	r->type = type < 0 ? EVENT_UPDATE : (enum event_type)type;
 	if (record_is_internal(r)) {
 		str_adds(&json, text_or_empty(&row[COL_PAYLOAD]));
 	} else {
 		struct event_row e = {
 			.id = r->item.id,
 			.tenant_id = r->tenant_id,
-			.type = type < 0 ? EVENT_UPDATE : (enum event_type)type,
+			.type = r->type,
 			.topic = r->topic,
 			.room = r->room,
-			.name = text_or_empty(&row[COL_NAME]),
+			.name = r->name,
 			.payload = row[COL_PAYLOAD].type == DB_TEXT ? row[COL_PAYLOAD].s.p : "null",
 			.payload_len =
 				row[COL_PAYLOAD].type == DB_TEXT ? row[COL_PAYLOAD].s.len : 4,
 			.created_at = text_or_empty(&row[COL_CREATED]),
 		};
 
-		event_render(&json, &e);
+		event_render(&json, &e, &place);
+		r->payload_at = (uint32_t)place.at;
+		r->payload_len = (uint32_t)place.len;
 	}
 	r->json_len = (uint32_t)json.len;
 	r->json = str_take(&json);
 	return r;
+}
+
+void record_socket_args(const struct record *r, struct str *out)
+{
+	const struct event_row e = {
+		.id = r->item.id, .type = r->type, .topic = r->topic, .name = r->name};
+
+	event_put_socket(out, &e, r->json + r->payload_at, r->payload_len);
 }
 
 void record_free(struct record *r)
@@ -63,7 +79,8 @@ void record_free(struct record *r)
 
 size_t record_size(const struct record *r)
 {
-	return sizeof(*r) + r->json_len + strlen(r->topic) + strlen(r->room) + 64;
+	return sizeof(*r) + r->json_len + strlen(r->topic) + strlen(r->room) +
+	       strlen(r->name) + 64;
 }
 
 bool record_is_internal(const struct record *r)

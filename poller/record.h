@@ -10,13 +10,16 @@
 #include <stdint.h>
 
 #include "db.h"
+#include "event.h"
 #include "order.h"
 
 struct record {
 	struct order_item item; /* first; item.id is the event's id */
 	uint32_t tenant_id;
 	uint32_t json_len;
-	const char *topic, *room; /* room: "" for none; both point into text */
+	uint32_t payload_at, payload_len; /* in json */
+	enum event_type type;
+	const char *topic, *room, *name; /* room, name: "" for none; all point into text */
 	char *json;               /* as a client gets it; for an internal topic the bare payload */
 	char text[];
 };
@@ -26,6 +29,8 @@ struct record {
 
 /* From a row of RECORD_COLUMNS, which is only borrowed. */
 struct record *record_new(const struct db_val *row);
+/* Appends the inside of the array of its Socket.IO packet. */
+void record_socket_args(const struct record *r, struct str *out);
 void record_free(struct record *r);              /* takes NULL */
 size_t record_size(const struct record *r);      /* bytes of memory, about */
 bool record_is_internal(const struct record *r); /* topic begins with '_': never goes to a client */

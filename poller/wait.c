@@ -5,6 +5,7 @@
 
 #include "clock.h"
 #include "mem.h"
+#include "session.h"
 
 #define PAGE_IDS 256          /* ids a page spans */
 #define PAGES_PER_ANSWER 16   /* pages looked through before an answer says `more` */
@@ -31,6 +32,8 @@ static void waiter_move(struct waiter *w, enum waiter_state state, struct waiter
 
 void wait_end(struct waiter *w)
 {
+	if (w->session && w->session->poll == w)
+		w->session->poll = NULL;
 	waiter_move(w, WAITER_NEW, NULL);
 	evtimer_del(&w->timer);
 	HASH_DEL(w->conn->waiters, w);
@@ -45,6 +48,25 @@ void wait_park(struct waiter *w)
 	waiter_move(w, WAITER_PARKED, &w->group->parked);
 }
 
+void wait_ahead(struct waiter *w)
+{
+	waiter_move(w, WAITER_AHEAD, &w->conn->hub->ahead);
+}
+
+void wait_recall(struct waiter *w)
+{
+	waiter_move(w, WAITER_NEW, NULL);
+}
+
+void wait_regroup(struct waiter *w, struct group *g)
+{
+	w->group->waiters_n--;
+	w->group = g;
+	g->waiters_n++;
+	if (w->state == WAITER_PARKED)
+		wait_park(w);
+}
+
 /* ---- answers to one ---- */
 
 static enum wire_format format_of(const struct waiter *w)
@@ -55,11 +77,16 @@ static enum wire_format format_of(const struct waiter *w)
 /* Answers with what was collected, or with nothing but a cursor. */
 static void answer_partial(struct waiter *w, bool is_more)
 {
-	struct body *b = w->partial ? w->partial : body_new(format_of(w));
+	struct body *b = w->partial ? w->partial : body_new(format_of(w), w->conn->hub->epoch);
 
 	w->partial = NULL;
-	body_finish(b, w->cursor, w->conn->hub->epoch, is_more);
+	body_finish(b, w->cursor, is_more);
 	answer_one(w, b);
+}
+
+void wait_answer(struct waiter *w)
+{
+	answer_partial(w, false);
 }
 
 static void answer_reset(struct waiter *w, const char *reason, uint64_t *counter)
@@ -67,6 +94,10 @@ static void answer_reset(struct waiter *w, const char *reason, uint64_t *counter
 	struct hub *hub = w->conn->hub;
 
 	(*counter)++;
+	if (w->session) {
+		session_expired(w->session);
+		return;
+	}
 	answer_one(w, body_reset(format_of(w), reason, hub->tail, hub->epoch));
 }
 
@@ -77,6 +108,8 @@ static void timer_arm(struct waiter *w)
 	int64_t left = w->deadline_ms - clock_ms();
 	struct timeval tv;
 
+	if (w->session)
+		return; /* whose own timer it is that ends a wait */
 	if (left < 0 && w->state == WAITER_PAGE)
 		left += PAGE_OVERTIME_MS;
 	if (left < 0)
@@ -117,10 +150,11 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 static size_t collect(struct waiter *w, struct record *const *records, size_t i, size_t n)
 {
 	for (; i < n; i++) {
-		if (records[i]->item.id <= w->cursor || !group_wants(w->group, records[i]))
+		if (records[i]->item.id <= w->cursor || !group_wants(w->group, records[i]) ||
+			(w->session && session_skips(w->session, records[i])))
 			continue;
 		if (!w->partial)
-			w->partial = body_new(format_of(w));
+			w->partial = body_new(format_of(w), w->conn->hub->epoch);
 		if (!body_has_room(w->partial, w->group->want.limit))
 			break;
 		body_add(w->partial, records[i]);
@@ -134,7 +168,7 @@ static bool answer_memo(struct waiter *w)
 	struct group *g = w->group;
 
 	if (!g->memo || g->memo_since != w->cursor || g->memo_tail != w->conn->hub->tail ||
-		w->partial)
+		w->partial || (w->session && w->session->skips_n))
 		return false;
 	answer_one(w, body_ref(g->memo));
 	return true;
@@ -151,7 +185,7 @@ static void answer_and_keep(struct waiter *w, uint64_t since, bool is_more)
 		return;
 	}
 	w->partial = NULL;
-	body_finish(b, w->cursor, hub->epoch, is_more);
+	body_finish(b, w->cursor, is_more);
 	hub->stats.bodies++;
 	body_put(g->memo);
 	g->memo = body_ref(b);
@@ -262,7 +296,12 @@ static bool page_use(struct waiter *w, const struct page *p)
 void wait_go_on(struct waiter *w)
 {
 	struct hub *hub = w->conn->hub;
-	uint64_t since = w->partial || w->cursor < hub->ring.covered ? NOT_FOR_OTHERS : w->cursor;
+	bool is_own =
+		w->partial || w->cursor < hub->ring.covered || (w->session && w->session->skips_n);
+	uint64_t since = is_own ? NOT_FOR_OTHERS : w->cursor;
+
+	if (answer_memo(w))
+		return;
 
 	for (unsigned pages = 0;; pages++) {
 		uint64_t after = w->cursor / PAGE_IDS * PAGE_IDS;
@@ -376,30 +415,39 @@ void wait_tail_moved(struct hub *hub)
 	}
 }
 
-bool wait_begin(struct conn *c, const struct wire_frame *f, const char **why)
+struct waiter *wait_new(struct conn *c, uint64_t ticket, struct group *g)
 {
 	struct hub *hub = c->hub;
-	struct group *g = group_get(hub, f->wait.interest.p, f->wait.interest.len);
-	uint64_t ticket = f->wait.ticket;
 	struct waiter *w;
 
 	HASH_FIND(hh, c->waiters, &ticket, sizeof(ticket), w);
-	if (!g || w) {
-		*why = w ? "WAIT with a ticket that waits already"
-			 : "WAIT with a malformed interest";
-		return false;
-	}
+	if (w)
+		return NULL;
 	w = xcalloc(1, sizeof(*w));
 	w->ticket = ticket;
 	w->conn = c;
 	w->group = g;
-	w->cursor = f->wait.since;
-	w->deadline_ms = clock_ms() + (f->wait.timeout_ms < TIMEOUT_MAX_MS ? f->wait.timeout_ms
-									   : TIMEOUT_MAX_MS);
 	HASH_ADD(hh, c->waiters, ticket, sizeof(w->ticket), w);
 	g->waiters_n++;
 	hub->waiters_n++;
 	evtimer_assign(&w->timer, hub->base, on_timer, w);
+	return w;
+}
+
+bool wait_begin(struct conn *c, const struct wire_frame *f, const char **why)
+{
+	struct hub *hub = c->hub;
+	struct group *g = group_get(hub, f->wait.interest.p, f->wait.interest.len);
+	struct waiter *w = g ? wait_new(c, f->wait.ticket, g) : NULL;
+
+	if (!w) {
+		*why = g ? "WAIT with a ticket that waits already"
+			 : "WAIT with a malformed interest";
+		return false;
+	}
+	w->cursor = f->wait.since;
+	w->deadline_ms = clock_ms() + (f->wait.timeout_ms < TIMEOUT_MAX_MS ? f->wait.timeout_ms
+									   : TIMEOUT_MAX_MS);
 	if (f->wait.epoch.len && !slice_is(f->wait.epoch, hub->epoch)) {
 		answer_reset(w, "epoch", &hub->stats.resets_epoch);
 		return true;
@@ -415,8 +463,7 @@ bool wait_begin(struct conn *c, const struct wire_frame *f, const char **why)
 		return true;
 	}
 	timer_arm(w);
-	if (!answer_memo(w))
-		wait_go_on(w);
+	wait_go_on(w);
 	return true;
 }
 

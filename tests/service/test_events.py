@@ -506,8 +506,9 @@ def test_a_refused_change_emits_nothing(stack):
     user = stack.user(stack.tenant())
     site = {"domains": [f"{unique()}.example"], "origin_mode": "redirect",
             "redirect_url": "https://example.org/"}
+    before = user.tail()
     made = user.post("/api/v1/websites/create", site).data["id"]
-    since = user.tail()
+    since = user.read_events(before, lambda events: events, topics="websites")[-1]["id"]
     assert user.post("/api/v1/websites/create", site).status == 409
     assert user.post("/api/v1/websites/delete", {"ids": [made, 999999999]}).status == 404
     assert user.post("/api/v1/websites/update",

@@ -8,7 +8,7 @@ static void expect(const struct event_row *e, const char *json)
 	struct str s = STR_INIT;
 
 	str_adds(&s, ">");
-	event_render(&s, e);
+	event_render(&s, e, NULL);
 	assert_string_equal(s.p + 1, json);
 	assert_true(json_is_valid(s.p + 1, s.len - 1));
 	str_fini(&s);

@@ -1,0 +1,692 @@
+#include "session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "log.h"
+#include "mem.h"
+#include "secret.h"
+
+#define CLOSE_WAIT_MS 30000 /* how long a closed session waits for the GET that is told of it */
+#define NSP_MAIN "/"
+
+/* ---- people ---- */
+
+struct person *person_new(const struct ops_caller *c)
+{
+	struct person *p = xcalloc(1, sizeof(*p));
+
+	p->refs = 1;
+	p->tenant_id = c->tenant_id;
+	p->user_id = c->user_id;
+	p->apikey_id = c->apikey_id;
+	p->expires_s = c->expires_s;
+	p->username = slice_dup(c->username);
+	p->jti = slice_dup(c->jti);
+	return p;
+}
+
+struct person *person_ref(struct person *p)
+{
+	p->refs++;
+	return p;
+}
+
+void person_put(struct person *p)
+{
+	if (!p || --p->refs)
+		return;
+	free(p->username);
+	free(p->jti);
+	free(p);
+}
+
+struct ops_caller person_caller(const struct person *p)
+{
+	if (!p)
+		return (struct ops_caller){.username = {.p = ""}, .jti = {.p = ""}};
+	return (struct ops_caller){
+		.tenant_id = p->tenant_id,
+		.user_id = p->user_id,
+		.apikey_id = p->apikey_id,
+		.expires_s = p->expires_s,
+		.username = {.p = p->username, .len = strlen(p->username)},
+		.jti = {.p = p->jti, .len = strlen(p->jti)},
+	};
+}
+
+/* ---- how many a user or an address has ---- */
+
+static struct str tally_name(char kind, const char *name)
+{
+	struct str s = STR_INIT;
+
+	str_addc(&s, kind);
+	str_adds(&s, name);
+	return s;
+}
+
+bool tally_add(struct sessions *ss, char kind, const char *name, int64_t max)
+{
+	struct str key = tally_name(kind, name);
+	struct tally *t;
+	bool has_room;
+
+	HASH_FIND(hh, ss->tallies, key.p, key.len, t);
+	has_room = !max || !t || t->n < (size_t)max;
+	if (has_room && !t) {
+		t = xcalloc(1, sizeof(*t));
+		t->name = xstrdup(key.p);
+		HASH_ADD_KEYPTR(hh, ss->tallies, t->name, key.len, t);
+	}
+	if (has_room)
+		t->n++;
+	str_fini(&key);
+	return has_room;
+}
+
+void tally_drop(struct sessions *ss, char kind, const char *name)
+{
+	struct str key = tally_name(kind, name);
+	struct tally *t;
+
+	HASH_FIND(hh, ss->tallies, key.p, key.len, t);
+	str_fini(&key);
+	if (!t || --t->n)
+		return;
+	HASH_DEL(ss->tallies, t);
+	free(t->name);
+	free(t);
+}
+
+/* ---- finding ---- */
+
+void session_key(unsigned char key[SESSION_KEY_SIZE], struct slice id)
+{
+	secret_hash_short(key, id.p, id.len);
+}
+
+struct session *session_find(struct sessions *ss, struct slice sid)
+{
+	unsigned char key[SESSION_KEY_SIZE];
+	struct session *s;
+
+	session_key(key, sid);
+	HASH_FIND(hh, ss->by_key, key, SESSION_KEY_SIZE, s);
+	return s;
+}
+
+struct session *session_find_pid(struct sessions *ss, const unsigned char pid[SESSION_KEY_SIZE])
+{
+	struct session *s;
+
+	HASH_FIND(hh_pid, ss->by_pid, pid, SESSION_KEY_SIZE, s);
+	return s;
+}
+
+size_t sessions_live_n(const struct sessions *ss)
+{
+	return ss->n[SESSION_OPEN] + ss->n[SESSION_JOINED];
+}
+
+void session_set_pid(struct session *s, const unsigned char pid[SESSION_KEY_SIZE])
+{
+	struct sessions *ss = s->hub->sessions;
+
+	if (s->has_pid)
+		HASH_DELETE(hh_pid, ss->by_pid, s);
+	s->has_pid = pid != NULL;
+	if (!pid)
+		return;
+	memcpy(s->pid, pid, SESSION_KEY_SIZE);
+	HASH_ADD(hh_pid, ss->by_pid, pid, SESSION_KEY_SIZE, s);
+}
+
+bool session_is_of(const struct session *s, uint64_t user)
+{
+	return !user || !s->person || s->person->user_id == user;
+}
+
+struct sock *session_sock(struct session *s, struct slice nsp)
+{
+	for (size_t i = 0; i < s->socks_n; i++)
+		if (slice_is(nsp, s->socks[i].nsp))
+			return &s->socks[i];
+	return NULL;
+}
+
+/* ---- states ---- */
+
+static void unlist(struct session *s)
+{
+	struct sessions *ss = s->hub->sessions;
+
+	TAILQ_REMOVE(&ss->lists[s->state], s, entry);
+	ss->n[s->state]--;
+}
+
+static void enlist(struct session *s, enum session_state state)
+{
+	struct sessions *ss = s->hub->sessions;
+
+	s->state = state;
+	TAILQ_INSERT_TAIL(&ss->lists[state], s, entry);
+	ss->n[state]++;
+}
+
+void session_move(struct session *s, enum session_state state)
+{
+	if (s->state == state)
+		return;
+	unlist(s);
+	enlist(s, state);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg);
+
+static uint32_t take_slot(struct sessions *ss, uint32_t num)
+{
+	if (num == SESSION_ANY_NUM) {
+		num = (uint32_t)ss->slots_free;
+		while (num < ss->slots_n && ss->slots[num])
+			num++;
+		ss->slots_free = num + 1;
+	}
+	if (num >= ss->slots_n) {
+		size_t n = num < 64 ? 128 : (size_t)num * 2;
+
+		ss->slots = xreallocarray(ss->slots, n, sizeof(struct session *));
+		memset(ss->slots + ss->slots_n, 0, (n - ss->slots_n) * sizeof(struct session *));
+		ss->slots_n = n;
+	}
+	return num;
+}
+
+struct session *session_new(
+	struct sessions *ss, const unsigned char key[SESSION_KEY_SIZE], uint32_t num)
+{
+	struct session *s = xcalloc(1, sizeof(*s));
+
+	s->hub = ss->hub;
+	s->num = take_slot(ss, num);
+	ss->slots[s->num] = s;
+	memcpy(s->key, key, SESSION_KEY_SIZE);
+	HASH_ADD(hh, ss->by_key, key, SESSION_KEY_SIZE, s);
+	enlist(s, SESSION_OPEN);
+	s->group = ss->nothing;
+	s->group->waiters_n++;
+	s->tokens = s->hub->cfg->socketio.events_per_s * 2000;
+	s->tokens_ms = clock_ms();
+	evtimer_assign(&s->timer, ss->hub->base, on_timer, s);
+	return s;
+}
+
+static void skips_fini(struct session *s)
+{
+	for (size_t i = 0; i < s->skips_n; i++)
+		free(s->skips[i].topic);
+	free(s->skips);
+	s->skips = NULL;
+	s->skips_n = 0;
+}
+
+static void sock_fini(struct sock *k)
+{
+	free(k->nsp);
+	free(k->id);
+	person_put(k->person);
+}
+
+/* What only a living session needs. */
+static void shed(struct session *s)
+{
+	session_set_group(s, s->hub->sessions->nothing);
+	skips_fini(s);
+	str_fini(&s->pending);
+	free(s->about);
+	s->about = NULL;
+}
+
+void session_free(struct session *s)
+{
+	struct sessions *ss = s->hub->sessions;
+
+	if (s->poll)
+		wait_end(s->poll);
+	evtimer_del(&s->timer);
+	unlist(s);
+	ss->slots[s->num] = NULL;
+	if (s->num < ss->slots_free)
+		ss->slots_free = s->num;
+	if (s->state != SESSION_GONE)
+		HASH_DEL(ss->by_key, s);
+	session_set_pid(s, NULL);
+	if (s->is_dirty)
+		TAILQ_REMOVE(&ss->dirty, s, dirty_entry);
+	shed(s);
+	s->group->waiters_n--;
+	for (size_t i = 0; i < s->socks_n; i++)
+		sock_fini(&s->socks[i]);
+	person_put(s->person);
+	strlist_fini(&s->joined);
+	strlist_fini(&s->requested);
+	str_fini(&s->queue);
+	str_fini(&s->inflight);
+	free(s->client_id);
+	free(s->address);
+	free(s);
+}
+
+/* ---- what it wants ---- */
+
+void session_set_group(struct session *s, struct group *g)
+{
+	if (s->group == g)
+		return;
+	s->group->waiters_n--;
+	s->group = g;
+	g->waiters_n++;
+	if (s->poll)
+		wait_regroup(s->poll, g);
+}
+
+bool session_set_interest(struct session *s, struct slice interest)
+{
+	struct wire_interest want;
+	struct str key = STR_INIT;
+	struct group *g;
+
+	if (!interest.len) {
+		session_set_group(s, s->hub->sessions->nothing);
+		return true;
+	}
+	if (!wire_interest_get(interest.p, interest.len, &want))
+		return false;
+	for (size_t i = 0; i < s->joined.n; i++)
+		strlist_add(&want.rooms, s->joined.v[i], strlen(s->joined.v[i]));
+	wire_interest_put(&key, &want);
+	wire_interest_fini(&want);
+	g = group_get(s->hub, key.p, key.len);
+	str_fini(&key);
+	if (!g)
+		return false;
+	session_set_group(s, g);
+	return true;
+}
+
+static bool change_rooms(struct session *s, const char *room, bool joins)
+{
+	struct wire_interest want;
+	struct str key = STR_INIT;
+	struct group *g;
+	size_t i;
+
+	if (strlist_has(&s->group->want.rooms, room) == joins ||
+		!wire_interest_get(s->group->key, s->group->key_len, &want))
+		return false;
+	if (joins) {
+		strlist_add(&want.rooms, room, strlen(room));
+	} else {
+		for (i = 0; strcmp(want.rooms.v[i], room) != 0; i++)
+			;
+		free(want.rooms.v[i]);
+		want.rooms.v[i] = want.rooms.v[--want.rooms.n];
+	}
+	wire_interest_put(&key, &want);
+	wire_interest_fini(&want);
+	g = group_get(s->hub, key.p, key.len);
+	str_fini(&key);
+	session_set_group(s, g);
+	return true;
+}
+
+bool session_join(struct session *s, const char *room)
+{
+	if (!change_rooms(s, room, true))
+		return false;
+	strlist_add(&s->joined, room, strlen(room));
+	store_session(s);
+	return true;
+}
+
+bool session_unjoin(struct session *s, const char *room)
+{
+	if (!change_rooms(s, room, false))
+		return false;
+	for (size_t i = s->joined.n; i-- > 0;) {
+		if (strcmp(s->joined.v[i], room) != 0)
+			continue;
+		free(s->joined.v[i]);
+		s->joined.v[i] = s->joined.v[--s->joined.n];
+	}
+	store_session(s);
+	return true;
+}
+
+/* ---- the beginning ---- */
+
+static void evict_oldest(struct sessions *ss)
+{
+	struct session *s = TAILQ_FIRST(&ss->lists[SESSION_OPEN]);
+
+	ss->stats.evicted++;
+	session_drop(s, END_CONNECT_TIMEOUT);
+}
+
+enum wire_done session_open(struct sessions *ss, const struct wire_frame *f, const char **why)
+{
+	const struct config *cfg = ss->hub->cfg;
+	struct bytes b = bytes_of(f->open.caller.p, f->open.caller.len);
+	struct ops_caller caller = ops_caller_get(&b);
+	unsigned char key[SESSION_KEY_SIZE], id[9];
+	struct session *s = session_find(ss, f->open.sid);
+	char *address;
+
+	/* The same handshake again: its answer was lost with a poller or a connection. */
+	if (s)
+		return s->state == SESSION_OPEN ? WIRE_DONE_OK : WIRE_DONE_BAD;
+	*why = "Connection limit reached";
+	if (sessions_live_n(ss) >= (size_t)cfg->socketio.max_sessions) {
+		ss->stats.refused++;
+		return WIRE_DONE_LIMIT;
+	}
+	address = slice_dup(f->open.address);
+	if (!tally_add(ss, 'a', address, cfg->socketio.max_per_address)) {
+		free(address);
+		ss->stats.refused++;
+		return WIRE_DONE_LIMIT;
+	}
+	if (ss->n[SESSION_OPEN] >= (size_t)cfg->socketio.max_pending)
+		evict_oldest(ss);
+	session_key(key, f->open.sid);
+	s = session_new(ss, key, SESSION_ANY_NUM);
+	s->address = address;
+	s->about = slice_dup(f->open.about);
+	s->opened_wall_ms = clock_wall_ms();
+	if (f->open.caller.len && !b.is_bad)
+		s->person = person_new(&caller);
+	secret_random(id, sizeof(id));
+	s->client_id = xmalloc(2 * sizeof(id) + 1);
+	secret_hex(s->client_id, id, sizeof(id));
+	s->connect_ms = clock_ms() + cfg->socketio.connect_timeout_ms;
+	s->ping_ms = clock_ms() + cfg->socketio.ping_interval_ms;
+	s->acked = s->cursor = ss->hub->tail;
+	session_wind(s);
+	store_session(s);
+	ss->stats.opened++;
+	log_debug("connect", "session %s from %s", s->client_id, s->address);
+	return WIRE_DONE_OK;
+}
+
+/* ---- the end ---- */
+
+const char *session_end_text(enum session_end how)
+{
+	static const char *const texts[END_N] = {
+		[END_PING_TIMEOUT] = "ping timeout",
+		[END_TRANSPORT_CLOSE] = "transport close",
+		[END_TRANSPORT_ERROR] = "transport error",
+		[END_PARSE_ERROR] = "parse error",
+		[END_FORCED_CLOSE] = "forced server close",
+		[END_SERVER_DISCONNECT] = "server namespace disconnect",
+		[END_CLIENT_DISCONNECT] = "client namespace disconnect",
+		[END_CONNECT_TIMEOUT] = "connect timeout",
+		[END_TAKEN_OVER] = "transport close",
+	};
+
+	return texts[how];
+}
+
+/* The client may come back to what was lost against its will. */
+static bool may_return(enum session_end how)
+{
+	return how == END_PING_TIMEOUT || how == END_TRANSPORT_CLOSE ||
+	       how == END_TRANSPORT_ERROR || how == END_FORCED_CLOSE;
+}
+
+void session_leave(struct session *s, struct sock *k, enum session_end how)
+{
+	struct sessions *ss = s->hub->sessions;
+	char user[24];
+
+	admin_left(s, k, how);
+	log_info("disconnect", "socket %s of %s in %s: %s", k->id,
+		k->person ? k->person->username : "nobody", k->nsp, session_end_text(how));
+	if (k->person && k->person->user_id) {
+		snprintf(user, sizeof(user), "%llu", (unsigned long long)k->person->user_id);
+		tally_drop(ss, 'u', user);
+	}
+	if (strcmp(k->nsp, NSP_MAIN) == 0) {
+		s->cursor = session_cursor(s);
+		session_set_group(s, ss->nothing);
+		if (!may_return(how))
+			session_set_pid(s, NULL);
+	}
+	if (may_return(how) && k->has_offsets)
+		return; /* whoever comes back wants to know whose it was */
+	sock_fini(k);
+	*k = s->socks[--s->socks_n];
+}
+
+/* The sockets leave. That of "/" stays in the list if its client may come back. */
+static void leave_all(struct session *s, enum session_end how)
+{
+	for (size_t i = s->socks_n; i-- > 0;)
+		session_leave(s, &s->socks[i], how);
+}
+
+void session_become_gone(struct session *s)
+{
+	struct sessions *ss = s->hub->sessions;
+
+	HASH_DEL(ss->by_key, s);
+	tally_drop(ss, 'a', s->address);
+	evtimer_del(&s->timer);
+	s->ended_ms = clock_ms();
+	session_move(s, SESSION_GONE);
+	if (s->has_pid && s->hub->cfg->socketio.recovery_ms > 0) {
+		shed(s);
+		store_gone(s);
+		return;
+	}
+	store_forget(s);
+	session_free(s);
+}
+
+static void end_life(struct session *s, enum session_end how)
+{
+	struct sessions *ss = s->hub->sessions;
+
+	s->end = how;
+	if (s->state == SESSION_OPEN || s->state == SESSION_JOINED) {
+		ss->stats.closed[how]++;
+		leave_all(s, how);
+	}
+}
+
+void session_drop(struct session *s, enum session_end how)
+{
+	end_life(s, how);
+	if (s->poll)
+		session_reply(s, how == END_TRANSPORT_CLOSE ? "6" : "1");
+	session_become_gone(s);
+}
+
+void session_close(struct session *s, enum session_end how)
+{
+	if (s->state == SESSION_CLOSING)
+		return;
+	end_life(s, how);
+	session_move(s, SESSION_CLOSING);
+	s->ping_ms = s->pong_ms = s->connect_ms = 0;
+	s->close_ms = clock_ms() + CLOSE_WAIT_MS;
+	store_session(s);
+	if (s->poll)
+		session_flush(s);
+	else
+		session_wind(s);
+}
+
+/* ---- time ---- */
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return b && b < a ? b : a;
+}
+
+void session_wind(struct session *s)
+{
+	int64_t now = clock_ms(), at = INT64_MAX, left;
+	struct timeval tv;
+
+	at = earlier(at, s->pong_ms ? s->pong_ms : s->ping_ms);
+	at = earlier(at, s->connect_ms);
+	at = earlier(at, s->close_ms);
+	at = earlier(at, session_token_ms(s, now));
+	/* A timer that fires early looks again; so later deadlines cost nothing. */
+	if (at == INT64_MAX || (evtimer_pending(&s->timer, NULL) && s->timer_ms <= at))
+		return;
+	s->timer_ms = at;
+	left = at > now ? at - now : 0;
+	tv = (struct timeval){.tv_sec = left / 1000, .tv_usec = (left % 1000) * 1000};
+	evtimer_add(&s->timer, &tv);
+}
+
+static void ping(struct session *s, int64_t now)
+{
+	if (!s->pong_ms && s->ping_ms && now >= s->ping_ms) {
+		s->pong_ms = now + s->hub->cfg->socketio.ping_timeout_ms;
+		if (!session_queue(s, "2", 1))
+			return;
+		session_flush(s);
+	}
+	session_wind(s);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct session *s = arg;
+	struct sessions *ss = s->hub->sessions;
+	int64_t now = clock_ms();
+
+	if (s->close_ms && now >= s->close_ms) {
+		session_drop(s, s->end);
+	} else if (s->connect_ms && now >= s->connect_ms) {
+		session_close(s, END_CONNECT_TIMEOUT);
+	} else if (s->pong_ms && now >= s->pong_ms) {
+		session_drop(s, END_PING_TIMEOUT);
+	} else if (session_check_tokens(s, now)) {
+		ping(s, now);
+	}
+	store_flush(ss);
+}
+
+void sessions_tick(struct sessions *ss, int64_t now)
+{
+	int64_t recovery_ms = ss->hub->cfg->socketio.recovery_ms;
+	struct session *s;
+
+	while ((s = TAILQ_FIRST(&ss->lists[SESSION_GONE])) && now - s->ended_ms > recovery_ms) {
+		store_forget(s);
+		session_free(s);
+	}
+	store_tick(ss, now);
+	admin_tick(ss->admin, now);
+	store_flush(ss);
+}
+
+/* ---- all of them ---- */
+
+static struct group *make_nothing(struct hub *hub)
+{
+	struct wire_interest none = {.format = WIRE_SOCKET, .limit = 1};
+	struct str key = STR_INIT;
+	struct group *g;
+
+	wire_interest_put(&key, &none);
+	g = group_get(hub, key.p, key.len);
+	str_fini(&key);
+	g->waiters_n++;
+	return g;
+}
+
+struct sessions *sessions_new(struct hub *hub)
+{
+	struct sessions *ss = xcalloc(1, sizeof(*ss));
+
+	ss->hub = hub;
+	for (int i = 0; i < SESSION_STATES; i++)
+		TAILQ_INIT(&ss->lists[i]);
+	TAILQ_INIT(&ss->dirty);
+	ss->nothing = make_nothing(hub);
+	ss->admin = admin_new(ss);
+	return ss;
+}
+
+/* It was here before this process: its clocks begin anew. */
+static void adopt(struct session *s)
+{
+	const struct config *cfg = s->hub->cfg;
+	int64_t now = clock_ms();
+	char user[24];
+
+	s->hub->sessions->stats.adopted++;
+	if (s->state == SESSION_GONE)
+		return;
+	tally_add(s->hub->sessions, 'a', s->address, 0);
+	if (s->state == SESSION_CLOSING) {
+		s->close_ms = now + CLOSE_WAIT_MS;
+	} else {
+		s->ping_ms = now + cfg->socketio.ping_interval_ms;
+		if (s->state == SESSION_OPEN)
+			s->connect_ms = now + cfg->socketio.connect_timeout_ms;
+		for (size_t i = 0; i < s->socks_n; i++) {
+			if (!s->socks[i].person->user_id)
+				continue;
+			snprintf(user, sizeof(user), "%llu",
+				(unsigned long long)s->socks[i].person->user_id);
+			tally_add(s->hub->sessions, 'u', user, 0);
+		}
+	}
+	admin_adopt(s);
+	session_wind(s);
+}
+
+void sessions_adopt(struct sessions *ss)
+{
+	struct session *s;
+
+	store_open(ss);
+	for (int i = 0; i < SESSION_STATES; i++)
+		TAILQ_FOREACH (s, &ss->lists[i], entry)
+			adopt(s);
+	ss->is_adopted = true;
+	if (ss->stats.adopted)
+		log_info("adopted", "%llu sessions of before the start",
+			(unsigned long long)ss->stats.adopted);
+}
+
+void sessions_stop(struct sessions *ss)
+{
+	store_close(ss);
+}
+
+void sessions_free(struct sessions *ss)
+{
+	struct session *s;
+	struct tally *t, *next;
+
+	for (int i = 0; i < SESSION_STATES; i++)
+		while ((s = TAILQ_FIRST(&ss->lists[i])))
+			session_free(s);
+	HASH_ITER (hh, ss->tallies, t, next) {
+		HASH_DEL(ss->tallies, t);
+		free(t->name);
+		free(t);
+	}
+	admin_free(ss->admin);
+	free(ss->slots);
+	free(ss->lately);
+	free(ss);
+}

@@ -1,0 +1,284 @@
+/*
+ * Engine.IO sessions, which live here whichever process serves their requests: who they are of,
+ * which namespaces they have joined, how far into the event log they are, and what is to be told
+ * to them besides. All of it belongs to the loop thread.
+ *
+ * A session is in exactly one state, which is the list it hangs in, and session_move() alone
+ * changes that:
+ *
+ *   OPEN     handshake done, no namespace yet; the oldest of too many goes
+ *   JOINED   in a namespace, or it was
+ *   CLOSING  closed by us while no GET was held: the next one is told
+ *   GONE     only its pid is known: a client that lost its connection may go on from there
+ *
+ * A session costs a cursor, not a queue: events come out of the ring when a GET asks. A held GET is
+ * a waiter (hub.h) in the group of the session's interest, so an event is rendered once for all.
+ * Only what is for it alone (replies, acknowledgements, pings) is queued, bounded.
+ *
+ *   acked <= cursor     up to acked the client has got it; up to cursor it was sent. The queue's
+ *                       packets that were sent with it are in `inflight` until then.
+ *
+ * A client has one GET at a time, so a GET says that the answer to the one before has arrived. Not
+ * so when it is the same request again (the tag), after the process that had it died: then what was
+ * sent since acked is sent again. Where that cannot be told apart (no tag, and the process that
+ * took the answer is gone), it is sent again too.
+ *
+ * What must outlive the process goes to the journal before an answer leaves: session_store.c.
+ *
+ * Packets: Engine.IO protocol 4, Socket.IO protocol 5 (the protocol documents of these names).
+ */
+#ifndef CMDB_SESSION_H
+#define CMDB_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include <event2/event_struct.h>
+#include <uthash.h>
+
+#include "hub.h"
+#include "ops.h"
+#include "secret.h"
+#include "str.h"
+
+#define SESSION_KEY_SIZE SECRET_SHORT_SIZE
+
+enum session_state { SESSION_OPEN, SESSION_JOINED, SESSION_CLOSING, SESSION_GONE, SESSION_STATES };
+
+/* Why a session or socket ends: what the Admin UI and the log say, as the reference server calls
+ * it, and whether its client may go on from there. */
+enum session_end {
+	END_PING_TIMEOUT,
+	END_TRANSPORT_CLOSE, /* the client closed the connection */
+	END_TRANSPORT_ERROR, /* two GETs at once, a hang-up */
+	END_PARSE_ERROR,
+	END_FORCED_CLOSE, /* from here */
+	END_SERVER_DISCONNECT,
+	END_CLIENT_DISCONNECT,
+	END_CONNECT_TIMEOUT,
+	END_TAKEN_OVER, /* its client came back while this seemed to be alive */
+	END_N
+};
+
+/* Whom it is of. Shared by a session's sockets; immutable; counted. */
+struct person {
+	unsigned refs;
+	uint32_t tenant_id;
+	uint64_t user_id, apikey_id;
+	int64_t expires_s;
+	char *username, *jti;
+};
+
+struct sock {
+	char *nsp, *id;
+	struct person *person;
+	int64_t joined_wall_ms;
+	bool has_offsets, is_warned; /* warned: told that its token is about to expire */
+	uint64_t next_ack;
+};
+
+/* Events of topic up to `upto` are in a snapshot that is on its way. */
+struct skip {
+	char *topic;
+	uint64_t upto;
+};
+
+struct session {
+	unsigned char key[SESSION_KEY_SIZE]; /* hash of the sid */
+	unsigned char pid[SESSION_KEY_SIZE]; /* hash of the private id; has_pid */
+	struct hub *hub;
+	uint32_t num; /* in the journal */
+	enum session_state state;
+	TAILQ_ENTRY(session) entry, dirty_entry;
+	UT_hash_handle hh, hh_pid;
+	bool has_pid, is_dirty, is_unsaved;
+
+	char *client_id; /* public name of the connection */
+	char *address, *about;
+	struct person *person; /* of the handshake; NULL: nobody yet */
+	struct sock socks[OPS_SOCKETS_MAX];
+	size_t socks_n;
+	int64_t opened_wall_ms, ended_ms;
+
+	struct group *group;      /* what its socket in "/" wants */
+	struct strlist joined;    /* rooms beyond those of its caller */
+	struct strlist requested; /* topics it asked for */
+	struct skip *skips;
+	size_t skips_n;
+
+	struct waiter *poll; /* the held GET; NULL: none */
+	uint64_t tag;        /* of the last GET */
+	uint64_t post_tag;   /* of the last POST that was done */
+	uint64_t acked, cursor;
+	bool is_answered;         /* the last GET was; whether that arrived the next one tells */
+	bool is_unsure, has_lost; /* lost: something queued for it was thrown away */
+	struct conn *answered_on; /* who took that answer */
+	struct str queue, inflight, pending;
+
+	struct event timer;
+	int64_t timer_ms;                     /* for when it is set */
+	int64_t ping_ms, pong_ms, connect_ms; /* deadlines; 0: none */
+	int64_t close_ms;
+	enum session_end end;
+
+	int64_t tokens, tokens_ms; /* thousandths of events it may send */
+	uint64_t heard_n, sent_n;
+};
+TAILQ_HEAD(session_list, session);
+
+/* How many sessions a user or an address has. */
+struct tally {
+	char *name;
+	size_t n;
+	UT_hash_handle hh;
+};
+
+struct session_stats {
+	uint64_t opened, closed[END_N], recovered, unrecovered, adopted, refused, evicted;
+	uint64_t heard, sent, acks, resent, limited, overflows, dup_polls;
+};
+
+struct journal;
+struct saver;
+struct admin;
+
+struct sessions {
+	struct hub *hub;
+	struct session *by_key, *by_pid;
+	struct session_list lists[SESSION_STATES], dirty;
+	size_t n[SESSION_STATES];
+	struct session **slots;        /* by num */
+	size_t slots_n, slots_free;    /* slots_free: where to look for a free one */
+	struct revoked_lately *lately; /* session_auth.c */
+	struct tally *tallies;
+	struct group *nothing; /* the group of those that want no events */
+	struct journal *journal;
+	struct saver *saver;
+	struct admin *admin;
+	bool is_adopted; /* those of before the start are here */
+	int64_t saved_ms, refreshed_ms;
+	struct session_stats stats;
+};
+
+/* ---- session.c ---- */
+struct sessions *sessions_new(struct hub *hub);
+void sessions_free(struct sessions *ss);
+/* Once the epoch is known: takes up the sessions of before the start. */
+void sessions_adopt(struct sessions *ss);
+void sessions_stop(struct sessions *ss);
+void sessions_tick(struct sessions *ss, int64_t now);
+size_t sessions_live_n(const struct sessions *ss);
+
+void session_key(unsigned char key[SESSION_KEY_SIZE], struct slice id);
+struct session *session_find(struct sessions *ss, struct slice sid);
+struct session *session_find_pid(struct sessions *ss, const unsigned char pid[SESSION_KEY_SIZE]);
+/* An empty session in state OPEN; it is the list's. */
+#define SESSION_ANY_NUM UINT32_MAX
+struct session *session_new(
+	struct sessions *ss, const unsigned char key[SESSION_KEY_SIZE], uint32_t num);
+void session_free(struct session *s);
+void session_move(struct session *s, enum session_state state);
+/* WIRE_OPEN: what to answer. */
+enum wire_done session_open(struct sessions *ss, const struct wire_frame *f, const char **why);
+/* Ends it: its held GET is told so (or, if silent, that there is nothing), or the next one is. */
+void session_close(struct session *s, enum session_end how);
+/* The client closed it, or is beyond reach: its held GET is answered, and that is all. Both may
+ * free s. */
+void session_drop(struct session *s, enum session_end how);
+/* Its sid is unknown from now on; frees s unless its client may come back. */
+void session_become_gone(struct session *s);
+void session_set_pid(struct session *s, const unsigned char pid[SESSION_KEY_SIZE]);
+void session_set_group(struct session *s, struct group *g);
+/* Its group anew, from a caller's interest and the rooms it has joined. false: no interest. */
+bool session_set_interest(struct session *s, struct slice interest);
+/* Puts its socket in "/" into a room, or takes it out. false: it is there, or not, already. */
+bool session_join(struct session *s, const char *room);
+bool session_unjoin(struct session *s, const char *room);
+/* May a request with the token of this user (0: without) use it? */
+bool session_is_of(const struct session *s, uint64_t user);
+struct sock *session_sock(struct session *s, struct slice nsp);
+void session_leave(struct session *s, struct sock *k, enum session_end how);
+void session_wind(struct session *s); /* sets its timer to its next deadline */
+const char *session_end_text(enum session_end how);
+bool tally_add(struct sessions *ss, char kind, const char *name, int64_t max);
+void tally_drop(struct sessions *ss, char kind, const char *name);
+
+struct person *person_new(const struct ops_caller *c);
+struct person *person_ref(struct person *p);
+void person_put(struct person *p);                       /* takes NULL */
+struct ops_caller person_caller(const struct person *p); /* borrows; NULL: nobody */
+
+/* ---- session_poll.c ---- */
+/* false: the connection has a waiter with this ticket. */
+bool session_poll(struct conn *c, const struct wire_frame *f);
+void session_release(struct waiter *w);
+/* A GET with this tag has come: what was sent before has arrived, or is to be sent again. */
+void session_settle(struct session *s, uint64_t tag);
+/* The answer b was given to s's held GET, which is gone. */
+void session_answered(struct session *s, struct conn *c, const struct body *b);
+/* Answers the held GET with text. */
+void session_reply(struct session *s, const char *text);
+/* Up to where all has been sent, or looked through. */
+uint64_t session_cursor(const struct session *s);
+/* Adds packets, joined by 0x1e, to what the client gets next. false: its queue is full, and it was
+ * closed. */
+bool session_queue(struct session *s, const void *packets, size_t len);
+/* An event packet to a socket: args as in OP_EMIT; its offset is `offset`. */
+bool session_emit(struct session *s, struct sock *k, struct slice args, uint64_t offset, bool ack);
+/* Answers the held GET if there is something for it. */
+void session_flush(struct session *s);
+bool session_skips(const struct session *s, const struct record *r);
+/* Its cursor is below the floor: it cannot be told all it missed, and has to start anew. */
+void session_expired(struct session *s);
+void sessions_conn_gone(struct sessions *ss, struct conn *c);
+
+/* ---- session_apply.c ---- */
+void session_lookup(struct conn *c, const struct wire_frame *f);
+void session_apply(struct conn *c, const struct wire_frame *f);
+
+/* ---- session_auth.c: the live token rules ---- */
+struct reader_mail;
+void session_principal_came(struct hub *hub, struct reader_mail *m);
+/* Was what k's person holds revoked a moment ago, when this was on its way? Asks the database. */
+void session_recheck(struct session *s, const struct sock *k);
+void sessions_revoke(struct sessions *ss, const struct record *r); /* an "_auth" event */
+/* When to look at its tokens next, monotonic; INT64_MAX: never. */
+int64_t session_token_ms(const struct session *s, int64_t now);
+/* Warns of a token's end, or ends what it was for. false: s was closed, and may be freed. */
+bool session_check_tokens(struct session *s, int64_t now);
+/* Tells the client why (event `error`), disconnects its socket k and closes s, which may be freed.
+ */
+void session_end(struct session *s, struct sock *k, const char *code, const char *message);
+
+/* ---- session_store.c: the journal and the table ws_sessions ---- */
+void store_session(struct session *s); /* all of it but the queues */
+void store_polled(struct session *s);
+void store_answered(struct session *s);
+void store_taken(struct session *s); /* the queue became inflight */
+void store_queued(struct session *s, const void *packets, size_t len);
+void store_applied(struct session *s);
+void store_gone(struct session *s);
+void store_forget(struct session *s);
+void store_flush(struct sessions *ss); /* before an answer can leave */
+void store_open(struct sessions *ss);
+void store_tick(struct sessions *ss, int64_t now);
+void store_close(struct sessions *ss);
+
+/* ---- admin.c: the Socket.IO Admin UI ---- */
+struct admin *admin_new(struct sessions *ss);
+void admin_free(struct admin *a);
+bool admin_is_watched(const struct admin *a);
+void admin_adopt(struct session *s); /* it was a watcher before the start */
+void admin_tick(struct admin *a, int64_t now);
+void admin_joined(struct session *s, struct sock *k);
+void admin_left(struct session *s, struct sock *k, enum session_end how);
+void admin_heard(struct session *s, struct sock *k, struct slice args);
+void admin_sent(struct session *s, struct sock *k, struct slice args);
+/* The groups' hits go out to their parked sessions in b. */
+void admin_fanout(struct hub *hub, const struct group *g, const struct body *b);
+void admin_room(struct session *s, const char *room, bool is_joined);
+void admin_command(struct sessions *ss, const struct op *op);
+
+#endif

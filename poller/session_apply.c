@@ -1,0 +1,528 @@
+/* What requests do to sessions: LOOKUP and APPLY. */
+#include "session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "log.h"
+#include "mem.h"
+
+#define MAIN_NSP "/"
+#define LIMIT_TEXT "{\"message\":\"Connection limit reached\",\"data\":{\"code\":429}}"
+
+/* ---- LOOKUP ---- */
+
+static uint16_t take_tokens(struct session *s, uint16_t wanted)
+{
+	int64_t rate = s->hub->cfg->socketio.events_per_s, now = clock_ms();
+	int64_t allowed;
+
+	s->tokens += (now - s->tokens_ms) * rate;
+	s->tokens_ms = now;
+	if (s->tokens > rate * 2000)
+		s->tokens = rate * 2000;
+	allowed = s->tokens / 1000 < wanted ? s->tokens / 1000 : wanted;
+	s->tokens -= allowed * 1000;
+	s->hub->sessions->stats.limited += (uint64_t)(wanted - allowed);
+	return (uint16_t)allowed;
+}
+
+static struct slice slice_text(const char *text)
+{
+	return (struct slice){.p = text ? text : "", .len = text ? strlen(text) : 0};
+}
+
+static void join(struct str *out, const struct strlist *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		if (i)
+			str_addc(out, ',');
+		str_adds(out, l->v[i]);
+	}
+}
+
+/* Who has, or had, the pid. What was thrown away makes it as far behind as can be. */
+static void add_before(struct ops_state *st, struct session *b, struct str *requested)
+{
+	struct sock *k = session_sock(b, slice_text(MAIN_NSP));
+
+	if (!k)
+		return;
+	join(requested, &b->requested);
+	st->flags |= OPS_STATE_HAS_BEFORE;
+	st->before = (struct ops_before){.socket_id = slice_text(k->id),
+		.caller = person_caller(k->person),
+		.cursor = b->has_lost ? 0 : b->acked,
+		.requested = {.p = str_c(requested), .len = requested->len}};
+}
+
+static struct session *find(struct conn *c, uint64_t ticket, struct slice sid, uint64_t user)
+{
+	struct session *s = session_find(c->hub->sessions, sid);
+	struct evbuffer *out = bufferevent_get_output(c->bev);
+
+	if (!s)
+		wire_put_done(out, ticket, WIRE_DONE_UNKNOWN, "");
+	else if (!session_is_of(s, user))
+		wire_put_done(out, ticket, WIRE_DONE_FORBIDDEN, "");
+	else
+		return s;
+	return NULL;
+}
+
+void session_lookup(struct conn *c, const struct wire_frame *f)
+{
+	struct session *s = find(c, f->lookup.ticket, f->lookup.sid, f->lookup.user);
+	unsigned char pid[SESSION_KEY_SIZE];
+	struct str bytes = STR_INIT, requested = STR_INIT;
+	struct ops_state st = {0};
+	struct session *before;
+
+	if (!s)
+		return;
+	st.flags = admin_is_watched(c->hub->sessions->admin) ? OPS_STATE_WATCHED : 0;
+	st.events_allowed = take_tokens(s, f->lookup.events);
+	st.caller = person_caller(s->person);
+	for (size_t i = 0; i < s->socks_n; i++)
+		st.sockets[i] = (struct ops_socket){.nsp = slice_text(s->socks[i].nsp),
+			.socket_id = slice_text(s->socks[i].id),
+			.caller = person_caller(s->socks[i].person)};
+	st.sockets_n = s->socks_n;
+	st.pending = (struct slice){.p = str_c(&s->pending), .len = s->pending.len};
+	if (f->lookup.pid.len) {
+		session_key(pid, f->lookup.pid);
+		before = session_find_pid(c->hub->sessions, pid);
+		if (before)
+			add_before(&st, before, &requested);
+	}
+	ops_state_put(&bytes, &st);
+	wire_put_session(bufferevent_get_output(c->bev), f->lookup.ticket, &bytes);
+	str_fini(&bytes);
+	str_fini(&requested);
+}
+
+/* ---- CONNECT ---- */
+
+/* Events that were queued for the socket that is taken up again, and may not have arrived. */
+static void keep_events(struct str *to, const struct str *packets)
+{
+	const char *p = str_c(packets), *end = p + packets->len, *next;
+
+	for (; p < end; p = next + 1) {
+		next = memchr(p, '\x1e', (size_t)(end - p));
+		if (!next)
+			next = end;
+		if (next - p < 3 || memcmp(p, "42[", 3) != 0)
+			continue;
+		if (to->len)
+			str_addc(to, '\x1e');
+		str_add(to, p, (size_t)(next - p));
+	}
+}
+
+static bool is_owner(const struct person *p, const struct ops_caller *c)
+{
+	return p && p->tenant_id == c->tenant_id && p->user_id == c->user_id &&
+	       p->apikey_id == c->apikey_id;
+}
+
+/* What s gets from the session it goes on from, which ends. */
+struct heritage {
+	struct strlist joined, requested;
+	struct str events;
+	uint64_t acked;
+};
+
+static void inherit(struct heritage *h, struct session *from)
+{
+	h->joined = from->joined;
+	h->requested = from->requested;
+	from->joined = from->requested = (struct strlist){0};
+	keep_events(&h->events, &from->inflight);
+	keep_events(&h->events, &from->queue);
+	h->acked = from->acked;
+	session_set_pid(from, NULL);
+	if (from->state == SESSION_GONE) {
+		store_forget(from);
+		session_free(from);
+	} else {
+		session_drop(from, END_TAKEN_OVER);
+	}
+}
+
+static bool count_user(struct session *s, const struct person *p)
+{
+	char user[24];
+
+	if (!p->user_id)
+		return true;
+	snprintf(user, sizeof(user), "%llu", (unsigned long long)p->user_id);
+	return tally_add(s->hub->sessions, 'u', user, s->hub->cfg->socketio.max_per_user);
+}
+
+static bool queue_packet(struct session *s, char type, struct slice nsp, const struct str *json)
+{
+	struct str packet = STR_INIT;
+	bool ok;
+
+	str_addc(&packet, '4');
+	str_addc(&packet, type);
+	if (!slice_is(nsp, MAIN_NSP)) {
+		str_add(&packet, nsp.p, nsp.len);
+		str_addc(&packet, ',');
+	}
+	str_add(&packet, str_c(json), json->len);
+	ok = session_queue(s, packet.p, packet.len);
+	str_fini(&packet);
+	return ok;
+}
+
+static bool refuse_connect(struct session *s, struct slice nsp)
+{
+	struct str json = STR_INIT;
+	bool ok;
+
+	s->hub->sessions->stats.refused++;
+	str_adds(&json, LIMIT_TEXT);
+	ok = queue_packet(s, '4', nsp, &json);
+	str_fini(&json);
+	return ok;
+}
+
+static bool welcome(struct session *s, const struct op *op)
+{
+	struct str json = STR_INIT;
+	bool ok;
+
+	str_adds(&json, "{\"sid\":");
+	str_add_json_n(&json, op->socket_id.p, op->socket_id.len);
+	if (op->pid.len) {
+		str_adds(&json, ",\"pid\":");
+		str_add_json_n(&json, op->pid.p, op->pid.len);
+	}
+	str_addc(&json, '}');
+	ok = queue_packet(s, '0', op->nsp, &json);
+	str_fini(&json);
+	return ok;
+}
+
+/* Where the event stream begins. */
+static void set_cursor(struct session *s, uint64_t cursor)
+{
+	s->acked = s->cursor = cursor;
+	if (!s->poll)
+		return;
+	wait_recall(s->poll);
+	s->poll->cursor = cursor;
+}
+
+static bool join_nsp(struct session *s, const struct op *op)
+{
+	struct sessions *ss = s->hub->sessions;
+	bool is_main = slice_is(op->nsp, MAIN_NSP);
+	struct person *p = person_new(&op->caller);
+	unsigned char pid[SESSION_KEY_SIZE];
+	struct heritage h = {.acked = 0};
+	struct session *before;
+	struct sock *k;
+	bool ok;
+
+	if (!count_user(s, p)) {
+		person_put(p);
+		return refuse_connect(s, op->nsp);
+	}
+	k = &s->socks[s->socks_n];
+	*k = (struct sock){.nsp = slice_dup(op->nsp),
+		.id = slice_dup(op->socket_id),
+		.person = p,
+		.joined_wall_ms = clock_wall_ms(),
+		.has_offsets = op->flags & OP_OFFSETS};
+	if (!s->person && p->user_id)
+		s->person = person_ref(p);
+	if (is_main && op->pid.len) {
+		session_key(pid, op->pid);
+		before = session_find_pid(ss, pid);
+		if (before)
+			inherit(&h, before);
+		session_set_pid(s, pid);
+		s->joined = h.joined;
+		s->requested = h.requested;
+	}
+	s->socks_n++;
+	if (is_main) {
+		uint64_t from = op->id == OPS_FROM_NOW ? s->hub->tail : op->id;
+
+		session_set_interest(s, op->interest);
+		set_cursor(s, from > h.acked ? from : h.acked);
+		ss->stats.recovered += (op->flags & OP_RESUMES) != 0;
+	}
+	s->connect_ms = 0;
+	session_move(s, SESSION_JOINED);
+	log_info("connect", "socket %s of %s in %s from %s%s", k->id,
+		p->username[0] ? p->username : "nobody", k->nsp, s->address,
+		op->flags & OP_RESUMES ? ", recovered" : "");
+	store_session(s);
+	session_recheck(s, k);
+	ok = welcome(s, op);
+	if (ok && h.events.len)
+		ok = session_queue(s, h.events.p, h.events.len);
+	str_fini(&h.events);
+	if (ok) {
+		admin_joined(s, k);
+		session_wind(s);
+	}
+	return ok;
+}
+
+/* ---- EMIT ---- */
+
+static void remember_request(struct session *s, struct slice topic)
+{
+	char *name = slice_dup(topic);
+
+	if (!strlist_has(&s->requested, name) && s->requested.n < OPS_REQUESTED_MAX) {
+		strlist_add(&s->requested, name, topic.len);
+		store_session(s);
+	}
+	free(name);
+}
+
+static void skip_until(struct session *s, struct slice topic, uint64_t upto)
+{
+	for (size_t i = 0; i < s->skips_n; i++) {
+		if (slice_is(topic, s->skips[i].topic)) {
+			s->skips[i].upto = upto;
+			return;
+		}
+	}
+	s->skips = xreallocarray(s->skips, s->skips_n + 1, sizeof(*s->skips));
+	s->skips[s->skips_n++] = (struct skip){.topic = slice_dup(topic), .upto = upto};
+}
+
+/* The client's copy of the topic is now as of event `at`, but it has had all events up to its
+ * cursor: those in between are told again; if the cursor is behind, those up to `at` never. */
+static bool catch_up(struct session *s, struct slice topic, uint64_t at)
+{
+	const struct ring *ring = &s->hub->ring;
+	uint64_t cursor = session_cursor(s);
+	struct body *b;
+	bool ok = true;
+
+	if (cursor < at) {
+		skip_until(s, topic, at);
+		return true;
+	}
+	b = body_new(WIRE_SOCKET, s->hub->epoch);
+	for (size_t i = ring_after(ring, at); i < ring->n; i++) {
+		struct record *r = ring_at(ring, i);
+
+		if (r->item.id > cursor)
+			break;
+		if (slice_is(topic, r->topic) && group_wants(s->group, r))
+			body_add(b, r);
+	}
+	if (b->n)
+		ok = session_queue(s, evbuffer_pullup(b->buf, -1), evbuffer_get_length(b->buf));
+	body_put(b);
+	return ok;
+}
+
+static bool emit(struct session *s, const struct op *op)
+{
+	struct sock *k = session_sock(s, op->nsp);
+	uint64_t offset = session_cursor(s);
+
+	if (!k)
+		return true; /* its CONNECT was refused */
+	if ((op->flags & OP_SYNC) && op->id < offset)
+		offset = op->id;
+	if (!session_emit(s, k, op->bytes, offset, op->flags & OP_WANTS_ACK))
+		return false;
+	if (!(op->flags & OP_SYNC))
+		return true;
+	remember_request(s, op->topic);
+	return catch_up(s, op->topic, op->id);
+}
+
+/* ---- APPLY ---- */
+
+static void identity(struct session *s, const struct op *op)
+{
+	struct sock *k = session_sock(s, op->nsp);
+	struct person *p;
+
+	if (!k || !is_owner(k->person, &op->caller))
+		return;
+	p = person_new(&op->caller);
+	if (s->person == k->person) {
+		person_put(s->person);
+		s->person = person_ref(p);
+	}
+	person_put(k->person);
+	k->person = p;
+	k->is_warned = false;
+	if (strcmp(k->nsp, MAIN_NSP) == 0)
+		session_set_interest(s, op->interest);
+	store_session(s);
+	session_recheck(s, k);
+	session_wind(s);
+}
+
+static void pong(struct session *s)
+{
+	s->pong_ms = 0;
+	s->ping_ms = clock_ms() + s->hub->cfg->socketio.ping_interval_ms;
+	session_wind(s);
+}
+
+static void heard(struct session *s, const struct op *op)
+{
+	struct sock *k = session_sock(s, op->nsp);
+
+	s->heard_n++;
+	s->hub->sessions->stats.heard++;
+	if (k && op->bytes.len)
+		admin_heard(s, k, op->bytes);
+}
+
+/* false: s is closed, and may be gone. */
+static bool run(struct session *s, const struct op *op)
+{
+	struct sock *k;
+
+	switch (op->type) {
+	case OP_PONG:
+		pong(s);
+		return true;
+	case OP_LOST:
+		/* One byte can only have been a pong. Whatever else it was, the client has to know
+		 * that it was lost. */
+		if (op->id == 1) {
+			pong(s);
+			return true;
+		}
+		session_close(s, END_TRANSPORT_ERROR);
+		return false;
+	case OP_CLOSE:
+		session_drop(s, END_TRANSPORT_CLOSE);
+		return false;
+	case OP_BAD:
+		log_info("bad_packet", "session %s: %.*s", s->client_id, (int)op->code.len,
+			op->code.p);
+		session_close(s, END_PARSE_ERROR);
+		return false;
+	case OP_CONNECT:
+		return join_nsp(s, op);
+	case OP_DISCONNECT:
+		k = session_sock(s, op->nsp);
+		if (k)
+			session_leave(s, k, END_CLIENT_DISCONNECT);
+		store_session(s);
+		return true;
+	case OP_SEND:
+		return session_queue(s, op->bytes.p, op->bytes.len);
+	case OP_EMIT:
+		return emit(s, op);
+	case OP_IDENTITY:
+		identity(s, op);
+		return true;
+	case OP_END:
+		k = session_sock(s, op->nsp);
+		if (k) {
+			char *code = slice_dup(op->code), *message = slice_dup(op->message);
+
+			session_end(s, k, code, message);
+			free(code);
+			free(message);
+		}
+		return !k;
+	case OP_PENDING:
+		str_clear(&s->pending);
+		str_add(&s->pending, op->bytes.p, op->bytes.len);
+		store_session(s);
+		return true;
+	case OP_HEARD:
+		heard(s, op);
+		return true;
+	case OP_ACKED:
+		s->hub->sessions->stats.acks++;
+		return true;
+	case OP_ADMIN:
+		admin_command(s->hub->sessions, op);
+		return s->state == SESSION_JOINED;
+	case OP_N:
+		break;
+	}
+	return true;
+}
+
+/* Can these operations be done here and now? */
+static enum wire_done check(const struct session *s, struct slice ops)
+{
+	const struct sessions *ss = s->hub->sessions;
+	struct bytes b = bytes_of(ops.p, ops.len);
+	size_t socks_n = s->socks_n;
+	struct op op;
+
+	while (ops_next(&b, &op)) {
+		if (op.type == OP_CONNECT) {
+			unsigned char pid[SESSION_KEY_SIZE];
+			struct session *before;
+			struct sock *k;
+
+			if (session_sock((struct session *)s, op.nsp) ||
+				socks_n++ == OPS_SOCKETS_MAX)
+				return WIRE_DONE_BAD;
+			if (!op.pid.len)
+				continue;
+			session_key(pid, op.pid);
+			before = session_find_pid((struct sessions *)ss, pid);
+			k = before ? session_sock(before, op.nsp) : NULL;
+			if (before && (!k || !is_owner(k->person, &op.caller)))
+				return WIRE_DONE_STALE;
+		}
+		/* What has to be told again is not in memory any more: with a newer snapshot it
+		 * will be. */
+		if (op.type == OP_EMIT && (op.flags & OP_SYNC) && op.id < s->hub->ring.covered &&
+			op.id < session_cursor(s))
+			return WIRE_DONE_STALE;
+	}
+	return b.is_bad ? WIRE_DONE_BAD : WIRE_DONE_OK;
+}
+
+static enum wire_done apply(struct session *s, const struct wire_frame *f)
+{
+	struct bytes b = bytes_of(f->apply.ops.p, f->apply.ops.len);
+	enum wire_done what;
+	bool is_alive = true;
+	struct op op;
+
+	/* To one that is closed nothing is done any more; its next GET is told so. */
+	if (s->state == SESSION_CLOSING || (f->apply.tag && f->apply.tag == s->post_tag))
+		return WIRE_DONE_OK;
+	what = check(s, f->apply.ops);
+	if (what == WIRE_DONE_BAD)
+		session_close(s, END_PARSE_ERROR);
+	if (what != WIRE_DONE_OK)
+		return what;
+	s->post_tag = f->apply.tag;
+	store_applied(s);
+	while (is_alive && ops_next(&b, &op)) {
+		if (op.type == OP_LOST && op.id != 1)
+			what = WIRE_DONE_BAD;
+		is_alive = run(s, &op);
+	}
+	if (is_alive)
+		session_flush(s);
+	return what;
+}
+
+void session_apply(struct conn *c, const struct wire_frame *f)
+{
+	struct session *s = find(c, f->apply.ticket, f->apply.sid, f->apply.user);
+
+	if (s)
+		wire_put_done(bufferevent_get_output(c->bev), f->apply.ticket, apply(s, f), "");
+}

@@ -1,0 +1,336 @@
+/*
+ * The live token rules: a token's end is announced and then enforced, and what is revoked or
+ * changed in a user's rights counts for living sessions at once.
+ *
+ * An "_auth" event names a token, a user or an API key. A token is ended here; of a user or key the
+ * database is asked anew (reader.h), once for each person, and its sockets end or go on with what
+ * they may get now.
+ */
+#include "session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "err.h"
+#include "interest.h"
+#include "json.h"
+#include "log.h"
+#include "mem.h"
+
+#define WARN_MS 60000 /* how long before its end a token's holder is told */
+#define MAIN_NSP "/"
+
+/* ---- time ---- */
+
+static int64_t left_ms(const struct sock *k)
+{
+	return k->person->expires_s * 1000 - clock_wall_ms();
+}
+
+static bool expires(const struct sock *k)
+{
+	return k->person && k->person->expires_s > 0;
+}
+
+int64_t session_token_ms(const struct session *s, int64_t now)
+{
+	int64_t at = INT64_MAX;
+
+	if (s->state != SESSION_JOINED)
+		return at;
+	for (size_t i = 0; i < s->socks_n; i++) {
+		const struct sock *k = &s->socks[i];
+		int64_t then;
+
+		if (!expires(k))
+			continue;
+		then = now + left_ms(k) - (k->is_warned ? 0 : WARN_MS);
+		at = then < at ? then : at;
+	}
+	return at > now ? at : now + 1;
+}
+
+static bool warn(struct session *s, struct sock *k)
+{
+	struct str args = STR_INIT;
+	int64_t left = left_ms(k);
+	bool ok;
+
+	k->is_warned = true;
+	str_addf(&args, "\"token_expiring\",{\"expires_in\":%lld,\"expires_at\":%lld}",
+		(long long)(left / 1000), (long long)k->person->expires_s);
+	ok = session_emit(s, k, (struct slice){args.p, args.len}, session_cursor(s), false);
+	str_fini(&args);
+	if (ok)
+		session_flush(s);
+	return ok;
+}
+
+bool session_check_tokens(struct session *s, int64_t now)
+{
+	if (s->state != SESSION_JOINED)
+		return true;
+	for (size_t i = 0; i < s->socks_n; i++) {
+		struct sock *k = &s->socks[i];
+
+		if (!expires(k))
+			continue;
+		if (left_ms(k) <= 0) {
+			session_end(s, k, err_code(ERR_TOKEN_EXPIRED), err_text(ERR_TOKEN_EXPIRED));
+			return false;
+		}
+		if (!k->is_warned && left_ms(k) <= WARN_MS && !warn(s, k))
+			return false;
+	}
+	return true;
+}
+
+/* ---- the end ---- */
+
+void session_end(struct session *s, struct sock *k, const char *code, const char *message)
+{
+	struct str args = STR_INIT, packet = STR_INIT;
+	bool ok;
+
+	str_adds(&args, "\"error\",{\"code\":");
+	str_add_json(&args, code);
+	str_adds(&args, ",\"message\":");
+	str_add_json(&args, message);
+	str_addc(&args, '}');
+	log_info("session_end", "socket %s of %s: %s", k->id,
+		k->person ? k->person->username : "nobody", code);
+	/* Socket.IO protocol, "Disconnection from a namespace". */
+	str_adds(&packet, "41");
+	if (strcmp(k->nsp, MAIN_NSP) != 0)
+		str_addf(&packet, "%s,", k->nsp);
+	ok = session_emit(s, k, (struct slice){args.p, args.len}, session_cursor(s), false) &&
+	     session_queue(s, packet.p, packet.len);
+	str_fini(&args);
+	str_fini(&packet);
+	if (ok)
+		session_close(s, END_SERVER_DISCONNECT);
+}
+
+/* ---- revocation ---- */
+
+#define LATELY_N 64
+#define LATELY_MS 5000
+
+/* A CONNECT whose token was looked at before a revocation may come after it. */
+struct revoked_lately {
+	struct {
+		uint64_t user_id, apikey_id;
+		char jti[33];
+		int64_t at_ms;
+	} last[LATELY_N];
+	size_t n;
+};
+
+static void note(struct sessions *ss, uint64_t user_id, uint64_t apikey_id, const char *jti)
+{
+	size_t i;
+
+	if (!ss->lately)
+		ss->lately = xcalloc(1, sizeof(*ss->lately));
+	i = ss->lately->n++ % LATELY_N;
+	ss->lately->last[i].user_id = user_id;
+	ss->lately->last[i].apikey_id = apikey_id;
+	snprintf(ss->lately->last[i].jti, sizeof(ss->lately->last[i].jti), "%s", jti ? jti : "");
+	ss->lately->last[i].at_ms = clock_ms();
+}
+
+/* Does the person hold what was revoked? */
+static bool holds(const struct person *p, uint64_t user_id, uint64_t apikey_id, const char *jti)
+{
+	if (!p)
+		return false;
+	if (jti)
+		return p->jti[0] && strcmp(p->jti, jti) == 0;
+	return user_id ? p->user_id == user_id : apikey_id && p->apikey_id == apikey_id;
+}
+
+static bool is_held(const struct session *s, uint64_t user_id, uint64_t apikey_id, const char *jti)
+{
+	for (size_t i = 0; i < s->socks_n; i++)
+		if (holds(s->socks[i].person, user_id, apikey_id, jti))
+			return true;
+	return holds(s->person, user_id, apikey_id, jti);
+}
+
+static void end_for(struct session *s, struct sock *k, enum err why)
+{
+	if (k)
+		session_end(s, k, err_code(why), err_text(why));
+	else
+		session_close(s, END_SERVER_DISCONNECT); /* handshake done, no namespace yet */
+}
+
+/* The socket that a person's end ends; NULL: there is none yet. */
+static struct sock *sock_of(struct session *s, const struct person *p)
+{
+	for (size_t i = 0; i < s->socks_n; i++)
+		if (s->socks[i].person == p)
+			return &s->socks[i];
+	return s->socks_n ? &s->socks[0] : NULL;
+}
+
+static void ask_about(struct hub *hub, const struct session *s, const struct person *p)
+{
+	struct reader_who who = {.ref = s->num,
+		.user_id = p->user_id,
+		.apikey_id = p->apikey_id,
+		.expires_at_s = p->expires_s};
+
+	if (strlen(p->jti) < sizeof(who.jti))
+		memcpy(who.jti, p->jti, strlen(p->jti) + 1);
+	reader_ask_principal(hub->reader, &who);
+}
+
+/* Have we asked about p for an earlier session of this round? */
+static bool is_asked(const struct person **asked, size_t n, const struct person *p)
+{
+	for (size_t i = 0; i < n; i++)
+		if (asked[i]->user_id == p->user_id && asked[i]->apikey_id == p->apikey_id &&
+			strcmp(asked[i]->jti, p->jti) == 0)
+			return true;
+	return false;
+}
+
+#define ASKED_MAX 1024
+
+static void recheck(struct sessions *ss, uint64_t user_id, uint64_t apikey_id)
+{
+	const struct person **asked = xcalloc(ASKED_MAX, sizeof(*asked));
+	struct session *s;
+	size_t n = 0;
+
+	for (s = ss->by_key; s; s = s->hh.next) {
+		for (size_t i = 0; i <= s->socks_n; i++) {
+			struct person *p = i < s->socks_n ? s->socks[i].person : s->person;
+
+			if (!holds(p, user_id, apikey_id, NULL) || is_asked(asked, n, p))
+				continue;
+			ask_about(ss->hub, s, p);
+			if (n < ASKED_MAX)
+				asked[n++] = p;
+		}
+	}
+	free(asked);
+}
+
+static void end_token(struct sessions *ss, const char *jti)
+{
+	struct session *s, *next;
+
+	for (s = ss->by_key; s; s = next) {
+		next = s->hh.next;
+		if (s->state == SESSION_CLOSING || !is_held(s, 0, 0, jti))
+			continue;
+		for (size_t i = 0; i <= s->socks_n; i++) {
+			struct person *p = i < s->socks_n ? s->socks[i].person : s->person;
+
+			if (!holds(p, 0, 0, jti))
+				continue;
+			end_for(s, sock_of(s, p), ERR_TOKEN_REVOKED);
+			break;
+		}
+	}
+}
+
+void sessions_revoke(struct sessions *ss, const struct record *r)
+{
+	const char *why, *word, *jti;
+	size_t offset;
+	struct json_object *o = json_parse(r->json, r->json_len, &why, &offset), *id;
+
+	word = json_get_str(o, "revoke");
+	jti = json_get_str(o, "jti");
+	if (word && strcmp(word, "jti") == 0 && jti) {
+		note(ss, 0, 0, jti);
+		end_token(ss, jti);
+	} else if (word && strcmp(word, "user") == 0) {
+		id = json_get(o, "user_id");
+		note(ss, id ? json_object_get_uint64(id) : 0, 0, NULL);
+		recheck(ss, id ? json_object_get_uint64(id) : 0, 0);
+	} else if (word && strcmp(word, "apikey") == 0) {
+		id = json_get(o, "apikey_id");
+		note(ss, 0, id ? json_object_get_uint64(id) : 0, NULL);
+		recheck(ss, 0, id ? json_object_get_uint64(id) : 0);
+	}
+	json_object_put(o);
+}
+
+void session_recheck(struct session *s, const struct sock *k)
+{
+	const struct revoked_lately *l = s->hub->sessions->lately;
+	int64_t now = clock_ms();
+
+	for (size_t i = 0; l && i < LATELY_N && i < l->n; i++) {
+		const char *jti = l->last[i].jti[0] ? l->last[i].jti : NULL;
+
+		if (now - l->last[i].at_ms < LATELY_MS &&
+			holds(k->person, l->last[i].user_id, l->last[i].apikey_id, jti)) {
+			ask_about(s->hub, s, k->person);
+			return;
+		}
+	}
+}
+
+/* ---- what the database said ---- */
+
+static bool is_same(const struct person *p, const struct reader_who *who)
+{
+	return p && p->user_id == who->user_id && p->apikey_id == who->apikey_id &&
+	       strcmp(p->jti, who->jti) == 0;
+}
+
+static void set_rights(struct session *s, const struct principal *now)
+{
+	struct wire_interest want;
+	struct str bytes = STR_INIT;
+
+	interest_of_socket(now, (uint16_t)s->hub->cfg->socketio.limit, &want);
+	wire_interest_put(&bytes, &want);
+	wire_interest_fini(&want);
+	session_set_interest(s, (struct slice){bytes.p, bytes.len});
+	str_fini(&bytes);
+	store_session(s);
+}
+
+/* false: s was closed. */
+static bool judge(struct session *s, struct sock *k, const struct reader_mail *m)
+{
+	if (m->err != ERR_OK || m->principal->tenant_id != k->person->tenant_id) {
+		end_for(s, k, m->err == ERR_OK ? ERR_TOKEN_REVOKED : m->err);
+		return false;
+	}
+	if (strcmp(k->nsp, MAIN_NSP) == 0)
+		set_rights(s, m->principal);
+	else if (strcmp(k->nsp, "/admin") == 0 && !perm_has(m->principal, "ws:admin")) {
+		end_for(s, k, ERR_FORBIDDEN);
+		return false;
+	}
+	return true;
+}
+
+void session_principal_came(struct hub *hub, struct reader_mail *m)
+{
+	struct session *s, *next;
+
+	if (!m->is_done) {
+		reader_ask_principal(hub->reader, &m->who);
+		return;
+	}
+	for (s = hub->sessions->by_key; s; s = next) {
+		bool is_alive = s->state != SESSION_CLOSING;
+
+		next = s->hh.next;
+		for (size_t i = 0; is_alive && i < s->socks_n; i++)
+			if (is_same(s->socks[i].person, &m->who))
+				is_alive = judge(s, &s->socks[i], m);
+		if (is_alive && !s->socks_n && is_same(s->person, &m->who) && m->err != ERR_OK)
+			end_for(s, NULL, m->err);
+	}
+}

@@ -1,0 +1,331 @@
+/* Polls of sessions, and what they are answered with. */
+#include "session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "event.h"
+#include "log.h"
+#include "mem.h"
+
+#define SEPARATOR '\x1e' /* between packets of a payload (Engine.IO protocol, "Packet encoding") \
+			  */
+#define RESYNC "\"resync\",{\"reason\":\"too_slow\"}"
+
+static void done(struct conn *c, uint64_t ticket, enum wire_done what)
+{
+	wire_put_done(bufferevent_get_output(c->bev), ticket, what, "");
+}
+
+uint64_t session_cursor(const struct session *s)
+{
+	/* What is parked has been looked through up to the tail. */
+	return s->poll && s->poll->state == WAITER_PARKED ? s->hub->tail : s->cursor;
+}
+
+bool session_skips(const struct session *s, const struct record *r)
+{
+	for (size_t i = 0; i < s->skips_n; i++)
+		if (r->item.id <= s->skips[i].upto && strcmp(r->topic, s->skips[i].topic) == 0)
+			return true;
+	return false;
+}
+
+static void forget_skips(struct session *s)
+{
+	for (size_t i = s->skips_n; i-- > 0;) {
+		if (s->skips[i].upto > s->cursor)
+			continue;
+		free(s->skips[i].topic);
+		s->skips[i] = s->skips[--s->skips_n];
+	}
+}
+
+/* ---- answering ---- */
+
+static void add_packets(struct str *to, const void *packets, size_t len)
+{
+	if (to->len && len)
+		str_addc(to, SEPARATOR);
+	str_add(to, packets, len);
+}
+
+/* What is queued goes out with the answer that is made now, and stays in flight until the next GET.
+ */
+static struct body *take_queue(struct session *s)
+{
+	struct body *b;
+
+	if (s->queue.len) {
+		if (!s->inflight.len) {
+			struct str was = s->inflight;
+
+			s->inflight = s->queue;
+			s->queue = was;
+		} else {
+			add_packets(&s->inflight, s->queue.p, s->queue.len);
+		}
+		str_fini(&s->queue);
+		store_taken(s);
+	}
+	if (!s->inflight.len)
+		return NULL;
+	b = body_new(WIRE_SOCKET, s->hub->epoch);
+	evbuffer_add(b->buf, s->inflight.p, s->inflight.len);
+	return b;
+}
+
+void session_answered(struct session *s, struct conn *c, const struct body *b)
+{
+	s->poll = NULL;
+	s->cursor = b->cursor;
+	s->is_answered = true;
+	s->is_unsure = false;
+	s->answered_on = c->role == WIRE_ROLE_FCGI ? c : NULL;
+	s->sent_n += b->n;
+	s->hub->sessions->stats.sent += b->n;
+	store_answered(s);
+}
+
+void session_reply(struct session *s, const char *text)
+{
+	struct body *b = body_new(WIRE_SOCKET, s->hub->epoch);
+	struct waiter *w = s->poll;
+
+	evbuffer_add(b->buf, text, strlen(text));
+	body_finish(b, session_cursor(s), false);
+	answer_one(w, b);
+}
+
+/* The last answer: what is queued, and that the session is closed. With nothing queued a GET that
+ * comes after the fact gets a noop before it, as from the reference server. */
+static void answer_closing(struct session *s, bool was_held)
+{
+	struct str text = STR_INIT;
+
+	add_packets(&text, str_c(&s->inflight), s->inflight.len);
+	add_packets(&text, str_c(&s->queue), s->queue.len);
+	if (!text.len && !was_held)
+		str_addc(&text, '6');
+	add_packets(&text, "1", 1);
+	session_reply(s, str_c(&text));
+	str_fini(&text);
+	session_become_gone(s);
+}
+
+static void answer_now(struct waiter *w, struct body *first)
+{
+	wait_recall(w);
+	body_put(w->partial);
+	w->partial = first;
+	wait_answer(w);
+}
+
+/* From the waiter's cursor, with `first` before the events (NULL: nothing). */
+static void go_on(struct session *s, struct body *first)
+{
+	struct waiter *w = s->poll;
+	struct hub *hub = s->hub;
+
+	if (!first && w->cursor > hub->tail) {
+		wait_ahead(w);
+	} else if (first && (w->cursor > hub->tail || w->cursor < hub->ring.covered)) {
+		/* Old events take a while to read, and beyond a tail that lags there are none. */
+		answer_now(w, first);
+	} else {
+		wait_recall(w);
+		body_put(w->partial);
+		w->partial = first;
+		wait_go_on(w);
+	}
+}
+
+void session_flush(struct session *s)
+{
+	struct waiter *w = s->poll;
+
+	if (!w)
+		return;
+	if (s->state == SESSION_CLOSING) {
+		answer_closing(s, true);
+		return;
+	}
+	if (!s->queue.len) {
+		if (w->state == WAITER_NEW)
+			go_on(s, take_queue(s));
+		return;
+	}
+	w->cursor = session_cursor(s);
+	go_on(s, take_queue(s));
+}
+
+/* ---- a GET ---- */
+
+/* Two GETs at once: the first is told that the session is closed, the second is refused. */
+static void refuse_second(struct session *s, struct conn *c, uint64_t ticket)
+{
+	s->hub->sessions->stats.dup_polls++;
+	session_drop(s, END_TRANSPORT_ERROR);
+	done(c, ticket, WIRE_DONE_BAD);
+}
+
+void session_settle(struct session *s, uint64_t tag)
+{
+	bool is_again = tag ? tag == s->tag : s->is_unsure;
+
+	s->tag = tag;
+	if (!s->is_answered)
+		return;
+	if (is_again) {
+		s->hub->sessions->stats.resent++;
+		s->cursor = s->acked;
+	} else {
+		s->acked = s->cursor;
+		str_fini(&s->inflight);
+	}
+	s->is_answered = s->is_unsure = false;
+	s->answered_on = NULL;
+}
+
+static bool hold(struct session *s, struct conn *c, uint64_t ticket)
+{
+	struct hub *hub = s->hub;
+	struct waiter *w = wait_new(c, ticket, s->group);
+
+	if (!w)
+		return false;
+	if (s->group == hub->sessions->nothing)
+		s->cursor = hub->tail;
+	w->session = s;
+	w->cursor = s->cursor;
+	w->deadline_ms = INT64_MAX;
+	s->poll = w;
+	if (s->state == SESSION_CLOSING) {
+		answer_closing(s, false);
+	} else if (w->cursor < hub->floor && s->group != hub->sessions->nothing) {
+		session_expired(s);
+	} else {
+		go_on(s, take_queue(s));
+	}
+	return true;
+}
+
+bool session_poll(struct conn *c, const struct wire_frame *f)
+{
+	struct sessions *ss = c->hub->sessions;
+	struct session *s = session_find(ss, f->poll.sid);
+	uint64_t tag = f->poll.tag;
+
+	if (!s) {
+		done(c, f->poll.ticket, WIRE_DONE_UNKNOWN);
+		return true;
+	}
+	if (!session_is_of(s, f->poll.user)) {
+		done(c, f->poll.ticket, WIRE_DONE_FORBIDDEN);
+		return true;
+	}
+	if (s->poll) {
+		if (!tag || tag != s->tag) {
+			refuse_second(s, c, f->poll.ticket);
+			return true;
+		}
+		/* The same GET again: whoever has it so far has lost its client. */
+		session_reply(s, "6");
+		s->is_answered = false;
+		s->cursor = s->acked;
+	}
+	session_settle(s, tag);
+	forget_skips(s);
+	store_polled(s);
+	return hold(s, c, f->poll.ticket);
+}
+
+void session_release(struct waiter *w)
+{
+	struct session *s = w->session;
+
+	if (s->queue.len) {
+		session_flush(s);
+	} else if (s->inflight.len) {
+		/* It waits for old events, with packets to go before them. */
+		w->cursor = s->cursor;
+		answer_now(w, take_queue(s));
+	} else {
+		session_reply(s, "6");
+	}
+}
+
+void session_expired(struct session *s)
+{
+	s->has_lost = true;
+	session_close(s, END_FORCED_CLOSE);
+}
+
+/* Answers that this connection took may have gone with it. */
+void sessions_conn_gone(struct sessions *ss, struct conn *c)
+{
+	struct session *s;
+
+	if (c->role != WIRE_ROLE_FCGI)
+		return;
+	for (s = ss->by_key; s; s = s->hh.next) {
+		if (s->answered_on != c)
+			continue;
+		s->answered_on = NULL;
+		s->is_unsure = true;
+	}
+}
+
+/* ---- packets for one ---- */
+
+static void overflow(struct session *s)
+{
+	static const struct slice main_nsp = {"/", 1};
+	struct sock *k = session_sock(s, main_nsp);
+
+	log_info("overflow", "session %s does not fetch its replies: closed", s->client_id);
+	s->hub->sessions->stats.overflows++;
+	str_fini(&s->queue);
+	s->has_lost = true;
+	store_taken(s);
+	if (k)
+		session_emit(s, k, (struct slice){RESYNC, sizeof(RESYNC) - 1}, 0, false);
+	session_close(s, END_FORCED_CLOSE);
+}
+
+bool session_queue(struct session *s, const void *packets, size_t len)
+{
+	/* One packet may be larger than the bound: a snapshot. */
+	if (s->queue.len && s->queue.len + len > (size_t)s->hub->cfg->socketio.queue_bytes) {
+		overflow(s);
+		return false;
+	}
+	add_packets(&s->queue, packets, len);
+	store_queued(s, packets, len);
+	return true;
+}
+
+bool session_emit(struct session *s, struct sock *k, struct slice args, uint64_t offset, bool ack)
+{
+	struct str packet = STR_INIT;
+	bool is_queued;
+
+	str_adds(&packet, "42");
+	if (strcmp(k->nsp, "/") != 0)
+		str_addf(&packet, "%s,", k->nsp);
+	if (ack)
+		str_addu(&packet, k->next_ack++);
+	str_addc(&packet, '[');
+	str_add(&packet, args.p, args.len);
+	if (k->has_offsets)
+		str_addf(&packet, ",\"%s:%llu\"", s->hub->epoch, (unsigned long long)offset);
+	str_addc(&packet, ']');
+	s->sent_n++;
+	s->hub->sessions->stats.sent++;
+	is_queued = session_queue(s, packet.p, packet.len);
+	if (is_queued)
+		admin_sent(s, k, args);
+	str_fini(&packet);
+	return is_queued;
+}

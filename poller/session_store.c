@@ -1,0 +1,424 @@
+/*
+ * What of the sessions outlives this process.
+ *
+ * The journal beside the socket has every change before an answer that shows it can leave: after
+ * kill -9 the next poller of this host goes on with all of them, to the packet. The table
+ * ws_sessions, written behind, has what other hosts and a later boot need of those that have a pid:
+ * who it was, and how far.
+ *
+ * Records: u8 kind, u32 num (the session's), and what the kind's reader below takes.
+ */
+#include "session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "journal.h"
+#include "log.h"
+#include "mem.h"
+
+#define JOURNAL_BYTES (64u * 1024 * 1024) /* begin anew past that */
+
+enum kind {
+	REC_SESSION = 1, /* all but the queues, which stay as they are */
+	REC_POLLED,      /* u64 tag: a GET came, and said what of the answer before */
+	REC_ANSWERED,    /* u64 cursor */
+	REC_TAKEN,       /* the queue became inflight */
+	REC_QUEUED,      /* the rest: packets */
+	REC_APPLIED,     /* u64 tag of the POST */
+	REC_FORGET
+};
+
+enum flag { HAS_PID = 1, HAS_LOST = 2, IS_ANSWERED = 4, HAS_PERSON = 8 };
+
+/* ---- writing ---- */
+
+static struct str begin(const struct session *s, enum kind kind)
+{
+	struct str rec = STR_INIT;
+
+	bytes_put(&rec, kind, 1);
+	bytes_put(&rec, s->num, 4);
+	return rec;
+}
+
+static void put(struct session *s, struct str *rec)
+{
+	struct journal *j = s->hub->sessions->journal;
+
+	if (j)
+		journal_add(j, rec->p, rec->len);
+	str_fini(rec);
+}
+
+static void put_list(struct str *rec, const struct strlist *l)
+{
+	bytes_put(rec, l->n, 2);
+	for (size_t i = 0; i < l->n; i++)
+		bytes_put_text(rec, l->v[i]);
+}
+
+static void put_person(struct str *rec, const struct person *p)
+{
+	struct ops_caller c = person_caller(p);
+
+	ops_caller_put(rec, &c);
+}
+
+static void put_text(struct str *rec, const char *text)
+{
+	bytes_put_text(rec, text ? text : "");
+}
+
+static void put_session(struct str *rec, const struct session *s)
+{
+	bytes_put(rec, s->state, 1);
+	bytes_put(rec,
+		(s->has_pid ? HAS_PID : 0) | (s->has_lost ? HAS_LOST : 0) |
+			(s->is_answered ? IS_ANSWERED : 0) | (s->person ? HAS_PERSON : 0),
+		1);
+	str_add(rec, s->key, sizeof(s->key));
+	str_add(rec, s->pid, sizeof(s->pid));
+	put_text(rec, s->client_id);
+	put_text(rec, s->address);
+	put_text(rec, s->about);
+	put_person(rec, s->person);
+	bytes_put(rec, s->socks_n, 1);
+	for (size_t i = 0; i < s->socks_n; i++) {
+		const struct sock *k = &s->socks[i];
+
+		put_text(rec, k->nsp);
+		put_text(rec, k->id);
+		put_person(rec, k->person);
+		bytes_put(rec, (uint64_t)k->joined_wall_ms, 8);
+		bytes_put(rec, k->has_offsets, 1);
+		bytes_put(rec, k->next_ack, 8);
+	}
+	bytes_put_blob(rec, s->group->key, s->group->key_len);
+	put_list(rec, &s->joined);
+	put_list(rec, &s->requested);
+	bytes_put(rec, s->skips_n, 2);
+	for (size_t i = 0; i < s->skips_n; i++) {
+		put_text(rec, s->skips[i].topic);
+		bytes_put(rec, s->skips[i].upto, 8);
+	}
+	bytes_put(rec, s->acked, 8);
+	bytes_put(rec, s->cursor, 8);
+	bytes_put(rec, s->tag, 8);
+	bytes_put(rec, s->post_tag, 8);
+	bytes_put(rec, (uint64_t)s->opened_wall_ms, 8);
+	bytes_put(
+		rec, s->ended_ms ? (uint64_t)(clock_wall_ms() - (clock_ms() - s->ended_ms)) : 0, 8);
+	bytes_put_blob(rec, str_c(&s->pending), s->pending.len);
+}
+
+static void touch(struct session *s)
+{
+	struct sessions *ss = s->hub->sessions;
+
+	if (s->is_dirty || !s->has_pid)
+		return;
+	s->is_dirty = true;
+	TAILQ_INSERT_TAIL(&ss->dirty, s, dirty_entry);
+}
+
+void store_session(struct session *s)
+{
+	struct str rec = begin(s, REC_SESSION);
+
+	put_session(&rec, s);
+	put(s, &rec);
+	touch(s);
+}
+
+void store_gone(struct session *s)
+{
+	store_session(s);
+}
+
+static void put_number(struct session *s, enum kind kind, uint64_t v)
+{
+	struct str rec = begin(s, kind);
+
+	bytes_put(&rec, v, 8);
+	put(s, &rec);
+}
+
+void store_polled(struct session *s)
+{
+	put_number(s, REC_POLLED, s->tag);
+}
+
+void store_answered(struct session *s)
+{
+	put_number(s, REC_ANSWERED, s->cursor);
+}
+
+void store_applied(struct session *s)
+{
+	put_number(s, REC_APPLIED, s->post_tag);
+}
+
+void store_taken(struct session *s)
+{
+	struct str rec = begin(s, REC_TAKEN);
+
+	put(s, &rec);
+}
+
+void store_forget(struct session *s)
+{
+	struct str rec = begin(s, REC_FORGET);
+
+	put(s, &rec);
+}
+
+void store_queued(struct session *s, const void *packets, size_t len)
+{
+	struct str rec = begin(s, REC_QUEUED);
+
+	str_add(&rec, packets, len);
+	put(s, &rec);
+}
+
+/* ---- reading ---- */
+
+static void read_list(struct bytes *b, struct strlist *l)
+{
+	size_t n = bytes_u16(b);
+
+	for (size_t i = 0; i < n && !b->is_bad; i++) {
+		struct slice t = bytes_text(b);
+
+		strlist_add(l, t.p, t.len);
+	}
+}
+
+static struct person *read_person(struct bytes *b)
+{
+	struct ops_caller c = ops_caller_get(b);
+
+	return person_new(&c);
+}
+
+static void read_socks(struct bytes *b, struct session *s)
+{
+	size_t n = bytes_u8(b);
+
+	for (size_t i = 0; i < n && i < OPS_SOCKETS_MAX && !b->is_bad; i++) {
+		struct sock *k = &s->socks[s->socks_n++];
+
+		k->nsp = slice_dup(bytes_text(b));
+		k->id = slice_dup(bytes_text(b));
+		k->person = read_person(b);
+		k->joined_wall_ms = (int64_t)bytes_u64(b);
+		k->has_offsets = bytes_u8(b);
+		k->next_ack = bytes_u64(b);
+	}
+}
+
+static void read_group(struct bytes *b, struct session *s)
+{
+	struct slice key = bytes_blob(b);
+	struct group *g = b->is_bad ? NULL : group_get(s->hub, key.p, key.len);
+
+	if (g)
+		session_set_group(s, g);
+}
+
+static void read_skips(struct bytes *b, struct session *s)
+{
+	size_t n = bytes_u16(b);
+
+	for (size_t i = 0; i < n && !b->is_bad; i++) {
+		struct skip skip = {.topic = slice_dup(bytes_text(b)), .upto = bytes_u64(b)};
+
+		s->skips = xreallocarray(s->skips, s->skips_n + 1, sizeof(*s->skips));
+		s->skips[s->skips_n++] = skip;
+	}
+}
+
+static struct session *slot(struct sessions *ss, uint32_t num)
+{
+	return num < ss->slots_n ? ss->slots[num] : NULL;
+}
+
+/* A session as put_session() wrote it; the queues of the one with this number go over to it. NULL:
+ * it is no such record. */
+static struct session *read_session(struct sessions *ss, uint32_t num, struct bytes *b)
+{
+	enum session_state state = (enum session_state)bytes_u8(b);
+	uint8_t flags = bytes_u8(b);
+	struct slice key = bytes_take(b, SESSION_KEY_SIZE), pid = bytes_take(b, SESSION_KEY_SIZE);
+	struct session *s = slot(ss, num), *other;
+	struct str queue = STR_INIT, inflight = STR_INIT;
+	int64_t ended;
+
+	if (b->is_bad || state >= SESSION_STATES)
+		return NULL;
+	if (s) {
+		queue = s->queue;
+		inflight = s->inflight;
+		s->queue = s->inflight = (struct str)STR_INIT;
+		session_free(s);
+	}
+	HASH_FIND(hh, ss->by_key, key.p, SESSION_KEY_SIZE, other);
+	if (other)
+		session_free(other);
+	s = session_new(ss, (const unsigned char *)key.p, num);
+	s->queue = queue;
+	s->inflight = inflight;
+	s->client_id = slice_dup(bytes_text(b));
+	s->address = slice_dup(bytes_text(b));
+	s->about = slice_dup(bytes_text(b));
+	s->person = read_person(b);
+	if (!(flags & HAS_PERSON)) {
+		person_put(s->person);
+		s->person = NULL;
+	}
+	read_socks(b, s);
+	read_group(b, s);
+	read_list(b, &s->joined);
+	read_list(b, &s->requested);
+	read_skips(b, s);
+	s->acked = bytes_u64(b);
+	s->cursor = bytes_u64(b);
+	s->tag = bytes_u64(b);
+	s->post_tag = bytes_u64(b);
+	s->opened_wall_ms = (int64_t)bytes_u64(b);
+	ended = (int64_t)bytes_u64(b);
+	s->ended_ms = ended ? clock_ms() - (clock_wall_ms() - ended) : 0;
+	s->has_lost = flags & HAS_LOST;
+	s->is_answered = flags & IS_ANSWERED;
+	other = session_find_pid(ss, (const unsigned char *)pid.p);
+	if ((flags & HAS_PID) && (!other || other == s))
+		session_set_pid(s, (const unsigned char *)pid.p);
+	pid = bytes_blob(b);
+	str_add(&s->pending, pid.p, pid.len);
+	if (b->is_bad) {
+		session_free(s);
+		return NULL;
+	}
+	if (state == SESSION_GONE)
+		HASH_DEL(ss->by_key, s);
+	session_move(s, state);
+	return s;
+}
+
+static void add_packets(struct str *to, struct slice packets)
+{
+	if (to->len)
+		str_addc(to, '\x1e');
+	str_add(to, packets.p, packets.len);
+}
+
+static void replay(const void *rec, size_t len, void *arg)
+{
+	struct sessions *ss = arg;
+	struct bytes b = bytes_of(rec, len);
+	enum kind kind = (enum kind)bytes_u8(&b);
+	uint32_t num = bytes_u32(&b);
+	struct session *s = slot(ss, num);
+
+	if (b.is_bad)
+		return;
+	if (kind == REC_SESSION) {
+		if (!read_session(ss, num, &b))
+			log_warn("journal", "a session in the journal cannot be read");
+		return;
+	}
+	if (!s)
+		return;
+	switch (kind) {
+	case REC_POLLED:
+		session_settle(s, bytes_u64(&b));
+		break;
+	case REC_ANSWERED:
+		s->cursor = bytes_u64(&b);
+		s->is_answered = true;
+		break;
+	case REC_TAKEN:
+		if (s->queue.len)
+			add_packets(&s->inflight, (struct slice){s->queue.p, s->queue.len});
+		str_fini(&s->queue);
+		break;
+	case REC_QUEUED:
+		add_packets(&s->queue, bytes_take(&b, (size_t)(b.end - b.p)));
+		break;
+	case REC_APPLIED:
+		s->post_tag = bytes_u64(&b);
+		break;
+	case REC_FORGET:
+		session_free(s);
+		break;
+	case REC_SESSION:
+		break;
+	}
+}
+
+/* ---- the journal's life ---- */
+
+static void dump(struct journal *j, void *arg)
+{
+	struct sessions *ss = arg;
+
+	for (int i = 0; i < SESSION_STATES; i++) {
+		struct session *s;
+
+		TAILQ_FOREACH (s, &ss->lists[i], entry) {
+			struct str rec = begin(s, REC_SESSION);
+
+			put_session(&rec, s);
+			put(s, &rec);
+			if (s->inflight.len) {
+				store_queued(s, s->inflight.p, s->inflight.len);
+				store_taken(s);
+			}
+			if (s->queue.len)
+				store_queued(s, s->queue.p, s->queue.len);
+		}
+	}
+}
+
+void store_flush(struct sessions *ss)
+{
+	if (!ss->journal)
+		return;
+	journal_flush(ss->journal);
+	if (journal_wants_rewrite(ss->journal))
+		journal_rewrite(ss->journal, dump, ss);
+}
+
+void store_open(struct sessions *ss)
+{
+	struct str path = STR_INIT, note = STR_INIT;
+
+	str_addf(&path, "%s.sessions", ss->hub->cfg->poller.socket);
+	ss->journal = journal_open(str_c(&path), ss->hub->epoch, JOURNAL_BYTES, replay, ss, &note);
+	if (ss->journal)
+		log_info("journal", "%s: %s", str_c(&path), str_c(&note));
+	else
+		log_error("journal", "%s: %s; sessions will not outlive this process", str_c(&path),
+			str_c(&note));
+	str_fini(&path);
+	str_fini(&note);
+}
+
+void store_close(struct sessions *ss)
+{
+	journal_close(ss->journal);
+	ss->journal = NULL;
+}
+
+/* ---- the table ---- */
+
+void store_tick(struct sessions *ss, int64_t now)
+{
+	struct session *s;
+
+	while ((s = TAILQ_FIRST(&ss->dirty))) {
+		TAILQ_REMOVE(&ss->dirty, s, dirty_entry);
+		s->is_dirty = false;
+	}
+}
