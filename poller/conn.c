@@ -85,7 +85,7 @@ static const char *on_hello(struct conn *c, const struct wire_frame *f)
 	c->pid = f->hello.pid;
 	log_info("connect", "process %u", c->pid);
 	/* Who waits for events is let in once the tail is known; who asks for the status, now. */
-	if (c->hub->is_ready || c->role == WIRE_ROLE_CLI)
+	if (hub_is_open(c->hub) || c->role == WIRE_ROLE_CLI)
 		welcome(c);
 	else
 		bufferevent_disable(c->bev, EV_READ);
@@ -286,6 +286,8 @@ void conn_let_in(struct hub *hub)
 {
 	struct conn *c, *next;
 
+	if (!hub_is_open(hub))
+		return;
 	for (c = TAILQ_FIRST(&hub->conns); c; c = next) {
 		next = TAILQ_NEXT(c, entry);
 		if (c->pid && !c->is_welcome) {

@@ -119,6 +119,11 @@ static void on_answer(struct mail *mail, void *owner)
 
 /* ---- time ---- */
 
+bool hub_is_open(const struct hub *hub)
+{
+	return hub->is_ready && hub->sessions->is_adopted;
+}
+
 bool hub_is_following(const struct hub *hub)
 {
 	const struct tail_stats *st = tail_stats(hub->tail_thread);
@@ -236,12 +241,12 @@ void hub_stop(struct hub *hub)
 	}
 	while ((c = TAILQ_FIRST(&hub->conns)))
 		conn_close(c);
-	sessions_stop(hub->sessions);
 	binlog_stop(hub->binlog);
 	tail_stop(hub->tail_thread);
 	if (hub->is_ready)
 		reader_ask(hub->reader, READER_SAVE, 0, hub->tail);
 	reader_stop(hub->reader);
+	sessions_stop(hub->sessions);
 	if (hub->shm)
 		atomic_store(&hub->shm->lease_until_ms, 0);
 	event_base_loop(hub->base, EVLOOP_NONBLOCK); /* frees the closed connections */

@@ -161,12 +161,13 @@ void hub_free(struct hub *hub);
 /* Ends a start with the cure when the socket cannot be made. */
 void hub_listen(struct hub *hub);
 void hub_stop(struct hub *hub);               /* threads joined, tail noted, connections closed */
+bool hub_is_open(const struct hub *hub); /* the tail is known, and the sessions of before */
 bool hub_is_following(const struct hub *hub); /* has the table been read lately? */
 
 /* ---- conn.c ---- */
 void conn_accept(struct hub *hub, evutil_socket_t fd);
 void conn_close(struct conn *c);      /* its waiters end unanswered: the other side asks again */
-void conn_let_in(struct hub *hub);    /* who said HELLO before the tail was known */
+void conn_let_in(struct hub *hub);    /* if it is open: who said HELLO before it was */
 void conn_refreshed(struct hub *hub); /* who asked for it is told the floor */
 void conn_revoke(struct hub *hub, const struct record *r); /* an "_auth" event: tells all */
 

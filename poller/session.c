@@ -621,6 +621,7 @@ struct sessions *sessions_new(struct hub *hub)
 	TAILQ_INIT(&ss->dirty);
 	ss->nothing = make_nothing(hub);
 	ss->admin = admin_new(ss);
+	store_run(ss);
 	return ss;
 }
 
@@ -653,11 +654,10 @@ static void adopt(struct session *s)
 	session_wind(s);
 }
 
-void sessions_adopt(struct sessions *ss)
+void sessions_adopted(struct sessions *ss)
 {
 	struct session *s;
 
-	store_open(ss);
 	for (int i = 0; i < SESSION_STATES; i++)
 		TAILQ_FOREACH (s, &ss->lists[i], entry)
 			adopt(s);
@@ -665,6 +665,13 @@ void sessions_adopt(struct sessions *ss)
 	if (ss->stats.adopted)
 		log_info("adopted", "%llu sessions of before the start",
 			(unsigned long long)ss->stats.adopted);
+	conn_let_in(ss->hub);
+}
+
+void sessions_adopt(struct sessions *ss)
+{
+	if (store_open(ss))
+		sessions_adopted(ss);
 }
 
 void sessions_stop(struct sessions *ss)
@@ -686,6 +693,7 @@ void sessions_free(struct sessions *ss)
 		free(t);
 	}
 	admin_free(ss->admin);
+	store_free(ss);
 	free(ss->slots);
 	free(ss->lately);
 	free(ss);

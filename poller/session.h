@@ -93,7 +93,8 @@ struct session {
 	enum session_state state;
 	TAILQ_ENTRY(session) entry, dirty_entry;
 	UT_hash_handle hh, hh_pid;
-	bool has_pid, is_dirty, is_unsaved;
+	bool has_pid, is_dirty, is_saved; /* saved: has a row in ws_sessions */
+	uint64_t saved_cursor;
 
 	char *client_id; /* public name of the connection */
 	char *address, *about;
@@ -167,6 +168,7 @@ struct sessions *sessions_new(struct hub *hub);
 void sessions_free(struct sessions *ss);
 /* Once the epoch is known: takes up the sessions of before the start. */
 void sessions_adopt(struct sessions *ss);
+void sessions_adopted(struct sessions *ss); /* they are here: requests may come */
 void sessions_stop(struct sessions *ss);
 void sessions_tick(struct sessions *ss, int64_t now);
 size_t sessions_live_n(const struct sessions *ss);
@@ -262,7 +264,11 @@ void store_applied(struct session *s);
 void store_gone(struct session *s);
 void store_forget(struct session *s);
 void store_flush(struct sessions *ss); /* before an answer can leave */
-void store_open(struct sessions *ss);
+void store_run(struct sessions *ss);  /* starts the thread that writes the table */
+/* Reads the journal. false: there was nothing in it, and the table is asked; then
+ * sessions_adopted(). */
+bool store_open(struct sessions *ss);
+void store_free(struct sessions *ss);
 void store_tick(struct sessions *ss, int64_t now);
 void store_close(struct sessions *ss);
 

@@ -17,8 +17,11 @@
 #include "journal.h"
 #include "log.h"
 #include "mem.h"
+#include "saver.h"
 
 #define JOURNAL_BYTES (64u * 1024 * 1024) /* begin anew past that */
+#define SAVE_MS 1000
+#define REFRESH_ALL_MS (3600 * 1000)
 
 enum kind {
 	REC_SESSION = 1, /* all but the queues, which stay as they are */
@@ -117,7 +120,7 @@ static void touch(struct session *s)
 {
 	struct sessions *ss = s->hub->sessions;
 
-	if (s->is_dirty || !s->has_pid)
+	if (s->is_dirty || !s->has_pid || s->state == SESSION_CLOSING)
 		return;
 	s->is_dirty = true;
 	TAILQ_INSERT_TAIL(&ss->dirty, s, dirty_entry);
@@ -170,8 +173,13 @@ void store_taken(struct session *s)
 void store_forget(struct session *s)
 {
 	struct str rec = begin(s, REC_FORGET);
+	struct saver_row row = {.is_gone = true};
 
 	put(s, &rec);
+	if (!s->is_saved)
+		return;
+	memcpy(row.id, s->key, sizeof(row.id));
+	saver_put(s->hub->sessions->saver, &row, 1);
 }
 
 void store_queued(struct session *s, const void *packets, size_t len)
@@ -390,35 +398,155 @@ void store_flush(struct sessions *ss)
 		journal_rewrite(ss->journal, dump, ss);
 }
 
-void store_open(struct sessions *ss)
+static void open_journal(struct sessions *ss)
 {
 	struct str path = STR_INIT, note = STR_INIT;
 
 	str_addf(&path, "%s.sessions", ss->hub->cfg->poller.socket);
-	ss->journal = journal_open(str_c(&path), ss->hub->epoch, JOURNAL_BYTES, replay, ss, &note);
+	ss->journal = journal_open(
+		str_c(&path), ss->hub->epoch, JOURNAL_BYTES, replay, ss, &note);
 	if (ss->journal)
 		log_info("journal", "%s: %s", str_c(&path), str_c(&note));
 	else
-		log_error("journal", "%s: %s; sessions will not outlive this process", str_c(&path),
-			str_c(&note));
+		log_error("journal", "%s: %s; sessions will not outlive this process",
+			str_c(&path), str_c(&note));
 	str_fini(&path);
 	str_fini(&note);
 }
 
-void store_close(struct sessions *ss)
+/* ---- the table ---- */
+
+static struct saver_row row_of(const struct session *s, struct str *record, struct str *topics)
 {
-	journal_close(ss->journal);
-	ss->journal = NULL;
+	const struct sock *k = session_sock((struct session *)s, (struct slice){"/", 1});
+	int64_t now = clock_wall_ms();
+	struct saver_row row = {.has_pid = true,
+		.address = s->address,
+		.cursor_id = s->acked,
+		.connected_at_ms = s->opened_wall_ms,
+		.seen_at_ms = now};
+
+	memcpy(row.id, s->key, sizeof(row.id));
+	memcpy(row.pid, s->pid, sizeof(row.pid));
+	if (s->state == SESSION_GONE)
+		row.ended_at_ms = now - (clock_ms() - s->ended_ms);
+	if (k) {
+		row.socket_id = k->id;
+		row.username = k->person->username;
+		row.jti = k->person->jti;
+		row.tenant_id = k->person->tenant_id;
+		row.user_id = k->person->user_id;
+		row.apikey_id = k->person->apikey_id;
+		row.token_expires_at_ms = k->person->expires_s * 1000;
+		row.connected_at_ms = k->joined_wall_ms;
+	}
+	for (size_t i = 0; i < s->requested.n; i++)
+		str_addf(topics, i ? ",%s" : "%s", s->requested.v[i]);
+	row.topics = str_c(topics);
+	put_session(record, s);
+	row.record = (struct slice){record->p, record->len};
+	return row;
 }
 
-/* ---- the table ---- */
+static void save(struct session *s)
+{
+	struct str record = STR_INIT, topics = STR_INIT;
+	struct saver_row row = row_of(s, &record, &topics);
+
+	saver_put(s->hub->sessions->saver, &row, 1);
+	s->is_saved = true;
+	s->saved_cursor = s->acked;
+	str_fini(&record);
+	str_fini(&topics);
+}
+
+/* A row whose cursor lies too far back would not do for a recovery, and one that is not seen for a
+ * day is pruned. */
+static void refresh(struct sessions *ss, int64_t now)
+{
+	uint64_t far = (uint64_t)ss->hub->cfg->socketio.max_replay / 10;
+	bool is_time = now - ss->refreshed_ms > REFRESH_ALL_MS;
+	struct session *s;
+
+	TAILQ_FOREACH (s, &ss->lists[SESSION_JOINED], entry)
+		if (is_time || s->acked - s->saved_cursor > far)
+			touch(s);
+	if (is_time)
+		ss->refreshed_ms = now;
+}
 
 void store_tick(struct sessions *ss, int64_t now)
 {
 	struct session *s;
 
+	if (now - ss->saved_ms < SAVE_MS)
+		return;
+	ss->saved_ms = now;
+	refresh(ss, now);
 	while ((s = TAILQ_FIRST(&ss->dirty))) {
 		TAILQ_REMOVE(&ss->dirty, s, dirty_entry);
 		s->is_dirty = false;
+		if (s->has_pid)
+			save(s);
 	}
+}
+
+static void on_loaded(struct mail *mail, void *owner)
+{
+	struct saver_mail *m = (struct saver_mail *)mail;
+	struct hub *hub = owner;
+	struct sessions *ss = hub->sessions;
+
+	for (size_t i = 0; i < m->n; i++) {
+		struct bytes b = bytes_of(m->rows[i]->record.p, m->rows[i]->record.len);
+		struct session *s = read_session(ss, SESSION_ANY_NUM, &b);
+
+		if (!s)
+			continue;
+		s->is_saved = true;
+		store_session(s);
+	}
+	saver_mail_free(m);
+	sessions_adopted(ss);
+}
+
+/* ---- all of it ---- */
+
+void store_run(struct sessions *ss)
+{
+	struct hub *hub = ss->hub;
+
+	ss->saver = saver_new(hub->cfg, &hub->mailbox, on_loaded);
+	saver_run(ss->saver);
+}
+
+bool store_open(struct sessions *ss)
+{
+	open_journal(ss);
+	if (ss->by_key || ss->n[SESSION_GONE]) {
+		/* Each that has a pid has a row, or is about to have one. */
+		for (size_t i = 0; i < ss->slots_n; i++)
+			if (ss->slots[i]) {
+				ss->slots[i]->is_saved = ss->slots[i]->has_pid;
+				touch(ss->slots[i]);
+			}
+		return true;
+	}
+	saver_load(ss->saver, ss->hub->cfg->socketio.recovery_ms);
+	return false;
+}
+
+void store_close(struct sessions *ss)
+{
+	ss->saved_ms = 0;
+	if (ss->is_adopted)
+		store_tick(ss, clock_ms());
+	saver_stop(ss->saver);
+	journal_close(ss->journal);
+	ss->journal = NULL;
+}
+
+void store_free(struct sessions *ss)
+{
+	saver_free(ss->saver);
 }
