@@ -438,6 +438,23 @@ const char *session_end_text(enum session_end how)
 	return texts[how];
 }
 
+const char *session_end_name(enum session_end how)
+{
+	static const char *const names[END_N] = {
+		[END_PING_TIMEOUT] = "ping_timeout",
+		[END_TRANSPORT_CLOSE] = "transport_close",
+		[END_TRANSPORT_ERROR] = "transport_error",
+		[END_PARSE_ERROR] = "parse_error",
+		[END_FORCED_CLOSE] = "forced_close",
+		[END_SERVER_DISCONNECT] = "server_disconnect",
+		[END_CLIENT_DISCONNECT] = "client_disconnect",
+		[END_CONNECT_TIMEOUT] = "connect_timeout",
+		[END_TAKEN_OVER] = "taken_over",
+	};
+
+	return names[how];
+}
+
 /* The client may come back to what was lost against its will. */
 static bool may_return(enum session_end how)
 {

@@ -137,8 +137,8 @@ struct tally {
 };
 
 struct session_stats {
-	uint64_t opened, closed[END_N], recovered, unrecovered, adopted, refused, evicted;
-	uint64_t heard, sent, acks, resent, limited, overflows, dup_polls;
+	uint64_t opened, closed[END_N], recovered, adopted, refused, evicted;
+	uint64_t heard, sent, acks, resent, limited, overflows, dup_polls, subscriptions;
 };
 
 struct journal;
@@ -203,7 +203,8 @@ bool session_is_of(const struct session *s, uint64_t user);
 struct sock *session_sock(struct session *s, struct slice nsp);
 void session_leave(struct session *s, struct sock *k, enum session_end how);
 void session_wind(struct session *s); /* sets its timer to its next deadline */
-const char *session_end_text(enum session_end how);
+const char *session_end_text(enum session_end how); /* as the reference server calls it */
+const char *session_end_name(enum session_end how); /* snake_case */
 bool tally_add(struct sessions *ss, char kind, const char *name, int64_t max);
 void tally_drop(struct sessions *ss, char kind, const char *name);
 

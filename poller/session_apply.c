@@ -284,6 +284,7 @@ static void remember_request(struct session *s, struct slice topic)
 
 	if (!strlist_has(&s->requested, name) && s->requested.n < OPS_REQUESTED_MAX) {
 		strlist_add(&s->requested, name, topic.len);
+		s->hub->sessions->stats.subscriptions++;
 		store_session(s);
 	}
 	free(name);

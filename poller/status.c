@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "journal.h"
+#include "session.h"
 
 static void add_number(struct str *s, const char *key, uint64_t v)
 {
@@ -74,6 +76,45 @@ static void add_clients(struct hub *hub, struct str *s)
 	str_addc(s, '}');
 }
 
+static void add_ends(struct str *s, const struct session_stats *st)
+{
+	str_adds(s, ",\"ended\":{");
+	for (int i = 0; i < END_N; i++) {
+		if (i)
+			str_addc(s, ',');
+		str_add_json(s, session_end_name((enum session_end)i));
+		str_addf(s, ":%llu", (unsigned long long)st->closed[i]);
+	}
+	str_addc(s, '}');
+}
+
+static void add_sessions(const struct sessions *ss, struct str *s)
+{
+	const struct session_stats *st = &ss->stats;
+
+	str_adds(s, ",\"sessions\":{");
+	add_number(s, "open", ss->n[SESSION_OPEN]);
+	add_number(s, "joined", ss->n[SESSION_JOINED]);
+	add_number(s, "closing", ss->n[SESSION_CLOSING]);
+	add_number(s, "recoverable", ss->n[SESSION_GONE]);
+	add_number(s, "opened", st->opened);
+	add_number(s, "recovered", st->recovered);
+	add_number(s, "adopted", st->adopted);
+	add_number(s, "refused", st->refused);
+	add_number(s, "evicted", st->evicted);
+	add_ends(s, st);
+	add_number(s, "messages_received", st->heard);
+	add_number(s, "messages_sent", st->sent);
+	add_number(s, "acknowledged", st->acks);
+	add_number(s, "rate_limited", st->limited);
+	add_number(s, "subscriptions", st->subscriptions);
+	add_number(s, "answers_resent", st->resent);
+	add_number(s, "queue_overflows", st->overflows);
+	add_number(s, "two_polls_at_once", st->dup_polls);
+	add_number(s, "journal_bytes", ss->journal ? journal_size(ss->journal) : 0);
+	str_addc(s, '}');
+}
+
 void status_render(struct hub *hub, struct str *s)
 {
 	const struct tail_stats *st = tail_stats(hub->tail_thread);
@@ -99,6 +140,7 @@ void status_render(struct hub *hub, struct str *s)
 	add_number(s, "covered_from", hub->ring.covered);
 	str_addc(s, '}');
 	add_clients(hub, s);
+	add_sessions(hub->sessions, s);
 	str_addc(s, '}');
 }
 
@@ -106,6 +148,7 @@ void status_publish(struct hub *hub)
 {
 	const struct tail_stats *st = tail_stats(hub->tail_thread);
 	const struct hub_stats *h = &hub->stats;
+	const struct session_stats *ses = &hub->sessions->stats;
 	int64_t now = clock_ms(), gap_since = atomic_load(&st->gap_since_ms);
 	const uint64_t figures[SHM_FIGURE_N] = {
 		[SHM_WAITERS] = hub->waiters_n,
@@ -121,6 +164,18 @@ void status_publish(struct hub *hub)
 		[SHM_RESETS_EPOCH] = h->resets_epoch,
 		[SHM_RESETS_AHEAD] = h->resets_ahead,
 		[SHM_BINLOG_UP] = binlog_is_streaming(hub->binlog),
+		[SHM_SESSIONS] = sessions_live_n(hub->sessions),
+		[SHM_SESSIONS_OPENED] = ses->opened,
+		[SHM_SESSIONS_RECOVERED] = ses->recovered,
+		[SHM_SESSIONS_ADOPTED] = ses->adopted,
+		[SHM_SESSIONS_REFUSED] = ses->refused,
+		[SHM_PING_TIMEOUTS] = ses->closed[END_PING_TIMEOUT],
+		[SHM_MESSAGES_SENT] = ses->sent,
+		[SHM_MESSAGES_RECEIVED] = ses->heard,
+		[SHM_MESSAGES_LIMITED] = ses->limited,
+		[SHM_SUBSCRIPTIONS] = ses->subscriptions,
+		[SHM_ANSWERS_RESENT] = ses->resent,
+		[SHM_QUEUE_OVERFLOWS] = ses->overflows,
 	};
 
 	for (size_t i = 0; i < SHM_FIGURE_N; i++)
