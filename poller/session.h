@@ -202,7 +202,7 @@ bool session_unjoin(struct session *s, const char *room);
 bool session_is_of(const struct session *s, uint64_t user);
 struct sock *session_sock(struct session *s, struct slice nsp);
 void session_leave(struct session *s, struct sock *k, enum session_end how);
-void session_wind(struct session *s); /* sets its timer to its next deadline */
+void session_wind(struct session *s);               /* sets its timer to its next deadline */
 const char *session_end_text(enum session_end how); /* as the reference server calls it */
 const char *session_end_name(enum session_end how); /* snake_case */
 bool tally_add(struct sessions *ss, char kind, const char *name, int64_t max);
@@ -265,7 +265,7 @@ void store_applied(struct session *s);
 void store_gone(struct session *s);
 void store_forget(struct session *s);
 void store_flush(struct sessions *ss); /* before an answer can leave */
-void store_run(struct sessions *ss);  /* starts the thread that writes the table */
+void store_run(struct sessions *ss);   /* starts the thread that writes the table */
 /* Reads the journal. false: there was nothing in it, and the table is asked; then
  * sessions_adopted(). */
 bool store_open(struct sessions *ss);
