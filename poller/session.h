@@ -192,12 +192,6 @@ void session_drop(struct session *s, enum session_end how);
 /* Its sid is unknown from now on; frees s unless its client may come back. */
 void session_become_gone(struct session *s);
 void session_set_pid(struct session *s, const unsigned char pid[SESSION_KEY_SIZE]);
-void session_set_group(struct session *s, struct group *g);
-/* Its group anew, from a caller's interest and the rooms it has joined. false: no interest. */
-bool session_set_interest(struct session *s, struct slice interest);
-/* Puts its socket in "/" into a room, or takes it out. false: it is there, or not, already. */
-bool session_join(struct session *s, const char *room);
-bool session_unjoin(struct session *s, const char *room);
 /* May a request with the token of this user (0: without) use it? */
 bool session_is_of(const struct session *s, uint64_t user);
 struct sock *session_sock(struct session *s, struct slice nsp);
@@ -205,13 +199,21 @@ void session_leave(struct session *s, struct sock *k, enum session_end how);
 void session_wind(struct session *s);               /* sets its timer to its next deadline */
 const char *session_end_text(enum session_end how); /* as the reference server calls it */
 const char *session_end_name(enum session_end how); /* snake_case */
-bool tally_add(struct sessions *ss, char kind, const char *name, int64_t max);
-void tally_drop(struct sessions *ss, char kind, const char *name);
 
+/* ---- session_who.c ---- */
 struct person *person_new(const struct ops_caller *c);
 struct person *person_ref(struct person *p);
 void person_put(struct person *p);                       /* takes NULL */
 struct ops_caller person_caller(const struct person *p); /* borrows; NULL: nobody */
+/* One more of a user ('u') or an address ('a'), unless it has max of them (0: no limit). */
+bool tally_add(struct sessions *ss, char kind, const char *name, int64_t max);
+void tally_drop(struct sessions *ss, char kind, const char *name);
+void session_set_group(struct session *s, struct group *g);
+/* Its group anew, from a caller's interest and the rooms it has joined. false: no interest. */
+bool session_set_interest(struct session *s, struct slice interest);
+/* Puts its socket in "/" into a room, or takes it out. false: it is there, or not, already. */
+bool session_join(struct session *s, const char *room);
+bool session_unjoin(struct session *s, const char *room);
 
 /* ---- session_poll.c ---- */
 /* false: the connection has a waiter with this ticket. */
