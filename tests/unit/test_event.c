@@ -5,13 +5,39 @@
 
 static void expect(const struct event_row *e, const char *json)
 {
+	struct event_place place;
 	struct str s = STR_INIT;
 
 	str_adds(&s, ">");
-	event_render(&s, e, NULL);
+	event_render(&s, e, &place);
 	assert_string_equal(s.p + 1, json);
 	assert_true(json_is_valid(s.p + 1, s.len - 1));
+	assert_memory_equal(s.p + place.at - 7, "\"data\":", 7);
+	assert_memory_equal(s.p + place.at + place.len, ",\"room\":", 8);
 	str_fini(&s);
+}
+
+/* Made of the row, and of the payload in what event_render() made of it: the same bytes. */
+static void expect_socket(const struct event_row *e, const char *args)
+{
+	struct str json = STR_INIT, direct = STR_INIT, array = STR_INIT;
+	struct event_place place;
+	struct event_row bare = *e;
+
+	str_adds(&direct, "[");
+	event_render_socket(&direct, e);
+	assert_string_equal(direct.p + 1, args);
+	str_adds(&json, "before");
+	event_render(&json, e, &place);
+	bare.payload = NULL;
+	str_adds(&array, "[");
+	event_put_socket(&array, &bare, json.p + place.at, place.len);
+	assert_string_equal(array.p, direct.p);
+	str_adds(&array, "]");
+	assert_true(json_is_valid(array.p, array.len));
+	str_fini(&json);
+	str_fini(&direct);
+	str_fini(&array);
 }
 
 static void render(void **state)
@@ -75,9 +101,38 @@ static void payloads(void **state)
 			"\"created_at\":\"2026-01-02T03:04:05.006Z\"}",
 			rows[i].data);
 		expect(&e, want.p);
+		str_clear(&want);
+		str_addf(&want, "\"t:update\",{\"eventId\":5,\"type\":\"update\",\"data\":%s}",
+			rows[i].data);
+		expect_socket(&e, want.p);
+		e.name = "ring";
+		str_clear(&want);
+		str_addf(&want, "\"ring\",%s", rows[i].data);
+		expect_socket(&e, want.p);
 		str_fini(&want);
 		free(payload);
 	}
+}
+
+/* As a Socket.IO client gets it. Anybody who can INSERT chooses topic and name. */
+static void socket_args(void **state)
+{
+	struct event_row e = {.id = UINT64_MAX,
+		.type = EVENT_DELETE,
+		.topic = "line-groups",
+		.room = "user:7",
+		.name = "",
+		.payload = "{\"id\":7}",
+		.payload_len = 8,
+		.created_at = "2026-11-22 19:35:00.123"};
+
+	expect_socket(&e, "\"line-groups:update\",{\"eventId\":18446744073709551615,"
+			  "\"type\":\"delete\",\"data\":{\"id\":7}}");
+	e.topic = "a\"b\\";
+	expect_socket(&e, "\"a\\\"b\\\\:update\",{\"eventId\":18446744073709551615,"
+			  "\"type\":\"delete\",\"data\":{\"id\":7}}");
+	e.name = "n\"\n";
+	expect_socket(&e, "\"n\\\"\\n\",{\"id\":7}");
 }
 
 static void types(void **state)
@@ -90,8 +145,8 @@ static void types(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(render), cmocka_unit_test(payloads), cmocka_unit_test(types)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(render), cmocka_unit_test(payloads),
+		cmocka_unit_test(socket_args), cmocka_unit_test(types)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
