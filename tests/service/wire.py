@@ -1,0 +1,156 @@
+"""Speaks lib/wire.h to a poller as a cmdb-fcgi process does: for tests of what the web server's side
+cannot make happen at will."""
+import socket
+import struct
+import time
+from dataclasses import dataclass, field
+
+VERSION = 2
+(HELLO, WAIT, CANCEL, DOORBELL, REFRESH, STATUS, RECHECK, OPEN, POLL, RELEASE, LOOKUP,
+ APPLY) = range(1, 13)
+WELCOME, DELIVER, REVOKED, REFRESHED, STATUS_IS, ERROR, SESSION, DONE = range(64, 72)
+OK, UNKNOWN, FORBIDDEN, BAD, LIMIT, STALE = range(6)
+OFFSETS, RESUMES, SYNC = 1, 2, 4
+FROM_NOW = 2 ** 64 - 1
+
+
+def text(s):
+    b = s.encode()
+    return struct.pack("<H", len(b)) + b
+
+
+def blob(b):
+    b = b.encode() if isinstance(b, str) else b
+    return struct.pack("<I", len(b)) + b
+
+
+def caller(user=1, tenant=1, jti="", expires=0, name="somebody"):
+    return struct.pack("<IQQQ", tenant, user, 0, expires) + text(name) + text(jti)
+
+
+def interest(topics=("websites",), rooms=(), tenant=1, limit=500):
+    lists = b"".join(struct.pack("<H", len(names)) + b"".join(map(text, sorted(names)))
+                     for names in (topics, rooms))
+    return struct.pack("<IBHB", tenant, 3, limit, 8) + lists
+
+
+# ---- operations (lib/ops.h) ----
+
+PONG, CLOSE = b"\x01", b"\x03"
+
+
+def lost(n):
+    return b"\x02" + struct.pack("<Q", n)
+
+
+def connect(nsp="/", sid="socket", pid="pid", at=FROM_NOW, flags=OFFSETS, who=None, wants=None):
+    return (bytes([5, flags]) + struct.pack("<Q", at) + text(nsp) + text(sid) + text(pid)
+            + (who or caller()) + blob(interest() if wants is None else wants))
+
+
+def send(packets):
+    return b"\x07" + blob(packets)
+
+
+def emit(args, nsp="/", flags=0, topic="", at=0):
+    return bytes([8, flags]) + struct.pack("<Q", at) + text(nsp) + text(topic) + blob(args)
+
+
+@dataclass
+class Done:
+    what: int
+    why: str
+
+
+@dataclass
+class State:
+    flags: int
+    allowed: int
+    rest: bytes = field(repr=False)
+
+    @property
+    def has_before(self):
+        return bool(self.flags & 2)
+
+
+class Process:
+    """A connection that says it is a cmdb-fcgi process."""
+
+    def __init__(self, path, patience=10):
+        self.path, self.buffer, self.tickets, self.answers = path, b"", 0, {}
+        deadline = time.monotonic() + patience
+        while True:
+            self.sock = socket.socket(socket.AF_UNIX)
+            try:
+                self.sock.connect(path)
+                self.send(HELLO, struct.pack("<HBI", VERSION, 1, 4711))
+                assert self.frame(patience)[0] == WELCOME
+                return
+            except (ConnectionError, FileNotFoundError, EOFError):
+                self.sock.close()
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+
+    def close(self):
+        self.sock.close()
+
+    def send(self, kind, fields=b""):
+        self.sock.sendall(struct.pack("<IB", len(fields) + 1, kind) + fields)
+
+    def frame(self, timeout=10):
+        self.sock.settimeout(timeout)
+        while True:
+            if len(self.buffer) >= 4:
+                n, = struct.unpack_from("<I", self.buffer)
+                if len(self.buffer) >= 4 + n:
+                    frame, self.buffer = self.buffer[4:4 + n], self.buffer[4 + n:]
+                    return frame[0], frame[1:]
+            more = self.sock.recv(1 << 20)
+            if not more:
+                raise EOFError("the poller closed the connection")
+            self.buffer += more
+
+    def answer(self, ticket, timeout=10):
+        """What a ticket was answered: packets of a payload as a list, or Done, or State."""
+        while ticket not in self.answers:
+            kind, b = self.frame(timeout)
+            if kind == DELIVER:
+                n, = struct.unpack_from("<I", b, 9)
+                body = b[13 + 8 * n + 4:].decode()
+                for t in struct.unpack_from(f"<{n}Q", b, 13):
+                    self.answers[t] = body.split("\x1e")
+            elif kind == DONE:
+                t, what = struct.unpack_from("<QB", b)
+                self.answers[t] = Done(what, b[11:].decode())
+            elif kind == SESSION:
+                t, _, flags, allowed = struct.unpack_from("<QIBH", b)
+                self.answers[t] = State(flags, allowed, b[15:])
+        return self.answers.pop(ticket)
+
+    def ask(self, kind, fields):
+        self.tickets += 1
+        self.send(kind, struct.pack("<Q", self.tickets) + fields)
+        return self.tickets
+
+    def open(self, sid, address="127.0.0.1"):
+        return self.answer(self.ask(OPEN, text(sid) + text(address) + blob(b"") + blob("{}")))
+
+    def hold(self, sid, tag=0, user=0):
+        return self.ask(POLL, text(sid) + struct.pack("<QQ", tag, user))
+
+    def poll(self, sid, tag=0, user=0):
+        return self.answer(self.hold(sid, tag, user))
+
+    def release(self, ticket):
+        self.send(RELEASE, struct.pack("<Q", ticket))
+
+    def cancel(self, ticket):
+        self.send(CANCEL, struct.pack("<Q", ticket))
+
+    def lookup(self, sid, events=1, pid="", user=0):
+        return self.answer(self.ask(LOOKUP, text(sid) + struct.pack("<QH", user, events) + text(pid)))
+
+    def apply(self, sid, *ops, tag=0, user=0):
+        return self.answer(
+            self.ask(APPLY, text(sid) + struct.pack("<QQ", tag, user) + blob(b"".join(ops))))
