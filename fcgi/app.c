@@ -6,6 +6,7 @@
 #include "cache.h"
 #include "clock.h"
 #include "identity.h"
+#include "jobs.h"
 #include "log.h"
 #include "loop.h"
 #include "mem.h"
@@ -80,6 +81,7 @@ bool app_init(struct app *app, const struct settings_source *source, struct str 
 	app->identities = identities_new();
 	app->routes = tables_routes();
 	app->sql = tables_sql();
+	app->jobs = jobs_new(app);
 	app->loop = loop_new(app);
 	return true;
 }
@@ -87,6 +89,7 @@ bool app_init(struct app *app, const struct settings_source *source, struct str 
 void app_fini(struct app *app)
 {
 	loop_free(app->loop);
+	jobs_free(app->jobs);
 	cache_free(app->cache);
 	identities_free(app->identities);
 	routes_free(app->routes);

@@ -10,7 +10,7 @@
 #include "mem.h"
 #include "secret.h"
 
-#define SHARDS 16
+#define SHARDS 4 /* few, so that a snapshot of a whole table fits one */
 #define KEY_MAX 768 /* longer queries are not worth keeping */
 
 struct entry {
@@ -46,6 +46,7 @@ struct cached *cached_new(struct str *body, const uint64_t *tail)
 	memcpy(c->etag + 3, hex, 16);
 	memcpy(c->etag + 19, "\"", 2);
 	str_addf(&c->headers, "ETag: %s\r\nCache-Control: private, no-cache\r\n", c->etag);
+	c->tail = tail ? *tail : 0;
 	if (tail)
 		str_addf(&c->headers, "X-Last-Event-Id: %llu\r\n", (unsigned long long)*tail);
 	return c;
@@ -161,7 +162,7 @@ void cache_add(struct cache *c, uint32_t tenant_id, const char *path, const char
 	struct shard *s;
 	unsigned hash;
 
-	if (len == 0 || answer->body.len > CACHE_MAX_BYTES / SHARDS / 4)
+	if (len == 0 || answer->body.len > CACHE_MAX_BYTES / SHARDS / 2)
 		return;
 	e = xcalloc(1, sizeof(*e) + len);
 	e->answer = answer;

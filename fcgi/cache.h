@@ -23,6 +23,7 @@
 struct cached {
 	atomic_uint refs;
 	char etag[24];
+	uint64_t tail;      /* what it is as of at least; 0: not known */
 	struct str headers; /* ETag, X-Last-Event-Id, Cache-Control */
 	struct str body;
 };

@@ -11,8 +11,13 @@ static struct crud *find_crud(const struct crud_set *set, const char *name)
 	for (size_t i = 0; i < set->n; i++)
 		if (strcmp(set->v[i].res->name, name) == 0)
 			return &set->v[i];
-	assert(!"a descriptor names a resource that is not there");
+	assert(!"there is no resource of this name");
 	return NULL;
+}
+
+const struct crud *crud_find(const struct crud_set *set, const char *name)
+{
+	return find_crud(set, name);
 }
 
 static const struct field *find_field(const struct resource *res, const char *name)

@@ -108,12 +108,19 @@ struct resource {
 	size_t fields_n;
 };
 
+struct crud;
 struct crud_set;
 
 /* Checks the descriptors against each other (a bug asserts) and builds statements and routes.
  * resources is borrowed. Once, before there are threads; lives as long as the process. */
 const struct crud_set *crud_build(const struct resource *const *resources, size_t n);
 const struct route *crud_routes(const struct crud_set *set, size_t *n);
+/* The resource of that name; there is one, or it is a bug. */
+const struct crud *crud_find(const struct crud_set *set, const char *name);
+/* Adds the caller's tenant's rows as the list shows them, joined by commas, in order of id: at most
+ * `most` of them, out of *total. One statement reads them, so they are of one moment. */
+enum err crud_rows(struct ctx *ctx, const struct crud *c, uint64_t most, struct str *items,
+	uint64_t *total) __attribute__((warn_unused_result));
 /* All statements, prepared on first use. */
 const struct db_set *crud_sql(const struct crud_set *set);
 

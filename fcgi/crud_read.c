@@ -256,6 +256,18 @@ static enum err read_page(struct listing *l, uint64_t *total)
 	return e;
 }
 
+enum err crud_rows(struct ctx *ctx, const struct crud *c, uint64_t most, struct str *items,
+	uint64_t *total)
+{
+	struct listing l = {
+		.ctx = ctx, .c = c, .page = 1, .page_size = most, .sort = &c->sorts[0]};
+	enum err e = read_page(&l, total);
+
+	str_add(items, str_c(&l.items), l.items.len);
+	str_fini(&l.items);
+	return e;
+}
+
 void crud_list(struct ctx *ctx)
 {
 	const struct crud *c = ctx->route->arg;

@@ -5,12 +5,12 @@
 #include "cache.h"
 #include "clock.h"
 #include "ctx.h"
+#include "engine.h"
 #include "gateway.h"
 #include "http.h"
 #include "txn.h"
 #include "worker.h"
 
-#define READ_AHEAD (64u * 1024)
 #define PREFLIGHT_MAX_AGE_S "600"
 
 static const struct {
@@ -34,18 +34,35 @@ static void add_methods(struct str *headers, const char *name, unsigned allowed)
 	str_adds(headers, "\r\n");
 }
 
+void dispatch_options(struct ctx *ctx, unsigned allowed)
+{
+	ctx->res.status = 204;
+	add_methods(&ctx->res.headers, "Allow", allowed);
+	if (!ctx->cors_origin || !ctx->req.cors_method[0])
+		return;
+	add_methods(&ctx->res.headers, "Access-Control-Allow-Methods", allowed);
+	str_adds(&ctx->res.headers,
+		"Access-Control-Allow-Headers: Authorization, "
+		"Content-Type, X-API-Key, Idempotency-Key, If-None-Match, "
+		"Last-Event-ID\r\n"
+		"Access-Control-Max-Age: " PREFLIGHT_MAX_AGE_S "\r\n");
+}
+
 /* Each step returns false when the request has been answered. */
+
+static bool find_path(struct ctx *ctx, const struct http_meta *meta)
+{
+	if (http_read_target(&ctx->req, meta, ctx->cfg->socketio.path, &ctx->worker->path))
+		return true;
+	ctx_fail(ctx, ERR_BAD_REQUEST, "The path is not well-formed: check its percent-encoding.");
+	return false;
+}
 
 static bool find_route(struct ctx *ctx, const struct http_meta *meta)
 {
 	bool is_known = http_read_method(&ctx->req, meta->method);
 	unsigned allowed;
 
-	if (!http_read_target(&ctx->req, meta, &ctx->worker->path)) {
-		ctx_fail(ctx, ERR_BAD_REQUEST,
-			"The path is not well-formed: check its percent-encoding.");
-		return false;
-	}
 	ctx->route = routes_find(ctx->worker->app->routes, is_known ? ctx->req.method : 0,
 		ctx->req.path, &ctx->id, &allowed);
 	if (ctx->route)
@@ -56,16 +73,7 @@ static bool find_route(struct ctx *ctx, const struct http_meta *meta)
 	}
 	allowed |= HTTP_OPTIONS;
 	if (is_known && ctx->req.method == HTTP_OPTIONS) {
-		ctx->res.status = 204;
-		add_methods(&ctx->res.headers, "Allow", allowed);
-		if (ctx->cors_origin && ctx->req.cors_method[0]) {
-			add_methods(&ctx->res.headers, "Access-Control-Allow-Methods", allowed);
-			str_adds(&ctx->res.headers,
-				"Access-Control-Allow-Headers: Authorization, "
-				"Content-Type, X-API-Key, Idempotency-Key, If-None-Match, "
-				"Last-Event-ID\r\n"
-				"Access-Control-Max-Age: " PREFLIGHT_MAX_AGE_S "\r\n");
-		}
+		dispatch_options(ctx, allowed);
 		return false;
 	}
 	ctx_fail(ctx, ERR_METHOD, NULL);
@@ -73,10 +81,19 @@ static bool find_route(struct ctx *ctx, const struct http_meta *meta)
 	return false;
 }
 
-static bool too_large(struct ctx *ctx)
+/* The process that had the request died, and the web server tries again with what it knows of it:
+ * the method and the body are gone. What is held may be held again; of all else nobody can say
+ * whether it was done. */
+static bool is_whole(struct ctx *ctx, const struct http_meta *meta)
 {
-	ctx_failf(ctx, ERR_TOO_LARGE, "The body may have at most %lld bytes.",
-		(long long)ctx->cfg->fcgi.max_body);
+	uint64_t length = 0;
+
+	if (!http_is_again(meta))
+		return true;
+	parse_u64(meta->sent_length, 0, UINT64_MAX, &length);
+	if ((ctx->route->flags & ROUTE_PARKS) && length == 0)
+		return true;
+	ctx_fail(ctx, ERR_UNAVAILABLE, NULL);
 	return false;
 }
 
@@ -84,45 +101,25 @@ static bool read_body(struct ctx *ctx, const struct http_meta *meta, struct conn
 {
 	const size_t max = (size_t)ctx->cfg->fcgi.max_body;
 	struct str *body = &ctx->worker->body;
-	bool has_length = meta->content_length[0] != '\0';
-	uint64_t length = 0;
 
 	if (ctx->req.method == HTTP_GET)
 		return true;
-	if (has_length && !parse_u64(meta->content_length, 0, UINT64_MAX, &length)) {
-		ctx_fail(ctx, ERR_BAD_REQUEST, "Content-Length is no number.");
-		return false;
-	}
-	if (length > max)
-		return too_large(ctx);
-	/* RFC 3875 section 4.1.2: without a length there is no body, which may be more than its
-	 * stream says in CGI; a FastCGI stream has an end of its own. */
-	if (!has_length && ctx->worker->app->is_cgi)
+	switch (conn_read_body(conn, meta->content_length, max, body)) {
+	case CONN_BODY_WHOLE:
+		ctx->req.body = str_c(body);
+		ctx->req.body_len = body->len;
 		return true;
-	str_clear(body);
-	for (;;) {
-		size_t want = has_length ? length - body->len : READ_AHEAD;
-		ssize_t n;
-
-		if (want == 0)
-			break;
-		want = want < READ_AHEAD ? want : READ_AHEAD;
-		str_reserve(body, want);
-		n = conn_read(conn, body->p + body->len, want);
-		if (n < 0 || (n == 0 && has_length)) {
-			ctx_fail(ctx, ERR_BAD_REQUEST, "The body ended before its Content-Length.");
-			return false;
-		}
-		if (n == 0)
-			break;
-		body->len += (size_t)n;
-		body->p[body->len] = '\0';
-		if (body->len > max)
-			return too_large(ctx);
+	case CONN_BODY_TOO_LARGE:
+		ctx_failf(ctx, ERR_TOO_LARGE, "The body may have at most %zu bytes.", max);
+		return false;
+	case CONN_BODY_SHORT:
+		ctx_fail(ctx, ERR_BAD_REQUEST, "The body ended before its Content-Length.");
+		return false;
+	case CONN_BODY_BAD_LENGTH:
+		break;
 	}
-	ctx->req.body = str_c(body);
-	ctx->req.body_len = body->len;
-	return true;
+	ctx_fail(ctx, ERR_BAD_REQUEST, "Content-Length is no number.");
+	return false;
 }
 
 static bool admit(struct ctx *ctx)
@@ -217,7 +214,14 @@ static void run_cached(struct ctx *ctx)
 
 void dispatch(struct ctx *ctx, const struct http_meta *meta, struct conn *conn)
 {
-	if (!find_route(ctx, meta) || !read_body(ctx, meta, conn) || !admit(ctx) || !read_json(ctx))
+	if (!find_path(ctx, meta))
+		return;
+	if (engine_is_at(ctx->cfg, ctx->req.path)) {
+		engine_serve(ctx, meta, conn);
+		return;
+	}
+	if (!find_route(ctx, meta) || !is_whole(ctx, meta) || !read_body(ctx, meta, conn) ||
+		!admit(ctx) || !read_json(ctx))
 		return;
 	if (ctx->route->flags & ROUTE_CACHED)
 		run_cached(ctx);

@@ -22,8 +22,10 @@
 #include "log.h"
 #include "mem.h"
 #include "record.h"
+#include "route.h"
 
 #define BACKLOG 4096
+#define READ_AHEAD (64u * 1024)
 #define SYSTEMD_FIRST_FD 3
 #define PARAMS_WAIT_S 2 /* a connection that says nothing is closed after this */
 #define BODY_WAIT_S                                                                  \
@@ -360,6 +362,41 @@ ssize_t conn_read(struct conn *c, void *p, size_t size)
 	}
 	c->is_at_end = n == 0;
 	return n;
+}
+
+enum conn_body conn_read_body(
+	struct conn *c, const char *content_length, size_t max, struct str *out)
+{
+	bool has_length = content_length[0] != '\0';
+	uint64_t length = 0;
+
+	str_clear(out);
+	if (has_length && !parse_u64(content_length, 0, UINT64_MAX, &length))
+		return CONN_BODY_BAD_LENGTH;
+	if (length > max)
+		return CONN_BODY_TOO_LARGE;
+	/* RFC 3875 section 4.1.2: without a length there is no body, which may be more than its
+	 * stream says in CGI; a FastCGI stream has an end of its own. */
+	if (!has_length && c->gateway->is_cgi)
+		return CONN_BODY_WHOLE;
+	for (;;) {
+		size_t want = has_length ? length - out->len : READ_AHEAD;
+		ssize_t n;
+
+		if (want == 0)
+			return CONN_BODY_WHOLE;
+		want = want < READ_AHEAD ? want : READ_AHEAD;
+		str_reserve(out, want);
+		n = conn_read(c, out->p + out->len, want);
+		if (n < 0 || (n == 0 && has_length))
+			return CONN_BODY_SHORT;
+		if (n == 0)
+			return CONN_BODY_WHOLE;
+		out->len += (size_t)n;
+		out->p[out->len] = '\0';
+		if (out->len > max)
+			return CONN_BODY_TOO_LARGE;
+	}
 }
 
 bool conn_drain(struct conn *c, size_t most)

@@ -53,6 +53,16 @@ char *const *conn_env(const struct conn *c);
 /* Reads the body's next bytes. 0 at its end, -1 if the web server broke off or sent nothing for
  * long. */
 ssize_t conn_read(struct conn *c, void *p, size_t size);
+/* Reads the whole body into out, which is cleared first. content_length is the variable of that
+ * name. */
+enum conn_body {
+	CONN_BODY_WHOLE,
+	CONN_BODY_TOO_LARGE, /* more than max bytes; the rest is not read */
+	CONN_BODY_SHORT,     /* it ended before its length */
+	CONN_BODY_BAD_LENGTH
+};
+enum conn_body conn_read_body(
+	struct conn *c, const char *content_length, size_t max, struct str *out);
 /* Reads and forgets what is left of the body, at most `most` bytes. true if its end was reached. */
 bool conn_drain(struct conn *c, size_t most);
 /* Writes the whole answer, at once; false if the web server is gone. Then finish. */

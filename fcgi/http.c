@@ -24,6 +24,8 @@ static const struct variable variables[] = {
 	META("SCRIPT_NAME", script_name),
 	META("CONTENT_LENGTH", content_length),
 	META("REQUEST_METHOD", method),
+	META("REDIRECT_STATUS", redirect_status),
+	META("HTTP_CONTENT_LENGTH", sent_length),
 	META("HTTP_SEC_WEBSOCKET_VERSION", websocket_version),
 	REQ("REMOTE_ADDR", remote_addr),
 	REQ("HTTP_ACCEPT", accept),
@@ -122,18 +124,36 @@ bool http_decode(struct str *out, const char *text, size_t len, bool is_form)
 
 /* Where cmdb's own paths begin, also if it is mounted below another path (plain CGI:
  * /cgi-bin/cmdb-fcgi/api/...). */
-static bool is_served(const char *path)
+static bool is_served(const char *path, const char *engine_path)
 {
 	static const char *const prefixes[] = {
-		"/api/", "/events", "/ws/", "/metrics", "/healthz", "/socket.io/"};
+		"/api/", "/events", "/ws/", "/metrics", "/healthz"};
 
+	if (http_is_path(path, engine_path))
+		return true;
 	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
 		if (strncmp(path, prefixes[i], strlen(prefixes[i])) == 0)
 			return true;
 	return false;
 }
 
-bool http_read_target(struct http_req *req, const struct http_meta *meta, struct str *buf)
+bool http_is_path(const char *path, const char *configured)
+{
+	size_t len = strlen(configured);
+
+	return strcmp(path, configured) == 0 ||
+	       (strlen(path) == len - 1 && memcmp(path, configured, len - 1) == 0);
+}
+
+bool http_is_again(const struct http_meta *meta)
+{
+	uint64_t status;
+
+	return parse_u64(meta->redirect_status, 500, 599, &status);
+}
+
+bool http_read_target(struct http_req *req, const struct http_meta *meta, const char *engine_path,
+	struct str *buf)
 {
 	const char *path = meta->uri, *scheme = strstr(path, "://");
 	size_t len;
@@ -142,6 +162,8 @@ bool http_read_target(struct http_req *req, const struct http_meta *meta, struct
 	if (path[0] != '/' && scheme && strcspn(path, "/?") == (size_t)(scheme - path) + 1)
 		path = scheme + 3 + strcspn(scheme + 3, "/?");
 	len = strcspn(path, "?#");
+	if (http_is_again(meta))
+		req->query = path[len] == '?' ? path + len + 1 : "";
 	str_clear(buf);
 	req->path = "";
 	if (strlen(req->query) > HTTP_QUERY_MAX || len > 3 * HTTP_PATH_MAX)
@@ -157,7 +179,7 @@ bool http_read_target(struct http_req *req, const struct http_meta *meta, struct
 			return false;
 	}
 	req->path = str_c(buf);
-	if (!is_served(req->path) && is_served(meta->path_info))
+	if (!is_served(req->path, engine_path) && is_served(meta->path_info, engine_path))
 		req->path = meta->path_info;
 	return req->path[0] == '/' && strlen(req->path) <= HTTP_PATH_MAX;
 }

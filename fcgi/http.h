@@ -20,15 +20,24 @@
 /* What is needed of the request besides struct http_req. */
 struct http_meta {
 	const char *method, *uri, *script_name, *path_info, *content_length, *websocket_version;
+	const char *redirect_status, *sent_length; /* the client's Content-Length */
 };
 
 /* Sorts the variables into req and meta (absent ones are ""); texts are borrowed from env. */
 void http_read_env(char *const *env, struct http_req *req, struct http_meta *meta);
 /* Finds req->method and is_head. false for a method that is served nowhere. */
 bool http_read_method(struct http_req *req, const char *text);
-/* Finds req->path, decoded into buf, which it borrows, and req->query. false if the target is
- * malformed: bad escape, NUL, invalid UTF-8, too long. */
-bool http_read_target(struct http_req *req, const struct http_meta *meta, struct str *buf);
+/* Is it a request that the web server tries again because the process that had it broke down? Its
+ * error handler (lighttpd: server.error-handler) gets it as a GET without a body, and with the
+ * original target in REQUEST_URI alone. */
+bool http_is_again(const struct http_meta *meta);
+/* Finds req->path, decoded into buf, which it borrows, and req->query. engine_path is where
+ * Socket.IO is served (socketio.path). false if the target is malformed: bad escape, NUL, invalid
+ * UTF-8, too long. */
+bool http_read_target(struct http_req *req, const struct http_meta *meta, const char *engine_path,
+	struct str *buf);
+/* Is path the configured one, with or without its last slash? */
+bool http_is_path(const char *path, const char *configured);
 /* Appends the decoded text; false at a bad escape, %00, or invalid UTF-8. `+` is a blank if
  * is_form. */
 bool http_decode(struct str *out, const char *text, size_t len, bool is_form);

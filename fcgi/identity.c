@@ -16,15 +16,16 @@
 #define uthash_malloc(size) xmalloc(size)
 #include <uthash.h>
 
-enum kind { KIND_TOKEN, KIND_APIKEY };
+enum { KIND_TOKEN = IDENTITY_TOKEN, KIND_APIKEY = IDENTITY_APIKEY, KIND_CALLER };
 
-/* What the request shows for itself. */
+/* What is shown to be known by. */
 struct credential {
-	enum kind kind;
+	int kind;
 	const char *text;
 	size_t len;
 	uint8_t hash[SECRET_HASH_SIZE];
 	struct str decoded; /* ?token= */
+	const struct ops_caller *caller; /* KIND_CALLER */
 };
 
 struct identity {
@@ -212,7 +213,6 @@ static enum err credential_find(const struct http_req *req, struct credential *c
 	}
 	if (!cred->text)
 		return bad ? ERR_TOKEN_INVALID : ERR_UNAUTHENTICATED;
-	secret_hash(cred->hash, cred->text, cred->len);
 	return ERR_OK;
 }
 
@@ -244,45 +244,127 @@ static enum err load_by_apikey(struct ctx *ctx, const struct credential *cred,
 	return e == ERR_OK ? principal_load_apikey(ctx->db, cred->hash, who) : e;
 }
 
+static enum err load_by_caller(struct ctx *ctx, const struct ops_caller *caller,
+	struct principal **who)
+{
+	enum err e = db_ensure(ctx->db);
+	char *jti;
+
+	if (e != ERR_OK)
+		return e;
+	if (caller->apikey_id) {
+		e = principal_load_apikey_id(ctx->db, caller->apikey_id, who);
+	} else {
+		jti = slice_dup(caller->jti);
+		e = principal_load_user(ctx->db, caller->user_id, jti, caller->expires_s, who);
+		free(jti);
+	}
+	if (e == ERR_OK && (*who)->tenant_id != caller->tenant_id) {
+		perm_principal_free(*who);
+		*who = NULL;
+		e = ERR_TOKEN_REVOKED;
+	}
+	return e;
+}
+
 /* Asks the database, and again if the connection turns out to be lost: nothing was changed. */
 static enum err load(struct ctx *ctx, const struct credential *cred, struct principal **who)
 {
 	enum err e = ERR_DB_LOST;
 
-	for (int i = 0; i < 2 && e == ERR_DB_LOST; i++)
-		e = cred->kind == KIND_APIKEY ? load_by_apikey(ctx, cred, who)
-					      : load_by_token(ctx, cred, who);
+	for (int i = 0; i < 2 && e == ERR_DB_LOST; i++) {
+		if (cred->kind == KIND_CALLER)
+			e = load_by_caller(ctx, cred->caller, who);
+		else if (cred->kind == KIND_APIKEY)
+			e = load_by_apikey(ctx, cred, who);
+		else
+			e = load_by_token(ctx, cred, who);
+	}
+	return e;
+}
+
+/* In the cache or, else, in the database. */
+static enum err find(struct ctx *ctx, const struct credential *cred, struct identity **id)
+{
+	struct identities *cache = ctx->worker->app->identities;
+	const struct shm *shm = ctx->shm;
+	struct principal *who = NULL;
+	int64_t now_ms = clock_ms();
+	uint32_t generation;
+	enum err e;
+
+	*id = cache_find(cache, shm, cred);
+	if (*id)
+		return ERR_OK;
+	generation = shm ? shm_gen(shm, 0, EVENT_TOPIC_AUTH) : 0;
+	e = load(ctx, cred, &who);
+	if (e != ERR_OK)
+		return e;
+	*id = identity_new(who);
+	if (shm)
+		cache_keep(cache, shm, generation, now_ms, cred, *id);
+	return ERR_OK;
+}
+
+/* Counts a bad token or key. It is bad whether or not that could be counted. */
+static enum err count_bad(struct ctx *ctx, enum err e)
+{
+	if (e == ERR_TOKEN_INVALID && db_ensure(ctx->db) == ERR_OK &&
+		throttle_bad_token(ctx) == ERR_RATE_LIMITED)
+		return ERR_RATE_LIMITED;
 	return e;
 }
 
 enum err identity_get(struct ctx *ctx, struct identity **id)
 {
-	struct identities *cache = ctx->worker->app->identities;
-	const struct shm *shm = ctx->shm;
-	struct principal *who = NULL;
 	struct credential cred;
-	int64_t now_ms = clock_ms();
-	uint32_t generation;
 	enum err e = credential_find(&ctx->req, &cred);
 
 	*id = NULL;
-	if (e != ERR_OK)
-		goto out;
-	*id = cache_find(cache, shm, &cred);
-	if (*id)
-		goto out;
-	generation = shm ? shm_gen(shm, 0, EVENT_TOPIC_AUTH) : 0;
-	e = load(ctx, &cred, &who);
-	if (e != ERR_OK)
-		goto out;
-	*id = identity_new(who);
-	if (shm)
-		cache_keep(cache, shm, generation, now_ms, &cred, *id);
-out:
-	/* The token is bad whether or not its badness could be counted. */
-	if (e == ERR_TOKEN_INVALID && db_ensure(ctx->db) == ERR_OK &&
-		throttle_bad_token(ctx) == ERR_RATE_LIMITED)
-		e = ERR_RATE_LIMITED;
+	if (e == ERR_OK) {
+		secret_hash(cred.hash, cred.text, cred.len);
+		e = find(ctx, &cred, id);
+	}
 	str_fini(&cred.decoded);
-	return e;
+	return count_bad(ctx, e);
+}
+
+enum err identity_of_text(struct ctx *ctx, enum identity_kind kind, const char *text, size_t len,
+	struct identity **id)
+{
+	struct credential cred = {.kind = (int)kind, .text = text, .len = len};
+
+	secret_hash(cred.hash, text, len);
+	return count_bad(ctx, find(ctx, &cred, id));
+}
+
+enum err identity_of_caller(struct ctx *ctx, const struct ops_caller *caller, struct identity **id)
+{
+	struct credential cred = {.kind = KIND_CALLER, .caller = caller};
+	struct str name = STR_INIT;
+
+	*id = NULL;
+	if (caller->expires_s && caller->expires_s <= clock_wall_ms() / 1000)
+		return ERR_TOKEN_EXPIRED;
+	bytes_put(&name, caller->tenant_id, 4);
+	bytes_put(&name, caller->apikey_id, 8);
+	bytes_put(&name, caller->user_id, 8);
+	bytes_put_slice(&name, caller->jti);
+	secret_hash(cred.hash, name.p, name.len);
+	str_fini(&name);
+	return find(ctx, &cred, id);
+}
+
+uint64_t identity_claimed_user(struct ctx *ctx)
+{
+	struct credential cred;
+	struct token_claims claims;
+	uint64_t user_id = 0;
+
+	if (credential_find(&ctx->req, &cred) == ERR_OK && cred.kind == KIND_TOKEN &&
+		token_verify(ctx->worker->settings->key, cred.text, cred.len,
+			clock_wall_ms() / 1000, &claims) == ERR_OK)
+		user_id = claims.user_id;
+	str_fini(&cred.decoded);
+	return user_id;
 }

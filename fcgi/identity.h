@@ -14,6 +14,7 @@
 #define CMDB_IDENTITY_H
 
 #include "err.h"
+#include "ops.h"
 #include "route.h"
 
 #define IDENTITY_MAX_AGE_MS 1000
@@ -31,6 +32,17 @@ struct identity;
  * key is disabled), ERR_RATE_LIMITED (bad, as too many before from this address: throttle.h;
  * Retry-After is set), ERR_DB_LOST and the like. */
 enum err identity_get(struct ctx *ctx, struct identity **id) __attribute__((warn_unused_result));
+/* The same for a token, or API key, that came by another way than the request's headers. */
+enum identity_kind { IDENTITY_TOKEN, IDENTITY_APIKEY };
+enum err identity_of_text(struct ctx *ctx, enum identity_kind kind, const char *text, size_t len,
+	struct identity **id) __attribute__((warn_unused_result));
+/* Who the holder of a token or key found good before is by now. ERR_TOKEN_* if it is not good any
+ * more, or of another tenant. */
+enum err identity_of_caller(struct ctx *ctx, const struct ops_caller *caller, struct identity **id)
+	__attribute__((warn_unused_result));
+/* The user whose token came with the request, by its signature alone: 0 if there is none that is
+ * good, or it is an API key. Asks nobody. */
+uint64_t identity_claimed_user(struct ctx *ctx);
 const struct principal *identity_who(const struct identity *id);
 void identity_ref(struct identity *id); /* parked requests keep one */
 void identity_put(struct identity *id); /* takes NULL */

@@ -13,6 +13,7 @@
 
 #include "app.h"
 #include "clock.h"
+#include "jobs.h"
 #include "link.h"
 #include "log.h"
 #include "mem.h"
@@ -33,6 +34,7 @@ struct loop {
 	/* What other threads want. Under lock, the first to put something in rings wake_fd. */
 	pthread_mutex_t lock;
 	TAILQ_HEAD(, park) arrivals;
+	TAILQ_HEAD(, park) worked; /* by job_entry */
 	bool has_doorbell, wants_stop, is_rung;
 	int64_t stop_deadline_ms;
 
@@ -84,6 +86,14 @@ void loop_park(struct loop *l, struct park *p)
 	pthread_mutex_unlock(&l->lock);
 }
 
+void loop_worked(struct loop *l, struct park *p)
+{
+	pthread_mutex_lock(&l->lock);
+	TAILQ_INSERT_TAIL(&l->worked, p, job_entry);
+	ring(l);
+	pthread_mutex_unlock(&l->lock);
+}
+
 void loop_doorbell(struct loop *l)
 {
 	pthread_mutex_lock(&l->lock);
@@ -107,6 +117,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 {
 	struct loop *l = arg;
 	TAILQ_HEAD(, park) arrivals = TAILQ_HEAD_INITIALIZER(arrivals);
+	TAILQ_HEAD(, park) worked = TAILQ_HEAD_INITIALIZER(worked);
 	bool has_doorbell, wants_stop;
 	struct park *p;
 	uint64_t n;
@@ -115,6 +126,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 		log_error("loop", "eventfd: %s", strerror(errno));
 	pthread_mutex_lock(&l->lock);
 	TAILQ_CONCAT(&arrivals, &l->arrivals, entry);
+	TAILQ_CONCAT(&worked, &l->worked, job_entry);
 	has_doorbell = l->has_doorbell;
 	wants_stop = l->wants_stop;
 	l->has_doorbell = l->is_rung = false;
@@ -127,6 +139,10 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 	while ((p = TAILQ_FIRST(&arrivals))) {
 		TAILQ_REMOVE(&arrivals, p, entry);
 		parks_add(l->parks, p);
+	}
+	while ((p = TAILQ_FIRST(&worked))) {
+		TAILQ_REMOVE(&worked, p, job_entry);
+		parks_on_worked(l->parks, p);
 	}
 	if (wants_stop && !l->is_stopping) {
 		l->is_stopping = true;
@@ -170,6 +186,7 @@ struct loop *loop_new(struct app *app)
 	l->app = app;
 	pthread_mutex_init(&l->lock, NULL);
 	TAILQ_INIT(&l->arrivals);
+	TAILQ_INIT(&l->worked);
 	l->parks = parks_new(app, l->base);
 	l->link = link_new(app, l->base, l->parks);
 	parks_set_link(l->parks, l->link);
@@ -211,11 +228,13 @@ void loop_run(struct loop *l)
 	while (!l->is_stopping)
 		turn(l);
 	on_tick(-1, 0, l); /* so that the deadline is seen */
-	while (parks_total(l->parks) > 0 && clock_ms() < l->deadline_ms)
+	while (parks_total(l->parks) > 0 && clock_ms() < l->deadline_ms) {
 		turn(l);
+		parks_release(l->parks); /* what could not go: the poller may be away by now */
+	}
 }
 
-void loop_run_once(struct loop *l)
+void loop_run_once(struct loop *l, struct worker *w)
 {
 	int64_t deadline = clock_ms() + CGI_DOORBELL_MS;
 	bool has_doorbell = l->has_doorbell;
@@ -233,6 +252,8 @@ void loop_run_once(struct loop *l)
 		return;
 	}
 	on_wake(-1, 0, l);
-	while (parks_total(l->parks) > 0)
+	while (parks_total(l->parks) > 0) {
 		turn(l);
+		jobs_run(l->app->jobs, w);
+	}
 }

@@ -14,12 +14,14 @@
 struct app;
 struct loop;
 struct park;
+struct worker;
 
 struct loop *loop_new(struct app *app);
 void loop_free(struct loop *l); /* takes NULL; when no thread uses it any more */
 void loop_run(struct loop *l);  /* the thread's body: until loop_stop() and the last answer */
-/* CGI: until the parked request is answered and the poller has been told of a commit. */
-void loop_run_once(struct loop *l);
+/* CGI: until the parked request is answered and the poller has been told of a commit. w does what
+ * job threads do elsewhere. */
+void loop_run_once(struct loop *l, struct worker *w);
 
 /* Room for one more parked request, of at most `max`; false: refuse it. What was reserved is given
  * back when the park ends. */
@@ -28,6 +30,8 @@ void loop_release(struct loop *l);
 size_t loop_parked_n(struct loop *l);
 /* Takes p. */
 void loop_park(struct loop *l, struct park *p);
+/* A job thread is done with p. */
+void loop_worked(struct loop *l, struct park *p);
 /* Something was committed here: tell the poller. Many calls become one message. */
 void loop_doorbell(struct loop *l);
 /* Ends what is parked, and then the loop, at deadline_ms at the latest. */

@@ -16,6 +16,7 @@
 #include "clock.h"
 #include "db.h"
 #include "gateway.h"
+#include "jobs.h"
 #include "log.h"
 #include "loop.h"
 #include "mem.h"
@@ -215,6 +216,7 @@ static void run_fastcgi(struct app *app, struct gateway *g)
 
 	set_signals();
 	start_thread(&loop, loop_thread, app->loop);
+	jobs_start(app->jobs, (size_t)app->settings->cfg.fcgi.event_workers);
 	for (size_t i = 0; i < n; i++) {
 		worker_init(&ws[i], app, g);
 		start_thread(&ws[i].thread, worker_thread, &ws[i]);
@@ -232,6 +234,11 @@ static void run_fastcgi(struct app *app, struct gateway *g)
 	gateway_close(g);
 	loop_stop(app->loop, deadline_ms);
 	pthread_join(loop, NULL);
+	if (!jobs_stop(app->jobs, deadline_ms)) {
+		log_warn("stop", "Socket.IO events still run after fcgi.stop_timeout_ms: "
+				 "leaving them");
+		_exit(0);
+	}
 	for (size_t i = 0; i < n; i++)
 		worker_fini(&ws[i]);
 	free(ws);
@@ -245,7 +252,7 @@ static void run_cgi(struct app *app, struct gateway *g)
 	sigaction(SIGPIPE, &ignore, NULL);
 	worker_init(&w, app, g);
 	worker_run(&w);
-	loop_run_once(app->loop);
+	loop_run_once(app->loop, &w);
 	worker_fini(&w);
 }
 

@@ -6,6 +6,7 @@
 #include "app.h"
 #include "clock.h"
 #include "http.h"
+#include "jobs.h"
 #include "link.h"
 #include "log.h"
 #include "loop.h"
@@ -100,8 +101,6 @@ void park_set_state(struct park *p, enum park_state state)
 		ps->n[p->state]--;
 	}
 	p->state = state;
-	if (state == PARK_WORKING)
-		event_del(&p->io);
 	if (state != PARK_NEW) {
 		TAILQ_INSERT_TAIL(&ps->lists[state], p, entry);
 		ps->n[state]++;
@@ -117,6 +116,13 @@ void park_ask(struct park *p, enum park_state state)
 	p->ticket = ++ps->last_ticket;
 	HASH_ADD(hh, ps->by_ticket, ticket, sizeof(p->ticket), p);
 	park_set_state(p, state);
+}
+
+void park_work(struct park *p)
+{
+	event_del(&p->io);
+	park_set_state(p, PARK_WORKING);
+	jobs_add(p->parks->app->jobs, p);
 }
 
 void park_end(struct park *p)
@@ -289,6 +295,11 @@ void parks_add(struct parks *ps, struct park *p)
 		parks_release(ps);
 }
 
+void parks_on_worked(struct parks *ps, struct park *p)
+{
+	p->kind->on_worked(p);
+}
+
 void parks_free(struct parks *ps)
 {
 	struct park *p;
@@ -302,8 +313,8 @@ void parks_free(struct parks *ps)
 }
 
 /* Calls back for all that are held. A call may end its own park, and no other. */
-static void each_held(struct parks *ps, void (*visit)(struct park *p, const void *arg),
-	const void *arg)
+static void each_held(
+	struct parks *ps, void (*visit)(struct park *p, const void *arg), const void *arg)
 {
 	for (size_t i = 0; i < HELD_N; i++) {
 		struct park *p, *next;

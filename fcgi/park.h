@@ -43,6 +43,7 @@ enum park_state {
 };
 
 struct park;
+struct worker;
 
 struct park_kind {
 	/* It has come to the loop: asks the poller (park_ask()) or answers. */
@@ -60,11 +61,16 @@ struct park_kind {
 	void (*on_up)(struct park *p, const char *old_epoch);
 	/* The answer to its ticket: DELIVER (with body), SESSION or DONE. */
 	void (*on_reply)(struct park *p, const struct wire_frame *f, struct body *body);
-	/* The client is to come again, now or when what is being written is written. */
+	/* The client is to come again, now or when what is being written is written. While the
+	 * process stops this is said again and again. */
 	void (*release)(struct park *p);
 	/* Ends it for a reason that is told: that its caller's token is no good any more. NULL: the
 	 * poller looks after tokens. */
 	void (*refuse)(struct park *p, enum err e);
+	/* What a job thread does for it, which may block, and the loop's thread after that. NULL
+	 * for a kind that is never PARK_WORKING. */
+	void (*work)(struct park *p, struct worker *w);
+	void (*on_worked)(struct park *p);
 	void (*fini)(struct park *p); /* frees its own members; may be NULL */
 };
 
@@ -82,6 +88,7 @@ struct park {
 	struct parks *parks;
 	enum park_state state;
 	TAILQ_ENTRY(park) entry;
+	TAILQ_ENTRY(park) job_entry; /* jobs.c, and the loop's list of those that come back */
 	uint64_t ticket;
 	UT_hash_handle hh;
 	struct event io; /* hang-up or writability, and the deadline */
@@ -105,6 +112,8 @@ size_t parks_total(const struct parks *ps); /* all that are held */
 
 /* Takes p. */
 void parks_add(struct parks *ps, struct park *p);
+/* What a job thread had is back. */
+void parks_on_worked(struct parks *ps, struct park *p);
 /* The stop: each is answered as soon as it can be. */
 void parks_release(struct parks *ps);
 
@@ -113,8 +122,7 @@ void parks_release(struct parks *ps);
 void parks_on_up(struct parks *ps, const char *old_epoch);
 void parks_on_deliver(struct parks *ps, const struct wire_frame *f, struct body *body);
 void parks_on_reply(struct parks *ps, uint64_t ticket, const struct wire_frame *f);
-void parks_on_revoked(
-	struct parks *ps, enum wire_revoke what, uint64_t user_id, struct slice jti);
+void parks_on_revoked(struct parks *ps, enum wire_revoke what, uint64_t user_id, struct slice jti);
 
 /* ---- for kinds; the loop thread alone ---- */
 
@@ -125,6 +133,8 @@ void park_set_state(struct park *p, enum park_state state);
 /* Gives p a new ticket and the state, for a question to be put to the poller now or, if the link is
  * down, when it is up. */
 void park_ask(struct park *p, enum park_state state);
+/* Has a job thread do the kind's work. */
+void park_work(struct park *p);
 /* Watches for what comes next in p's state: hang-up or room to write, and its deadline. */
 void park_watch(struct park *p);
 /* Frees p; tells the poller if it waits. */

@@ -32,7 +32,7 @@ struct park_events {
 	int64_t heartbeat_at_ms;
 	uint64_t told;            /* SSE: the cursor the client knows of */
 	bool is_told, is_leaving; /* SSE: ends when what is being written is written */
-	bool has_head; /* status line and headers are sent: it will be 200 */
+	bool has_head;            /* status line and headers are sent: it will be 200 */
 };
 
 struct park_events *park_events_new(void);

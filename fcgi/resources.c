@@ -263,3 +263,9 @@ const struct db_set *resource_sql(void)
 {
 	return crud_sql(set());
 }
+
+enum err resource_snapshot(struct ctx *ctx, const char *name, uint64_t most, struct str *items,
+	uint64_t *total)
+{
+	return crud_rows(ctx, crud_find(set(), name), most, items, total);
+}

@@ -1,11 +1,17 @@
 #include "tables.h"
 
+#include <string.h>
+
 #include "auth.h"
 #include "events.h"
 #include "family.h"
 #include "health.h"
+#include "on_auth.h"
+#include "on_sync.h"
 #include "principal.h"
 #include "resources.h"
+#include "socket_connect.h"
+#include "socket_echo.h"
 #include "throttle.h"
 #include "txn.h"
 
@@ -22,11 +28,27 @@ struct routes *tables_routes(void)
 	return rs;
 }
 
+/* Events of "/", a table a subject. */
+static const struct socket_event *const main_events[] = {on_auth_events, on_sync_events, NULL};
+
+const struct socket_namespace *tables_namespaces(const struct config *cfg)
+{
+	static const struct socket_namespace namespaces[] = {
+		{.name = "/", .connect = socket_connect_main, .events = main_events},
+		{0},
+	};
+
+	if (strcmp(cfg->conformance.app, "echo-socketio") == 0)
+		return socket_echo_namespaces;
+	return namespaces;
+}
+
 const struct db_set *const *tables_sql(void)
 {
 	/* The first place is for the resources', which are made at the start. */
 	static const struct db_set *sets[] = {NULL, &event_sql, &txn_sql, &health_sql,
-		&principal_sql, &throttle_sql, &family_sql, &auth_sql, NULL};
+		&principal_sql, &throttle_sql, &family_sql, &auth_sql, &socket_connect_sql,
+		&on_sync_sql, NULL};
 
 	sets[0] = resource_sql();
 	return sets;

@@ -20,7 +20,7 @@
 void worker_init(struct worker *w, struct app *app, struct gateway *gateway)
 {
 	*w = (struct worker){.app = app};
-	w->conn = conn_new(gateway);
+	w->conn = gateway ? conn_new(gateway) : NULL;
 	secret_random(w->random, sizeof(w->random));
 	atomic_init(&w->is_done, false);
 }
@@ -68,7 +68,7 @@ static void make_request_id(struct worker *w, char out[33])
 }
 
 /* The connection is made with the settings in force; a reload makes a new one. */
-static void take_settings(struct worker *w)
+void worker_take_settings(struct worker *w)
 {
 	struct db_login login;
 
@@ -81,6 +81,12 @@ static void take_settings(struct worker *w)
 	atomic_fetch_add(&w->settings->refs, 1);
 	login = config_login(&w->settings->cfg, CONFIG_FCGI);
 	w->db = db_new(&login, w->app->sql);
+}
+
+void worker_put_settings(struct worker *w)
+{
+	app_settings_put(w->settings);
+	w->settings = NULL;
 }
 
 static void reply(struct worker *w, struct ctx *ctx)
@@ -126,7 +132,7 @@ static void serve(struct worker *w)
 	struct ctx ctx = {.worker = w};
 	bool has_body;
 
-	take_settings(w);
+	worker_take_settings(w);
 	ctx.cfg = &w->settings->cfg;
 	ctx.arrived_ms = clock_ms();
 	ctx.db = w->db;
@@ -155,8 +161,7 @@ static void serve(struct worker *w)
 		conn_finish(w->conn);
 	}
 	ctx_fini(&ctx);
-	app_settings_put(w->settings);
-	w->settings = NULL;
+	worker_put_settings(w);
 	if (w->body.cap > KEPT_MAX)
 		str_fini(&w->body);
 }

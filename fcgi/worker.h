@@ -29,8 +29,12 @@ struct worker {
 	atomic_bool is_done;
 };
 
+/* gateway NULL: a job thread's, which takes no requests. */
 void worker_init(struct worker *w, struct app *app, struct gateway *gateway);
 void worker_fini(struct worker *w);
+/* Makes sure that w->settings are those in force, and w->db is made with them. */
+void worker_take_settings(struct worker *w);
+void worker_put_settings(struct worker *w);
 /* Answers requests until the gateway stops (or, for CGI, one). */
 void worker_run(struct worker *w);
 

@@ -42,7 +42,8 @@ enum op_type {
 	OP_DISCONNECT, /* the client leaves nsp */
 	OP_SEND, /* packets for the client as they are: of an Engine.IO payload, joined by 0x1e */
 	OP_EMIT, /* an event for the client: args is the inside of a JSON array, the name first;
-		  * the poller adds the offset and makes the packet */
+		  * the poller adds the offset and makes the packet. Empty, with SYNC: the client's
+		  * copy is right as it is, and nothing is sent */
 	OP_IDENTITY, /* the caller of nsp has shown a new token: caller, interest */
 	OP_END,      /* tell the client why (event `error` {code,message}), disconnect nsp, close */
 	OP_PENDING, /* keep bytes for the next POST: a packet whose attachments are still to come */

@@ -35,6 +35,12 @@ void secret_hex(char *out, const uint8_t *p, size_t len)
 	sodium_bin2hex(out, 2 * len + 1, p, len);
 }
 
+void secret_base64(char *out, const uint8_t *p, size_t len)
+{
+	sodium_bin2base64(out, SECRET_BASE64_SIZE(len), p, len,
+		sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+}
+
 void secret_random_hex(char *out, size_t n)
 {
 	uint8_t raw[32];

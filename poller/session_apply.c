@@ -339,7 +339,7 @@ static bool emit(struct session *s, const struct op *op)
 		return true; /* its CONNECT was refused */
 	if ((op->flags & OP_SYNC) && op->id < offset)
 		offset = op->id;
-	if (!session_emit(s, k, op->bytes, offset, op->flags & OP_WANTS_ACK))
+	if (op->bytes.len && !session_emit(s, k, op->bytes, offset, op->flags & OP_WANTS_ACK))
 		return false;
 	if (!(op->flags & OP_SYNC))
 		return true;

@@ -47,6 +47,10 @@ static void targets(void **state)
 		{"/cgi-bin/cmdb-fcgi/events?x", "/cgi-bin/cmdb-fcgi", "/events", "/events"},
 		{"/cgi-bin/cmdb-fcgi/other", "/cgi-bin/cmdb-fcgi", "/other",
 			"/cgi-bin/cmdb-fcgi/other"},
+		{"/a/cmdb/engine.io/?EIO=4", "/a/cmdb", "/engine.io/", "/engine.io/"},
+		{"/a/cmdb/engine.io?EIO=4", "/a/cmdb", "/engine.io", "/engine.io"},
+		{"/a/cmdb/engine.io/x", "/a/cmdb", "/engine.io/x", "/a/cmdb/engine.io/x"},
+		{"/socket.io/?EIO=4", "", "", "/socket.io/"},
 		{"", "/api", "/v1/me", "/api/v1/me"},
 		{"", "", "", NULL},
 		{"x", "", "", NULL},
@@ -62,10 +66,11 @@ static void targets(void **state)
 	for (size_t i = 0; i < ARRAY_N(cases); i++) {
 		struct http_meta meta = {.uri = cases[i].uri,
 			.script_name = cases[i].script,
-			.path_info = cases[i].info};
+			.path_info = cases[i].info,
+			.redirect_status = ""};
 		struct http_req req = {.query = ""};
 		struct str buf = STR_INIT;
-		bool ok = http_read_target(&req, &meta, &buf);
+		bool ok = http_read_target(&req, &meta, "/engine.io/", &buf);
 
 		if (ok != !!cases[i].path || (ok && strcmp(req.path, cases[i].path) != 0))
 			fail_msg("%s: %s", cases[i].uri, ok ? req.path : "refused");
@@ -73,20 +78,43 @@ static void targets(void **state)
 	}
 }
 
+/* What lighttpd's error handler gets of a request whose process died. */
+static void again(void **state)
+{
+	const char *env[] = {"REDIRECT_STATUS=500", "REQUEST_METHOD=GET", "QUERY_STRING=",
+		"SCRIPT_NAME=/again", "REQUEST_URI=/events?since=7", "HTTP_CONTENT_LENGTH=12",
+		NULL};
+	struct http_req req;
+	struct http_meta meta;
+	struct str buf = STR_INIT;
+
+	http_read_env((char *const *)(void *)env, &req, &meta);
+	assert_true(http_is_again(&meta));
+	assert_true(http_read_target(&req, &meta, "/socket.io/", &buf));
+	assert_string_equal(req.path, "/events");
+	assert_string_equal(req.query, "since=7");
+	assert_string_equal(meta.sent_length, "12");
+	meta.redirect_status = "200"; /* said of every request by some web servers */
+	assert_false(http_is_again(&meta));
+	meta.redirect_status = "404";
+	assert_false(http_is_again(&meta));
+	str_fini(&buf);
+}
+
 static void long_targets_are_refused(void **state)
 {
 	struct str uri = STR_INIT, buf = STR_INIT;
-	struct http_meta meta = {.script_name = "", .path_info = ""};
+	struct http_meta meta = {.script_name = "", .path_info = "", .redirect_status = "200"};
 	struct http_req req = {.query = ""};
 
 	str_addc(&uri, '/');
 	while (uri.len < HTTP_PATH_MAX)
 		str_addc(&uri, 'a');
 	meta.uri = str_c(&uri);
-	assert_true(http_read_target(&req, &meta, &buf));
+	assert_true(http_read_target(&req, &meta, "/x/", &buf));
 	str_addc(&uri, 'a');
 	meta.uri = str_c(&uri);
-	assert_false(http_read_target(&req, &meta, &buf));
+	assert_false(http_read_target(&req, &meta, "/x/", &buf));
 	str_fini(&uri);
 	str_fini(&buf);
 }
@@ -294,6 +322,7 @@ int main(void)
 		cmocka_unit_test(variables_are_sorted),
 		cmocka_unit_test(websocket_is_seen_without_its_upgrade_header),
 		cmocka_unit_test(targets),
+		cmocka_unit_test(again),
 		cmocka_unit_test(long_targets_are_refused),
 		cmocka_unit_test(query_parameters),
 		cmocka_unit_test(queries_are_visited_in_order),

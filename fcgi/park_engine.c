@@ -1,0 +1,343 @@
+#include "park_engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "app.h"
+#include "clock.h"
+#include "link.h"
+#include "log.h"
+#include "mem.h"
+#include "socket.h"
+
+#define WATCH_AFTER_MS 250 /* most GETs of a busy session are answered before */
+
+static const char text_plain[] = "text/plain; charset=UTF-8", json[] = "application/json";
+/* As the reference server has it: text/plain made some browsers offer a download. */
+static const char text_html[] = "text/html";
+
+static struct park_engine *of(const struct park *p)
+{
+	return (struct park_engine *)p;
+}
+
+static void fini(struct park *p)
+{
+	struct park_engine *e = of(p);
+
+	if (e->events) {
+		str_fini(&e->events->body);
+		str_fini(&e->events->state);
+		free(e->events->pid);
+		free(e->events->address);
+		free(e->events);
+	}
+	str_fini(&e->ops);
+	str_fini(&e->address);
+	str_fini(&e->caller);
+	str_fini(&e->about);
+	str_fini(&e->packet);
+	str_fini(&e->headers);
+}
+
+/* ---- errors ---- */
+
+int engine_status(enum engine_error e)
+{
+	return e == ENGINE_FORBIDDEN ? 403 : 400;
+}
+
+void engine_put_error(struct str *body, enum engine_error e, const char *message)
+{
+	static const char *const messages[] = {"Transport unknown", "Session ID unknown",
+		"Bad handshake method", "Bad request", "Forbidden", "Unsupported protocol version"};
+
+	str_addf(body, "{\"code\":%d,\"message\":", (int)e);
+	str_add_json(body, message ? message : messages[e]);
+	str_addc(body, '}');
+}
+
+static void answer_text(struct park_engine *e, int status, const char *type, const char *text)
+{
+	struct body *body = body_new(text, strlen(text));
+
+	park_answer(&e->park, status, type, str_c(&e->headers), body);
+	body_put(body);
+}
+
+static void answer_error(struct park_engine *e, enum engine_error error, const char *message)
+{
+	struct str text = STR_INIT;
+
+	stats_add(&park_app(&e->park)->stats.engine_refused, 1);
+	engine_put_error(&text, error, message);
+	str_clear(&e->headers);
+	answer_text(e, engine_status(error), json, str_c(&text));
+	str_fini(&text);
+}
+
+/* Nobody can say what became of it, and it took too long to find out. */
+static void answer_unavailable(struct park_engine *e)
+{
+	stats_add(&park_app(&e->park)->stats.refused, 1);
+	str_clear(&e->headers);
+	str_adds(&e->headers, "Retry-After: 1\r\n");
+	answer_text(e, 503, text_plain, "");
+}
+
+static void answer_noop(struct park_engine *e)
+{
+	stats_add(&park_app(&e->park)->stats.expired, 1);
+	answer_text(e, 200, text_plain, "6");
+}
+
+/* ---- asking ---- */
+
+static void say(struct park_engine *e)
+{
+	struct evbuffer *out = link_out(park_link(&e->park));
+	uint64_t ticket = e->park.ticket;
+
+	if (!out)
+		return;
+	switch (e->what) {
+	case ENGINE_HANDSHAKE:
+		wire_put_open(out, ticket, e->sid, str_c(&e->address), &e->caller, &e->about);
+		break;
+	case ENGINE_GET:
+		wire_put_poll(out, ticket, e->sid, e->tag, e->user);
+		break;
+	case ENGINE_POST:
+		if (e->is_applying)
+			wire_put_apply(out, ticket, e->sid, e->tag, e->user, &e->ops);
+		else
+			wire_put_lookup(out, ticket, e->sid, e->user, e->events->n, e->events->pid);
+		break;
+	case ENGINE_REFUSAL:
+		wire_put_lookup(out, ticket, e->sid, e->user, 0, "");
+		break;
+	}
+}
+
+static void ask(struct park_engine *e)
+{
+	park_ask(&e->park, PARK_WAITING);
+	say(e);
+	park_watch(&e->park);
+}
+
+static void release(struct park *p)
+{
+	struct park_engine *e = of(p);
+	struct evbuffer *out;
+
+	/* The others are soon done, or have to wait for the poller whatever we do. */
+	if (e->what != ENGINE_GET || p->state != PARK_WAITING)
+		return;
+	out = link_out(park_link(p));
+	if (!out) {
+		answer_noop(e);
+	} else if (!e->is_released) {
+		wire_put_release(out, p->ticket);
+		e->is_released = true;
+	}
+}
+
+static void start(struct park *p)
+{
+	struct park_engine *e = of(p);
+
+	e->is_applying = e->what == ENGINE_POST && !e->events;
+	e->asked_ms = p->parked_ms;
+	ask(e);
+}
+
+static void on_up(struct park *p, const char *old_epoch)
+{
+	struct park_engine *e = of(p);
+
+	say(e);
+	if (e->is_released) {
+		e->is_released = false;
+		release(p);
+	}
+}
+
+/* ---- time ---- */
+
+static int64_t deadline(const struct park *p)
+{
+	const struct park_engine *e = of(p);
+
+	if (e->what == ENGINE_POST)
+		return p->parked_ms + ENGINE_POST_MS;
+	if (e->what != ENGINE_GET)
+		return p->parked_ms + ENGINE_AWAY_MS;
+	if (!e->is_settled)
+		return p->parked_ms + WATCH_AFTER_MS;
+	return e->asked_ms + ENGINE_AWAY_MS;
+}
+
+static void on_deadline(struct park *p)
+{
+	struct park_engine *e = of(p);
+
+	if (e->what != ENGINE_GET) {
+		answer_unavailable(e);
+	} else if (!e->is_settled) {
+		e->is_settled = true;
+		park_watch(p);
+	} else if (link_is_up(park_link(p))) {
+		/* The poller has it, and ends it by itself. */
+		e->asked_ms = clock_ms();
+		park_watch(p);
+	} else {
+		answer_noop(e);
+	}
+}
+
+static bool is_watched(const struct park *p)
+{
+	return of(p)->is_settled;
+}
+
+static void on_hang_up(struct park *p)
+{
+	struct body *body = body_new("6", 1);
+
+	/* A complete answer, lest the web server takes us for broken. */
+	stats_add(&park_app(p)->stats.hung_up, 1);
+	park_put_answer(p, 200, text_plain, NULL, body);
+	body_put(body);
+	park_end(p);
+}
+
+/* ---- what the poller says ---- */
+
+static void refused(struct park_engine *e, enum wire_done what, struct slice why)
+{
+	char *text = why.len ? slice_dup(why) : NULL;
+
+	switch (what) {
+	case WIRE_DONE_UNKNOWN:
+		answer_error(e, ENGINE_UNKNOWN_SID, NULL);
+		break;
+	case WIRE_DONE_FORBIDDEN:
+		answer_error(e, ENGINE_FORBIDDEN, NULL);
+		break;
+	case WIRE_DONE_LIMIT:
+		answer_error(e, ENGINE_FORBIDDEN, text);
+		break;
+	case WIRE_DONE_BAD:
+		answer_error(e, ENGINE_BAD_REQUEST, NULL);
+		break;
+	default:
+		answer_unavailable(e);
+	}
+	free(text);
+}
+
+static void done(struct park_engine *e)
+{
+	stats_add(&park_app(&e->park)->stats.answered, 1);
+	if (e->what == ENGINE_HANDSHAKE)
+		answer_text(e, 200, text_plain, str_c(&e->packet));
+	else if (e->what == ENGINE_POST && !e->is_bad)
+		answer_text(e, 200, text_html, "ok");
+	else
+		answer_error(e, ENGINE_BAD_REQUEST, NULL);
+}
+
+static void on_done(struct park_engine *e, const struct wire_frame *f)
+{
+	enum wire_done what = (enum wire_done)f->done.what;
+
+	if (what == WIRE_DONE_OK) {
+		done(e);
+	} else if (what == WIRE_DONE_STALE && e->events && e->events->tries < ENGINE_TRIES) {
+		e->is_applying = false;
+		ask(e);
+	} else {
+		refused(e, what, f->done.why);
+	}
+}
+
+static void on_session(struct park_engine *e, const struct wire_frame *f)
+{
+	if (!e->events) {
+		done(e);
+		return;
+	}
+	str_clear(&e->events->state);
+	str_add(&e->events->state, f->session.state.p, f->session.state.len);
+	e->events->tries++;
+	park_work(&e->park);
+}
+
+static void on_reply(struct park *p, const struct wire_frame *f, struct body *body)
+{
+	struct park_engine *e = of(p);
+
+	if (f->type == WIRE_DELIVER && e->what == ENGINE_GET) {
+		stats_add(&park_app(p)->stats.answered, 1);
+		park_answer(p, 200, text_plain, NULL, body);
+	} else if (f->type == WIRE_SESSION && !e->is_applying && e->what >= ENGINE_POST) {
+		on_session(e, f);
+	} else if (f->type == WIRE_DONE) {
+		on_done(e, f);
+	} else {
+		log_error("poller", "an answer out of place: %d", (int)f->type);
+		answer_unavailable(e);
+	}
+}
+
+/* ---- events ---- */
+
+static void work(struct park *p, struct worker *w)
+{
+	struct park_engine *e = of(p);
+	const struct socket_post post = {.body = &e->events->body,
+		.state = &e->events->state,
+		.pid = e->events->pid,
+		.address = e->events->address,
+		.request_id = p->request_id,
+		.arrived_ms = p->parked_ms};
+
+	str_clear(&e->ops);
+	e->is_bad = !socket_run(w, &post, &e->ops);
+}
+
+static void on_worked(struct park *p)
+{
+	of(p)->is_applying = true;
+	ask(of(p));
+}
+
+/* Nothing is sent ahead of an answer. */
+static void on_written(struct park *p)
+{
+	park_end(p);
+}
+
+static const struct park_kind engine_kind = {
+	.start = start,
+	.deadline = deadline,
+	.on_deadline = on_deadline,
+	.is_watched = is_watched,
+	.on_hang_up = on_hang_up,
+	.on_written = on_written,
+	.on_up = on_up,
+	.on_reply = on_reply,
+	.release = release,
+	.work = work,
+	.on_worked = on_worked,
+	.fini = fini,
+};
+
+struct park_engine *park_engine_new(enum engine_what what)
+{
+	struct park_engine *e = of(park_new(&engine_kind, sizeof(*e)));
+
+	e->what = what;
+	return e;
+}

@@ -1,0 +1,390 @@
+#include "socket.h"
+
+#include <string.h>
+
+#include "app.h"
+#include "ctx.h"
+#include "http.h"
+#include "identity.h"
+#include "log.h"
+#include "payload.h"
+#include "tables.h"
+#include "worker.h"
+
+static struct slice slice_of(const struct str *s)
+{
+	return (struct slice){.p = str_c(s), .len = s->len};
+}
+
+static struct slice slice_text(const char *text)
+{
+	return (struct slice){.p = text, .len = strlen(text)};
+}
+
+static bool slice_same(struct slice a, struct slice b)
+{
+	return a.len == b.len && memcmp(a.p, b.p, a.len) == 0;
+}
+
+/* ---- what handlers call ---- */
+
+/* Sends a Socket.IO packet as it is. */
+static void send_packet(struct socket_work *w, const struct str *packet)
+{
+	struct str message = STR_INIT;
+	struct op op = {.type = OP_SEND};
+
+	payload_put_text(&message, str_c(packet), packet->len);
+	op.bytes = slice_of(&message);
+	ops_put(w->ops, &op);
+	str_fini(&message);
+}
+
+void socket_emit(struct socket_work *w, struct slice nsp, const struct str *args)
+{
+	const struct op op = {.type = OP_EMIT, .nsp = nsp, .bytes = slice_of(args)};
+
+	ops_put(w->ops, &op);
+}
+
+void socket_emit_sync(struct socket_work *w, struct slice nsp, const struct str *args,
+	const char *topic, uint64_t at)
+{
+	const struct op op = {.type = OP_EMIT,
+		.flags = OP_SYNC,
+		.id = at,
+		.nsp = nsp,
+		.topic = slice_text(topic),
+		.bytes = slice_of(args)};
+
+	ops_put(w->ops, &op);
+}
+
+void socket_ack(struct socket_call *call, const char *args)
+{
+	const struct packet *p = call->packet;
+	struct str packet = STR_INIT;
+
+	if (!p->has_id || call->is_acked)
+		return;
+	call->is_acked = true;
+	packet_put_ack(&packet, p->nsp, p->id, 0, slice_text(args));
+	send_packet(call->work, &packet);
+	str_fini(&packet);
+}
+
+static void put_reason(struct str *s, const char *code, const char *message)
+{
+	str_adds(s, "{\"code\":");
+	str_add_json(s, code);
+	str_adds(s, ",\"message\":");
+	str_add_json(s, message);
+	str_addc(s, '}');
+}
+
+void socket_fail(struct socket_call *call, const char *code, const char *message)
+{
+	struct str text = STR_INIT;
+
+	if (call->packet->has_id) {
+		str_adds(&text, "{\"error\":");
+		put_reason(&text, code, message);
+		str_addc(&text, '}');
+		socket_ack(call, str_c(&text));
+	} else {
+		str_adds(&text, "\"error\",");
+		put_reason(&text, code, message);
+		socket_emit(call->work, call->packet->nsp, &text);
+	}
+	str_fini(&text);
+}
+
+void socket_fail_err(struct socket_call *call, enum err e)
+{
+	if (err_status(e) >= 500)
+		log_error("socket", "%s: %s request_id=%s", call->event->name,
+			db_errmsg(call->work->ctx->db), call->work->post->request_id);
+	socket_fail(call, err_code(e), err_text(e));
+}
+
+size_t socket_args_n(const struct socket_call *call)
+{
+	return json_object_array_length(call->packet->json) - 1;
+}
+
+struct json_object *socket_arg(const struct socket_call *call, size_t i)
+{
+	return i < socket_args_n(call) ? json_object_array_get_idx(call->packet->json, i + 1)
+				       : NULL;
+}
+
+const struct principal *socket_who(struct socket_call *call)
+{
+	struct socket *k = call->socket;
+	enum err e = ERR_OK;
+
+	if (!k->identity)
+		e = identity_of_caller(call->work->ctx, &k->caller, &k->identity);
+	if (e != ERR_OK) {
+		socket_fail_err(call, e);
+		return NULL;
+	}
+	return identity_who(k->identity);
+}
+
+/* ---- sockets ---- */
+
+static struct socket *find_socket(struct socket_work *w, struct slice nsp)
+{
+	for (size_t i = 0; i < w->socks_n; i++)
+		if (slice_same(w->socks[i].nsp, nsp))
+			return &w->socks[i];
+	return NULL;
+}
+
+void socket_join(struct socket_work *w, const struct op *op, struct identity *id)
+{
+	if (w->socks_n == OPS_SOCKETS_MAX) {
+		w->why_bad = "too many namespaces";
+		identity_put(id);
+		return;
+	}
+	w->socks[w->socks_n++] =
+		(struct socket){.nsp = op->nsp, .caller = op->caller, .identity = id};
+	ops_put(w->ops, op);
+}
+
+void socket_refuse(struct socket_work *w, struct slice nsp, const char *message, int code)
+{
+	struct str payload = STR_INIT, packet = STR_INIT;
+
+	str_adds(&payload, "{\"message\":");
+	str_add_json(&payload, message);
+	if (code)
+		str_addf(&payload, ",\"data\":{\"code\":%d}", code);
+	str_addc(&payload, '}');
+	packet_put_connect_error(&packet, nsp, slice_of(&payload));
+	send_packet(w, &packet);
+	str_fini(&payload);
+	str_fini(&packet);
+}
+
+static void leave(struct socket_work *w, struct socket *k)
+{
+	const struct op op = {.type = OP_DISCONNECT, .nsp = k->nsp};
+
+	ops_put(w->ops, &op);
+	identity_put(k->identity);
+	*k = w->socks[--w->socks_n];
+}
+
+/* ---- packets ---- */
+
+static const struct socket_namespace *find_namespace(const struct socket_work *w, struct slice nsp)
+{
+	const struct socket_namespace *ns = tables_namespaces(w->ctx->cfg);
+
+	for (; ns->name; ns++)
+		if (slice_is(nsp, ns->name))
+			return ns;
+	return NULL;
+}
+
+static const struct socket_event *find_event(const struct socket_namespace *ns, const char *name)
+{
+	for (const struct socket_event *const *table = ns->events; *table; table++)
+		for (const struct socket_event *e = *table; e->name; e++)
+			if (strcmp(e->name, name) == 0)
+				return e;
+	return NULL;
+}
+
+static void on_connect(struct socket_work *w, const struct packet *p, bool is_allowed)
+{
+	const struct socket_namespace *ns = find_namespace(w, p->nsp);
+
+	if (!ns)
+		socket_refuse(w, p->nsp, "Invalid namespace", 0);
+	else if (!is_allowed)
+		socket_refuse(w, p->nsp, err_text(ERR_RATE_LIMITED), 429);
+	else
+		ns->connect(w, p);
+}
+
+/* Past the session's rate. Who floods is told once in a POST, but for those who asked for an
+ * acknowledgement. */
+static void limit(struct socket_call *call)
+{
+	struct socket_work *w = call->work;
+
+	if (!call->packet->has_id && w->is_limit_told)
+		return;
+	w->is_limit_told = w->is_limit_told || !call->packet->has_id;
+	socket_fail(call, "rate_limited", "Too many events; send fewer a second.");
+}
+
+static void handle(struct socket_call *call)
+{
+	const char *problem;
+
+	if (call->event->perm) {
+		call->who = socket_who(call);
+		if (!call->who)
+			return;
+		if (!perm_has(call->who, call->event->perm)) {
+			socket_fail_err(call, ERR_FORBIDDEN);
+			return;
+		}
+		call->work->ctx->who = call->who;
+	}
+	problem = call->event->check ? call->event->check(call) : NULL;
+	if (problem)
+		socket_fail(call, "bad_arguments", problem);
+	else
+		call->event->handle(call);
+	call->work->ctx->who = NULL;
+}
+
+static void on_event(
+	struct socket_work *w, struct socket *k, const struct packet *p, bool is_allowed)
+{
+	struct socket_call call = {.work = w, .socket = k, .packet = p};
+	struct op heard = {.type = OP_HEARD, .nsp = p->nsp};
+
+	if (w->state.flags & OPS_STATE_WATCHED)
+		heard.bytes = p->inside;
+	ops_put(w->ops, &heard);
+	if (!is_allowed) {
+		limit(&call);
+		return;
+	}
+	call.event = find_event(find_namespace(w, p->nsp), p->name);
+	if (call.event) {
+		handle(&call);
+		return;
+	}
+	stats_add(&w->ctx->worker->app->stats.unknown_events, 1);
+	if (p->has_id)
+		socket_fail(&call, "unknown_event", "There is no such event.");
+}
+
+static void on_packet(struct socket_work *w, const struct packet *p, bool is_allowed)
+{
+	struct socket *k = find_socket(w, p->nsp);
+	struct op op = {.type = OP_ACKED, .id = p->id};
+
+	if (!k && p->type == PACKET_CONNECT)
+		on_connect(w, p, is_allowed);
+	else if (!k || p->type == PACKET_CONNECT || !find_namespace(w, p->nsp))
+		w->why_bad = "a packet out of place";
+	else if (p->type == PACKET_EVENT)
+		on_event(w, k, p, is_allowed);
+	else if (p->type == PACKET_ACK)
+		ops_put(w->ops, &op);
+	else
+		leave(w, k);
+}
+
+/* ---- the walk over a POST ---- */
+
+static void on_message(
+	struct socket_work *w, struct packet_pending *pending, const struct payload_packet *message)
+{
+	enum packet_got got;
+	struct packet p;
+	bool is_allowed = w->allowed > 0;
+
+	if (is_allowed)
+		w->allowed--;
+	if (message->is_binary)
+		got = packet_feed_binary(pending, message->data, &p, &w->why_bad);
+	else
+		got = packet_feed_text(pending, message->data, &p, &w->why_bad);
+	if (got != PACKET_WHOLE)
+		return;
+	on_packet(w, &p, is_allowed);
+	packet_fini(&p);
+}
+
+/* Packets that need no handler are done in their place among those that do. */
+static void walk(struct socket_work *w, struct packet_pending *pending)
+{
+	struct payload it = payload_of(slice_of(w->post->body));
+	struct payload_packet packet;
+	struct op op = {0};
+	enum payload_got got = PAYLOAD_PACKET;
+
+	while (op.type != OP_CLOSE && !w->why_bad &&
+		(got = payload_next(&it, &packet, &w->why_bad)) == PAYLOAD_PACKET) {
+		op.type = OP_N;
+		if (packet.type == PAYLOAD_MESSAGE)
+			on_message(w, pending, &packet);
+		else if (packet.type == PAYLOAD_PONG)
+			op.type = OP_PONG;
+		else if (packet.type == PAYLOAD_CLOSE)
+			op.type = OP_CLOSE;
+		if (op.type != OP_N)
+			ops_put(w->ops, &op);
+	}
+	payload_fini(&it);
+}
+
+/* Keeps what waits for attachments, or that nothing does any more. */
+static void save_pending(struct socket_work *w, const struct packet_pending *pending)
+{
+	struct str saved = STR_INIT;
+	struct op op = {.type = OP_PENDING};
+
+	packet_pending_save(pending, &saved);
+	op.bytes = slice_of(&saved);
+	if (saved.len || w->state.pending.len)
+		ops_put(w->ops, &op);
+	str_fini(&saved);
+}
+
+static void run(struct socket_work *w)
+{
+	struct packet_pending pending = {0};
+	const char *why;
+
+	for (size_t i = 0; i < w->state.sockets_n; i++)
+		w->socks[w->socks_n++] = (struct socket){
+			.nsp = w->state.sockets[i].nsp, .caller = w->state.sockets[i].caller};
+	w->allowed = w->state.events_allowed;
+	if (!packet_pending_load(&pending, w->state.pending, &why))
+		log_error("socket", "what was kept of a packet is no good: %s", why);
+	walk(w, &pending);
+	if (!w->why_bad)
+		save_pending(w, &pending);
+	packet_pending_fini(&pending);
+	for (size_t i = 0; i < w->socks_n; i++)
+		identity_put(w->socks[i].identity);
+}
+
+bool socket_run(struct worker *worker, const struct socket_post *post, struct str *ops)
+{
+	static char *const no_env[] = {NULL};
+	struct http_meta meta;
+	struct ctx ctx = {.worker = worker,
+		.cfg = &worker->settings->cfg,
+		.db = worker->db,
+		.shm = atomic_load(&worker->app->shm),
+		.arrived_ms = post->arrived_ms};
+	struct socket_work w = {.ctx = &ctx, .post = post, .ops = ops};
+	struct op bad = {.type = OP_BAD};
+
+	http_read_env(no_env, &ctx.req, &meta);
+	ctx.req.remote_addr = post->address;
+	memcpy(ctx.req.request_id, post->request_id, sizeof(ctx.req.request_id));
+	if (ops_state_get(slice_of(post->state), &w.state))
+		run(&w);
+	else
+		w.why_bad = "its state cannot be read";
+	ctx_fini(&ctx);
+	if (!w.why_bad)
+		return true;
+	bad.code = slice_text(w.why_bad);
+	str_clear(ops);
+	ops_put(ops, &bad);
+	return false;
+}

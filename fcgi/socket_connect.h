@@ -1,0 +1,31 @@
+/*
+ * CONNECT to the namespaces of cmdb: who it is, and whether the client can go on where an earlier
+ * connection of it left off. Socket.IO protocol 5, "Connection to a namespace"; connection state
+ * recovery as the stock client drives it (socket.io-client 4, socket.js: pid, offset). Job threads;
+ * may block.
+ */
+#ifndef CMDB_SOCKET_CONNECT_H
+#define CMDB_SOCKET_CONNECT_H
+
+#include "socket.h"
+
+#define SOCKET_CONNECT_WAIT_MS 4000 /* for the database, from when the request came */
+
+extern const struct db_set socket_connect_sql;
+
+/* A new public id of a socket, or (pid) a private one; URL-safe base64. */
+#define SOCKET_ID_SIZE 21
+#define SOCKET_PID_SIZE 25
+void socket_make_ids(char id[SOCKET_ID_SIZE], char pid[SOCKET_PID_SIZE]);
+
+/* Who connects: by `token` or `apiKey` of the payload, else whoever made the handshake. NULL: the
+ * client has been refused. *id is the caller's to release or hand to socket_join(). */
+const struct principal *socket_connect_who(
+	struct socket_work *w, const struct packet *p, struct identity **id);
+/* Adds what a socket of who in "/" is sent, for an operation's interest. */
+void socket_put_interest(
+	const struct socket_work *w, const struct principal *who, struct str *interest);
+/* CONNECT to "/". */
+void socket_connect_main(struct socket_work *w, const struct packet *p);
+
+#endif
