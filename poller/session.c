@@ -9,6 +9,7 @@
 #include "secret.h"
 
 #define CLOSE_WAIT_MS 30000 /* how long a closed session waits for the GET that is told of it */
+#define LATE_GET_MS 1000    /* how long a GET may take that its client sent before it closed */
 #define NSP_MAIN "/"
 
 /* ---- finding ---- */
@@ -368,6 +369,20 @@ void session_close(struct session *s, enum session_end how)
 		session_flush(s);
 	else
 		session_wind(s);
+}
+
+void session_leave_off(struct session *s)
+{
+	if (s->poll) {
+		session_drop(s, END_TRANSPORT_CLOSE);
+		return;
+	}
+	end_life(s, END_TRANSPORT_CLOSE);
+	session_move(s, SESSION_CLOSING);
+	s->ping_ms = s->pong_ms = s->connect_ms = 0;
+	s->close_ms = clock_ms() + LATE_GET_MS;
+	store_session(s);
+	session_wind(s);
 }
 
 /* ---- time ---- */

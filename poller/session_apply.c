@@ -407,12 +407,12 @@ static bool run(struct session *s, const struct op *op)
 		session_close(s, END_TRANSPORT_ERROR);
 		return false;
 	case OP_CLOSE:
-		session_drop(s, END_TRANSPORT_CLOSE);
+		session_leave_off(s);
 		return false;
 	case OP_BAD:
 		log_info("bad_packet", "session %s: %.*s", s->client_id, (int)op->code.len,
 			op->code.p);
-		session_close(s, END_PARSE_ERROR);
+		session_drop(s, END_PARSE_ERROR);
 		return false;
 	case OP_CONNECT:
 		return join_nsp(s, op);

@@ -108,7 +108,8 @@ static void answer_closing(struct session *s, bool was_held)
 	add_packets(&text, str_c(&s->queue), s->queue.len);
 	if (!text.len && !was_held)
 		str_addc(&text, '6');
-	add_packets(&text, "1", 1);
+	if (s->end != END_TRANSPORT_CLOSE)
+		add_packets(&text, "1", 1);
 	session_reply(s, str_c(&text));
 	str_fini(&text);
 	session_become_gone(s);

@@ -281,8 +281,27 @@ def test_who_does_not_fetch_is_told_to_start_anew(quiet, poller):
 
 def test_closed_with_no_get_held_the_next_is_told(quiet, poller):
     s = joined(poller, 27)
-    assert poller.apply(s, b"\x04" + wire.text("nonsense") + wire.text("")).what == OK
-    assert poller.poll(s, tag=2) == ["6", "1"]
+    assert poller.apply(s, b"\x0a" + wire.text("/") + wire.text("kicked") + wire.text("")).what == OK
+    got = poller.poll(s, tag=2)
+    assert '"kicked"' in got[0] and got[1:] == ["41", "1"]
+    assert poller.poll(s, tag=3) == Done(UNKNOWN, "")
+
+
+def test_after_nonsense_the_session_is_not_there_any_more(quiet, poller):
+    for is_held in (True, False):
+        s = joined(poller, 32)
+        held = poller.hold(s, tag=2) if is_held else None
+        assert poller.apply(s, b"\x04" + wire.text("nonsense") + wire.text("")).what == OK
+        if held:
+            assert poller.answer(held) == ["1"]
+        assert poller.poll(s, tag=3) == Done(UNKNOWN, "")
+
+
+def test_a_get_that_comes_behind_its_clients_close(quiet, poller):
+    """Both were under way at once, through different processes."""
+    s = joined(poller, 33)
+    drop(poller, s)
+    assert poller.poll(s, tag=2) == ["6"]
     assert poller.poll(s, tag=3) == Done(UNKNOWN, "")
 
 
