@@ -109,7 +109,8 @@ def test_the_same_get_again_gets_the_same_answer(quiet, poller):
     held = poller.hold(s, tag=2)
     publish(quiet, 1)
     first = poller.answer(held)
-    publish(quiet, 2)
+    event = publish(quiet, 2)
+    wait_until(lambda: quiet.status()["tail"] >= event)
     assert poller.apply(s, emit('"reply",{}')).what == OK
     assert numbers(poller.poll(s, tag=2))[:1] == numbers(first)
     later = poller.poll(s, tag=2)  # with what has come since
