@@ -164,6 +164,11 @@ void client_send(struct client *c, size_t i, const char *request, size_t len)
 		dial(c, conn);
 }
 
+void client_close(struct client *c, size_t i)
+{
+	hang_up(c, &c->conns[i]);
+}
+
 static void on_close(struct client *c, struct conn *conn)
 {
 	bool is_stale = conn->is_reused && conn->in.len == 0;

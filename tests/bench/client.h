@@ -27,6 +27,8 @@ struct client *client_new(const struct sockaddr_in *at, size_t n, client_on_answ
 void client_free(struct client *c);
 /* request is copied: a few KB at most. Connection i must have none out. */
 void client_send(struct client *c, size_t i, const char *request, size_t len);
+/* Closes connection i, which must have none out, until it is used again. */
+void client_close(struct client *c, size_t i);
 /* Handles what there is, waiting for it up to timeout_ms. */
 void client_turn(struct client *c, int timeout_ms);
 /* Requests handed to the kernel and not answered yet. */

@@ -6,20 +6,15 @@
  *   load commit  the same with a few clients and many events, each client asking on from its cursor
  *   load rps     each client asks again as soon as it is answered; how many answers a second?
  *
- * One thread drives all clients. The event comes from a second one, as publishing blocks and the
- * clock of the others must not stand still meanwhile. Times run from just before publishing begins
- * (from_begin) and from when it was acknowledged (from_ack, below zero where a client was first).
+ * One thread drives all clients. What the times in wake and commit are, volley.h tells.
  */
 #define _GNU_SOURCE /* memmem() */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "client.h"
 #include "clock.h"
@@ -29,26 +24,17 @@
 #include "samples.h"
 #include "str.h"
 #include "target.h"
+#include "volley.h"
 
 #define IN_FLIGHT_MAX 256   /* clients on their way to being parked: less than any listen backlog */
 #define PARK_LIMIT_MS 60000 /* for all clients to be parked, and for what is parked to go */
 #define ANSWER_LIMIT_MS 10000
-#define LATE_MS 2000 /* after the last event: what has not come then is missed */
 #define WARM_UP_MS 500
 
 struct options {
-	const char *url, *header, *topic, *db_socket, *db_name, *poller, *control, *nchan;
+	const char *url, *header;
+	struct target_where target;
 	long connections, rounds, seconds, interval_ms, step;
-};
-
-/* When an event was given to the target and when the target said that it had it. */
-struct shot {
-	_Atomic int64_t begin_us, ack_us; /* 0: not yet */
-};
-
-struct arrival {
-	unsigned seq;
-	int64_t at_us;
 };
 
 struct load {
@@ -58,10 +44,8 @@ struct load {
 	struct target *target;
 	struct client *client;
 
-	struct shot *shots;
-	unsigned shots_n; /* length of shots */
-	struct arrival *arrivals;
-	size_t arrivals_n, arrivals_cap;
+	struct volley *volley;
+	unsigned events_n;
 	size_t answers_n, wrong_n;
 	bool is_ending; /* nothing more is sent */
 
@@ -85,88 +69,6 @@ static void send_get(struct load *l, size_t i, const char *path)
 	str_adds(&request, "\r\n");
 	client_send(l->client, i, request.p, request.len);
 	str_fini(&request);
-}
-
-/* ---- events ---- */
-
-struct volley {
-	struct load *load;
-	unsigned first, n;
-};
-
-static void *fire(void *arg)
-{
-	struct volley *v = arg;
-	struct load *l = v->load;
-
-	for (unsigned seq = v->first; seq < v->first + v->n; seq++) {
-		atomic_store(&l->shots[seq].begin_us, clock_us());
-		target_fire(l->target, seq);
-		atomic_store(&l->shots[seq].ack_us, clock_us());
-		if (v->n > 1)
-			usleep((useconds_t)l->opt.interval_ms * 1000);
-	}
-	return NULL;
-}
-
-static pthread_t fire_begin(struct volley *v)
-{
-	pthread_t thread;
-
-	if (pthread_create(&thread, NULL, fire, v) != 0)
-		log_fatal(1, "cannot start a thread");
-	return thread;
-}
-
-static void note_arrival(struct load *l, unsigned seq, int64_t at_us)
-{
-	if (l->arrivals_n == l->arrivals_cap) {
-		l->arrivals_cap = l->arrivals_cap > 0 ? l->arrivals_cap * 2 : 8192;
-		l->arrivals = xreallocarray(l->arrivals, l->arrivals_cap, sizeof(*l->arrivals));
-	}
-	l->arrivals[l->arrivals_n++] = (struct arrival){seq, at_us};
-}
-
-/* Notes the events in a body; returns how many. One that was never fired is none. */
-static size_t note_events(struct load *l, const struct answer *a)
-{
-	static const char mark[] = TARGET_MARK;
-	const char *p = a->body, *end = a->body + a->body_len;
-	int64_t now_us = clock_us();
-	size_t n = 0;
-
-	while ((p = memmem(p, (size_t)(end - p), mark, sizeof(mark) - 1)) != NULL) {
-		unsigned long seq;
-
-		p += sizeof(mark) - 1;
-		seq = strtoul(p, NULL, 10); /* a body has more bytes behind a number */
-		if (seq < l->shots_n && atomic_load(&l->shots[seq].begin_us) != 0) {
-			note_arrival(l, (unsigned)seq, now_us);
-			n++;
-		}
-	}
-	return n;
-}
-
-/* Adds "from_begin":{..},"from_ack":{..} for the events first..first+n-1. */
-static void print_arrivals(struct load *l, struct str *out, unsigned first, unsigned n)
-{
-	struct samples from_begin = {0}, from_ack = {0};
-
-	for (size_t i = 0; i < l->arrivals_n; i++) {
-		const struct arrival *a = &l->arrivals[i];
-
-		if (a->seq < first || a->seq >= first + n)
-			continue;
-		samples_add(&from_begin, a->at_us - atomic_load(&l->shots[a->seq].begin_us));
-		samples_add(&from_ack, a->at_us - atomic_load(&l->shots[a->seq].ack_us));
-	}
-	str_adds(out, "\"from_begin\":");
-	samples_print(&from_begin, out);
-	str_adds(out, ",\"from_ack\":");
-	samples_print(&from_ack, out);
-	samples_fini(&from_begin);
-	samples_fini(&from_ack);
 }
 
 /* ---- parking ---- */
@@ -217,27 +119,26 @@ static void step(void)
 static void on_woken(struct client *c, size_t i, const struct answer *a, void *arg)
 {
 	struct load *l = arg;
+	unsigned seq;
 
 	l->answers_n++;
-	if (!a || a->status != 200 || note_events(l, a) != 1)
+	if (!a || a->status != 200 || volley_note(l->volley, a->body, a->body_len, &seq) != 1)
 		l->wrong_n++;
 }
 
 static void wake_round(struct load *l, unsigned round)
 {
-	struct volley volley = {l, round, 1};
 	int64_t limit_ms;
-	pthread_t thread;
 
 	park_all(l);
 	if (l->opt.step)
 		step();
 	l->answers_n = 0;
-	thread = fire_begin(&volley);
+	volley_begin(l->volley, round, 1, 0);
 	limit_ms = clock_ms() + ANSWER_LIMIT_MS;
 	while (l->answers_n < (size_t)l->opt.connections && clock_ms() < limit_ms)
 		client_turn(l->client, 100);
-	pthread_join(thread, NULL);
+	volley_join(l->volley);
 	l->wrong_n += (size_t)l->opt.connections - l->answers_n;
 }
 
@@ -247,7 +148,7 @@ static void run_wake(struct load *l, struct str *out)
 	for (unsigned round = 0; round < (unsigned)l->opt.rounds; round++) {
 		wake_round(l, round);
 		str_adds(out, round > 0 ? ",{" : "{");
-		print_arrivals(l, out, round, 1);
+		volley_print(l->volley, out, round, 1);
 		str_addc(out, '}');
 		if (l->wrong_n > 0)
 			break;
@@ -276,39 +177,32 @@ static void send_next(struct load *l, size_t i, const struct answer *a)
 static void on_event(struct client *c, size_t i, const struct answer *a, void *arg)
 {
 	struct load *l = arg;
+	unsigned seq;
 
 	if (!a || a->status != 200) {
 		l->wrong_n++;
 		return;
 	}
 	l->answers_n++;
-	note_events(l, a);
+	volley_note(l->volley, a->body, a->body_len, &seq);
 	if (!l->is_ending)
 		send_next(l, i, a);
 }
 
-static bool is_over(struct load *l)
-{
-	int64_t last_us = atomic_load(&l->shots[l->shots_n - 1].ack_us);
-
-	return l->wrong_n > 0 || l->arrivals_n == (size_t)l->opt.connections * l->shots_n ||
-	       (last_us != 0 && clock_us() - last_us > LATE_MS * 1000);
-}
-
 static void run_commit(struct load *l, struct str *out)
 {
-	struct volley volley = {l, 0, l->shots_n};
-	size_t wanted = (size_t)l->opt.connections * l->shots_n;
-	pthread_t thread;
+	size_t wanted = (size_t)l->opt.connections * l->events_n;
 
 	park_all(l);
-	thread = fire_begin(&volley);
-	while (!is_over(l))
+	volley_begin(l->volley, 0, l->events_n, l->opt.interval_ms);
+	while (l->wrong_n == 0 && volley_arrivals_n(l->volley) < wanted &&
+		!volley_is_late(l->volley))
 		client_turn(l->client, 100);
 	l->is_ending = true;
-	pthread_join(thread, NULL);
-	str_addf(out, "\"events\":%u,\"missed\":%zu,", l->shots_n, wanted - l->arrivals_n);
-	print_arrivals(l, out, 0, l->shots_n);
+	volley_join(l->volley);
+	str_addf(out, "\"events\":%u,\"missed\":%zu,", l->events_n,
+		wanted - volley_arrivals_n(l->volley));
+	volley_print(l->volley, out, 0, l->events_n);
 }
 
 /* ---- rps ---- */
@@ -377,20 +271,12 @@ static const struct mode {
 static const char usage[] =
 	"usage: load wake|commit|rps --url http://ADDRESS:PORT/PATH [--header 'NAME: VALUE']\n"
 	"  [--connections N] [--rounds N] [--seconds N] [--interval-ms N] [--step]\n"
-	"  wake and commit want one of\n"
-	"  --db-socket PATH --db NAME --poller SOCKET [--topic websites]    cmdb\n"
-	"  --control SOCKET                                                 floor\n"
-	"  --nchan http://ADDRESS:PORT                                      nchan";
+	"  wake and commit want one of\n" TARGET_USAGE;
 
 static const struct option_row option_rows[] = {
 	{"url", offsetof(struct options, url), OPTION_TEXT, 0, 0},
 	{"header", offsetof(struct options, header), OPTION_TEXT, 0, 0},
-	{"topic", offsetof(struct options, topic), OPTION_TEXT, 0, 0},
-	{"db-socket", offsetof(struct options, db_socket), OPTION_TEXT, 0, 0},
-	{"db", offsetof(struct options, db_name), OPTION_TEXT, 0, 0},
-	{"poller", offsetof(struct options, poller), OPTION_TEXT, 0, 0},
-	{"control", offsetof(struct options, control), OPTION_TEXT, 0, 0},
-	{"nchan", offsetof(struct options, nchan), OPTION_TEXT, 0, 0},
+	TARGET_OPTIONS(struct options, target),
 	{"connections", offsetof(struct options, connections), OPTION_NUMBER, 1, 100000},
 	{"rounds", offsetof(struct options, rounds), OPTION_NUMBER, 1, 1000},
 	{"seconds", offsetof(struct options, seconds), OPTION_NUMBER, 1, 3600},
@@ -403,23 +289,13 @@ static void parse_options(struct load *l, int argc, char **argv)
 {
 	struct options *o = &l->opt;
 
-	*o = (struct options){.topic = "websites", .connections = 64, .rounds = 1, .seconds = 5};
+	*o = (struct options){
+		.target.topic = "websites", .connections = 64, .rounds = 1, .seconds = 5};
 	o->interval_ms = 50;
 	options_parse(option_rows, o, argc, argv, usage);
 	l->path = o->url ? client_parse_url(o->url, &l->at) : NULL;
 	if (!l->path)
 		log_fatal(2, "%s", usage);
-}
-
-static struct target *open_target(const struct options *o)
-{
-	if (o->db_socket && o->db_name && o->poller)
-		return target_cmdb(o->db_socket, o->db_name, o->poller, o->topic);
-	if (o->control)
-		return target_floor(o->control);
-	if (o->nchan)
-		return target_nchan(o->nchan);
-	log_fatal(2, "%s", usage);
 }
 
 static const struct mode *find_mode(const char *name)
@@ -441,11 +317,13 @@ int main(int argc, char **argv)
 	mode = find_mode(argc > 1 ? argv[1] : "");
 	parse_options(&l, argc - 1, argv + 1);
 	if (mode->has_events) {
-		l.target = open_target(&l.opt);
-		l.shots_n = (unsigned)(mode->run == run_wake
-					       ? l.opt.rounds
-					       : l.opt.seconds * 1000 / l.opt.interval_ms);
-		l.shots = xcalloc(l.shots_n, sizeof(*l.shots));
+		l.target = target_open(&l.opt.target);
+		if (!l.target)
+			log_fatal(2, "%s", usage);
+		l.events_n = (unsigned)(mode->run == run_wake
+						? l.opt.rounds
+						: l.opt.seconds * 1000 / l.opt.interval_ms);
+		l.volley = volley_new(l.target, l.events_n);
 	}
 	l.client = client_new(&l.at, (size_t)l.opt.connections, mode->on, &l);
 	str_addf(&out, "{\"mode\":\"%s\",\"connections\":%ld,", mode->name, l.opt.connections);
@@ -456,8 +334,7 @@ int main(int argc, char **argv)
 	target_free(l.target);
 	samples_fini(&l.times);
 	str_fini(&out);
-	free(l.shots);
-	free(l.arrivals);
+	volley_free(l.volley);
 	free(l.sent_us);
 	return l.wrong_n > 0;
 }

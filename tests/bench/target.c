@@ -19,7 +19,8 @@
 #include "wire.h"
 
 #define BODY_SIZE 300
-#define EVENT_FRAME 190 /* what cmdb puts around a payload */
+#define EVENT_FRAME 190  /* what cmdb puts around a payload */
+#define SOCKET_FRAME 100 /* what an event for Socket.IO has around it, on cmdb and on Node.js */
 
 struct target_kind {
 	long (*waiters)(struct target *t);
@@ -31,10 +32,12 @@ struct target {
 	struct db *db;
 	struct db_login login;
 	const char *topic;
+	size_t payload_size;
 	int poller_fd;
 	struct evbuffer *from_poller;
 	struct sockaddr_storage at; /* of the control socket or the server */
 	socklen_t at_len;
+	const struct web *web;
 };
 
 static const struct db_stmt publish = {
@@ -148,7 +151,7 @@ static void cmdb_fire(struct target *t, unsigned seq)
 	struct str payload = STR_INIT;
 	struct db_val in[2];
 
-	add_event(&payload, seq, BODY_SIZE - EVENT_FRAME);
+	add_event(&payload, seq, t->payload_size);
 	in[0] = dbv_s(t->topic);
 	in[1] = dbv_b(payload.p, payload.len);
 	if (db_exec(t->db, &publish, in, 2, NULL, NULL) != ERR_OK)
@@ -158,18 +161,18 @@ static void cmdb_fire(struct target *t, unsigned seq)
 
 static const struct target_kind cmdb_kind = {cmdb_waiters, cmdb_fire};
 
-struct target *target_cmdb(
-	const char *db_socket, const char *db_name, const char *poller_socket, const char *topic)
+static struct target *open_cmdb(const struct target_where *where)
 {
 	struct target *t = xcalloc(1, sizeof(*t));
 	struct evbuffer *out = evbuffer_new();
 	struct wire_frame f;
 
 	t->kind = &cmdb_kind;
-	t->topic = topic;
-	t->login = (struct db_login){.socket = db_socket,
+	t->topic = where->topic;
+	t->payload_size = BODY_SIZE - (where->is_socket ? SOCKET_FRAME : EVENT_FRAME);
+	t->login = (struct db_login){.socket = where->db_socket,
 		.host = "",
-		.name = db_name,
+		.name = where->db_name,
 		.user = "",
 		.password = "",
 		.tls_ca = "",
@@ -177,8 +180,8 @@ struct target *target_cmdb(
 		.io_timeout_ms = 10000};
 	t->db = db_new(&t->login, sets);
 	if (db_ensure(t->db) != ERR_OK)
-		log_fatal(1, "%s: %s", db_socket, db_errmsg(t->db));
-	set_unix(t, poller_socket);
+		log_fatal(1, "%s: %s", where->db_socket, db_errmsg(t->db));
+	set_unix(t, where->poller);
 	t->poller_fd = dial(&t->at, t->at_len);
 	t->from_poller = evbuffer_new();
 	wire_put_hello(out, WIRE_ROLE_CLI, (uint32_t)getpid());
@@ -217,7 +220,7 @@ static void floor_fire(struct target *t, unsigned seq)
 
 static const struct target_kind floor_kind = {floor_waiters, floor_fire};
 
-struct target *target_floor(const char *control_socket)
+static struct target *open_floor(const char *control_socket)
 {
 	struct target *t = xcalloc(1, sizeof(*t));
 
@@ -227,45 +230,53 @@ struct target *target_floor(const char *control_socket)
 	return t;
 }
 
-/* ---- nchan ---- */
+/* ---- nchan, and Socket.IO's own server: both by HTTP ---- */
 
-static long nchan_waiters(struct target *t)
+struct web {
+	const char *publish, *label; /* label: what GET /status has before the number that wait */
+	size_t payload_size;
+};
+static const struct web nchan_web = {"/publish", "subscribers: ", BODY_SIZE};
+static const struct web node_web = {"/emit", "waiting: ", BODY_SIZE - SOCKET_FRAME};
+
+static long web_waiters(struct target *t)
 {
-	static const char label[] = "subscribers: ";
 	struct str request = STR_INIT, reply = STR_INIT;
 	const char *found;
 	long n;
 
 	str_adds(&request, "GET /status HTTP/1.0\r\n\r\n");
 	ask(t, &request, &reply);
-	found = strstr(str_c(&reply), label);
+	found = strstr(str_c(&reply), t->web->label);
 	if (!found)
-		log_fatal(1, "nchan's status does not tell how many wait");
-	n = strtol(found + sizeof(label) - 1, NULL, 10);
+		log_fatal(1, "the server's /status does not tell how many wait");
+	n = strtol(found + strlen(t->web->label), NULL, 10);
 	str_fini(&request);
 	str_fini(&reply);
 	return n;
 }
 
-static void nchan_fire(struct target *t, unsigned seq)
+static void web_fire(struct target *t, unsigned seq)
 {
 	struct str request = STR_INIT, reply = STR_INIT;
 
-	str_addf(&request, "POST /publish HTTP/1.0\r\nContent-Length: %d\r\n\r\n", BODY_SIZE);
-	add_event(&request, seq, BODY_SIZE);
+	str_addf(&request, "POST %s HTTP/1.0\r\nContent-Length: %zu\r\n\r\n", t->web->publish,
+		t->web->payload_size);
+	add_event(&request, seq, t->web->payload_size);
 	ask(t, &request, &reply);
 	str_fini(&request);
 	str_fini(&reply);
 }
 
-static const struct target_kind nchan_kind = {nchan_waiters, nchan_fire};
+static const struct target_kind web_kind = {web_waiters, web_fire};
 
-struct target *target_nchan(const char *url)
+static struct target *open_web(const struct web *web, const char *url)
 {
 	struct target *t = xcalloc(1, sizeof(*t));
 	struct sockaddr_in at;
 
-	t->kind = &nchan_kind;
+	t->kind = &web_kind;
+	t->web = web;
 	if (client_parse_url(url, &at) == NULL)
 		log_fatal(2, "%s: want http://ADDRESS:PORT", url);
 	memcpy(&t->at, &at, sizeof(at));
@@ -274,6 +285,19 @@ struct target *target_nchan(const char *url)
 }
 
 /* ---- all ---- */
+
+struct target *target_open(const struct target_where *where)
+{
+	if (where->db_socket && where->db_name && where->poller)
+		return open_cmdb(where);
+	if (where->control)
+		return open_floor(where->control);
+	if (where->nchan)
+		return open_web(&nchan_web, where->nchan);
+	if (where->node)
+		return open_web(&node_web, where->node);
+	return NULL;
+}
 
 long target_waiters(struct target *t)
 {

@@ -9,20 +9,45 @@
 #define BENCH_TARGET_H
 
 #include <stdbool.h>
+#include <stddef.h>
+
+#include "options.h"
 
 #define TARGET_MARK "\"bench_seq\":"
 
 struct target;
 
-/* cmdb: an event is a plain INSERT into ws_events. topic must be one the waiters ask for. Texts are
- * borrowed. All three end the program when what they name is not there. */
-struct target *target_cmdb(
-	const char *db_socket, const char *db_name, const char *poller_socket, const char *topic);
-/* tests/bench/floor, by its control socket. */
-struct target *target_floor(const char *control_socket);
-/* nchan: url is the server's; POST /publish gives it an event, GET /status its state. */
-struct target *target_nchan(const char *url);
-void target_free(struct target *t);
+/* Where it is: what one of the kinds needs, in the words of a command line. */
+struct target_where {
+	/* cmdb: an event is a plain INSERT into ws_events. topic must be one the waiters ask for;
+	 * is_socket: they are Socket.IO clients. */
+	const char *db_socket, *db_name, *poller, *topic;
+	bool is_socket;
+	const char *control; /* tests/bench/floor: its control socket */
+	const char *nchan;   /* the server's URL: POST /publish, GET /status */
+	const char *node;    /* URL of node/server.js's control port */
+};
+#define TARGET_USAGE                                                                 \
+	"  --db-socket PATH --db NAME --poller SOCKET [--topic websites]    cmdb\n"  \
+	"  --control SOCKET                                                 floor\n" \
+	"  --nchan http://ADDRESS:PORT                                      nchan\n" \
+	"  --node http://ADDRESS:PORT                                       Socket.IO's server"
+
+/* Option rows (options.h) for a struct target_where that is member of a struct. */
+#define TARGET_OPTIONS(type, member)                                                \
+	{"topic", offsetof(type, member.topic), OPTION_TEXT, 0, 0},                 \
+		{"db-socket", offsetof(type, member.db_socket), OPTION_TEXT, 0, 0}, \
+		{"db", offsetof(type, member.db_name), OPTION_TEXT, 0, 0},          \
+		{"poller", offsetof(type, member.poller), OPTION_TEXT, 0, 0},       \
+		{"control", offsetof(type, member.control), OPTION_TEXT, 0, 0},     \
+		{"nchan", offsetof(type, member.nchan), OPTION_TEXT, 0, 0},         \
+	{                                                                           \
+		"node", offsetof(type, member.node), OPTION_TEXT, 0, 0              \
+	}
+
+/* NULL: nothing is named there. What is named and not there ends the program. Borrows the texts. */
+struct target *target_open(const struct target_where *where);
+void target_free(struct target *t); /* takes NULL */
 
 long target_waiters(struct target *t);
 /* Returns when the target has taken the event: for cmdb, when COMMIT was acknowledged. */
