@@ -1,47 +1,68 @@
 /*
- * The server's half of the Socket.IO Admin UI (npm @socket.io/admin-ui 0.5): what it shows comes
- * as events to the sockets of namespace /admin, as the instrument() of that package sends them, and
- * its commands come as OP_ADMIN. Who holds such a socket sees the sockets of his own tenant.
+ * The server's half of the Socket.IO Admin UI (npm @socket.io/admin-ui 0.5): what it shows comes as
+ * events to the sockets of namespace /admin, as the instrument() of that package sends them. Who
+ * holds such a socket, a watcher, sees the sockets of his own tenant. What he has done to them
+ * comes as OP_ADMIN: admin_command.c.
  *
  * Nobody looking, it costs nothing. With admin_events on ("development mode" there) every socket
- * and event is shown, at most SHOWN_PER_S a second: figures stay exact, single events may be left
- * out.
+ * and event is shown, at most SHOWN_PER_S a second and tenant: the figures stay exact, single
+ * events may be left out. After that, or when a watcher does not fetch what he is shown, he gets
+ * the list of sockets anew.
+ *
+ * Things are shown from anywhere, also in the middle of a fan-out. So showing only queues, never
+ * more than there is room for, and sends later: no session is answered or closed by it.
  */
+#define _GNU_SOURCE /* memrchr */
 #include "session.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "admin_text.h"
 #include "clock.h"
-#include "json.h"
-#include "log.h"
+#include "err.h"
 #include "mem.h"
 
 #define ADMIN_NSP "/admin"
-#define STATS_MS 2000    /* as often as the reference sends them */
-#define SHOWN_PER_S 200  /* events shown in a second */
-#define SOCKETS_MAX 1000 /* in the list that a new watcher gets */
-#define SENT_TO_MAX 10   /* receivers that one event is shown for */
+#define STATS_MS 2000   /* as often as the reference sends them */
+#define FLUSH_MS 20     /* what is shown within that goes together */
+#define LIST_MS 10000   /* at most so often a list of sockets because some were left out */
+#define SHOWN_PER_S 200 /* events shown in a second */
+#define SHOWN_BODY (1024u * 1024) /* a larger answer's events are counted, not shown */
+#define SOCKETS_MAX 1000          /* in a list, which takes half of a queue at most */
+#define SENT_TO_MAX 10            /* receivers that the same events are shown for */
+#define PACKET_MORE 64            /* bytes of a packet besides its arguments, at most */
 
-/* What happened in a tenant since the last figures went out. */
-struct counts {
+struct watcher {
+	struct session *session;
+	bool wants_config, wants_list;
+	int64_t listed_ms;
+};
+
+/* What the watchers of a tenant see; there while it has any. */
+struct view {
 	uint32_t tenant_id;
+	struct watcher *watchers;
+	size_t watchers_n;
+	/* Since the last figures went out. */
 	uint64_t joined, left[END_N], in, out, bytes_in, bytes_out;
+	int64_t second_ms;
+	unsigned shown; /* in that second */
+	uint64_t sent_id;
+	unsigned sent_to; /* receivers for whom the events up to sent_id were shown */
 	UT_hash_handle hh;
 };
 
 struct admin {
 	struct sessions *ss;
-	struct session **watchers; /* those in /admin */
-	size_t watchers_n;
-	struct counts *counts;
+	struct view *views;
 	char host[256];
-	int64_t stats_ms, second_ms;
-	unsigned shown;
-	bool is_telling; /* what is told to watchers is not told of again */
+	int64_t stats_ms;
+	struct event flush;
 };
+
+static void on_flush(evutil_socket_t fd, short what, void *arg);
 
 struct admin *admin_new(struct sessions *ss)
 {
@@ -49,25 +70,29 @@ struct admin *admin_new(struct sessions *ss)
 
 	a->ss = ss;
 	gethostname(a->host, sizeof(a->host) - 1);
+	evtimer_assign(&a->flush, ss->hub->base, on_flush, a);
 	return a;
 }
 
 void admin_free(struct admin *a)
 {
-	struct counts *c, *next;
+	struct view *v, *next;
 
-	HASH_ITER (hh, a->counts, c, next) {
-		HASH_DEL(a->counts, c);
-		free(c);
+	evtimer_del(&a->flush);
+	HASH_ITER (hh, a->views, v, next) {
+		HASH_DEL(a->views, v);
+		free(v->watchers);
+		free(v);
 	}
-	free(a->watchers);
 	free(a);
 }
 
 bool admin_is_watched(const struct admin *a)
 {
-	return a->watchers_n > 0 && a->ss->hub->cfg->socketio.admin_events;
+	return a->views != NULL;
 }
+
+/* ---- sockets ---- */
 
 static bool is_admin_sock(const struct sock *k)
 {
@@ -79,109 +104,124 @@ static struct sock *watching(struct session *s)
 	return session_sock(s, (struct slice){ADMIN_NSP, sizeof(ADMIN_NSP) - 1});
 }
 
-static uint32_t tenant_of(const struct sock *k)
+/* NULL: nobody looks. */
+static struct view *view_of(const struct session *s, const struct sock *k)
 {
-	return k->person ? k->person->tenant_id : 0;
+	struct admin *a = s->hub->sessions->admin;
+	uint32_t tenant_id = sock_tenant(k);
+	struct view *v = NULL;
+
+	if (a->views)
+		HASH_FIND(hh, a->views, &tenant_id, sizeof(tenant_id), v);
+	return v;
 }
 
-static struct counts *counts_of(struct admin *a, uint32_t tenant_id)
+static bool shows_all(const struct session *s)
 {
-	struct counts *c;
+	return s->hub->cfg->socketio.admin_events;
+}
 
-	HASH_FIND(hh, a->counts, &tenant_id, sizeof(tenant_id), c);
-	if (!c) {
-		c = xcalloc(1, sizeof(*c));
-		c->tenant_id = tenant_id;
-		HASH_ADD(hh, a->counts, tenant_id, sizeof(c->tenant_id), c);
+/* ---- watchers ---- */
+
+static void watch(struct session *s, struct sock *k)
+{
+	struct admin *a = s->hub->sessions->admin;
+	struct view *v = view_of(s, k);
+
+	if (!v) {
+		v = xcalloc(1, sizeof(*v));
+		v->tenant_id = sock_tenant(k);
+		HASH_ADD(hh, a->views, tenant_id, sizeof(v->tenant_id), v);
 	}
-	return c;
+	v->watchers = xreallocarray(v->watchers, v->watchers_n + 1, sizeof(*v->watchers));
+	v->watchers[v->watchers_n++] =
+		(struct watcher){.session = s, .wants_config = true, .wants_list = shows_all(s)};
+	a->stats_ms = 0;
 }
 
-/* ---- telling ---- */
-
-/* args: the inside of the event's array. A watcher whose queue is full is closed, and so may leave
- * the list while it is gone through: from its end. */
-static void tell(struct admin *a, uint32_t tenant_id, const struct str *args)
+/* NULL: that was the last one. */
+static struct view *unwatch(struct admin *a, struct view *v, const struct session *s)
 {
-	a->is_telling = true;
-	for (size_t i = a->watchers_n; i-- > 0;) {
-		struct session *s = a->watchers[i];
-		struct sock *k = watching(s);
-
-		if (k && tenant_of(k) == tenant_id &&
-			session_emit(s, k, (struct slice){args->p, args->len}, 0, false))
-			session_flush(s);
+	for (size_t i = 0; i < v->watchers_n; i++) {
+		if (v->watchers[i].session != s)
+			continue;
+		v->watchers[i] = v->watchers[--v->watchers_n];
+		break;
 	}
-	a->is_telling = false;
+	if (v->watchers_n)
+		return v;
+	HASH_DEL(a->views, v);
+	free(v->watchers);
+	free(v);
+	return NULL;
 }
 
-/* May one more single event be shown? */
-static bool may_show(struct admin *a)
+/* ---- showing ---- */
+
+static bool has_room(const struct session *s, size_t len)
+{
+	return s->queue.len + len + PACKET_MORE <= (size_t)s->hub->cfg->socketio.queue_bytes;
+}
+
+/* args: the inside of the event's array. */
+static bool show_to(struct watcher *w, const struct str *args)
+{
+	struct session *s = w->session;
+
+	return has_room(s, args->len) &&
+	       session_emit(s, watching(s), (struct slice){args->p, args->len}, 0, false);
+}
+
+static void flush_soon(struct admin *a)
+{
+	static const struct timeval soon = {0, FLUSH_MS * 1000};
+
+	if (!evtimer_pending(&a->flush, NULL))
+		evtimer_add(&a->flush, &soon);
+}
+
+static void show(struct admin *a, struct view *v, const struct str *args)
+{
+	for (size_t i = 0; i < v->watchers_n; i++)
+		if (!show_to(&v->watchers[i], args))
+			v->watchers[i].wants_list = shows_all(v->watchers[i].session);
+	flush_soon(a);
+}
+
+static void on_flush(evutil_socket_t fd, short what, void *arg)
+{
+	struct admin *a = arg;
+	struct view *v, *next;
+
+	/* A watcher that is answered stays one: it is not closed here. */
+	HASH_ITER (hh, a->views, v, next)
+		for (size_t i = 0; i < v->watchers_n; i++)
+			session_flush(v->watchers[i].session);
+	store_flush(a->ss);
+}
+
+/* May one more thing be shown now? */
+static bool may_show(const struct session *s, struct view *v)
 {
 	int64_t now = clock_ms();
 
-	if (!admin_is_watched(a) || a->is_telling)
+	if (!shows_all(s))
 		return false;
-	if (now - a->second_ms >= 1000) {
-		a->second_ms = now;
-		a->shown = 0;
+	if (now - v->second_ms >= 1000) {
+		v->second_ms = now;
+		v->shown = 0;
 	}
-	return a->shown++ < SHOWN_PER_S;
+	return v->shown++ < SHOWN_PER_S;
 }
 
-static void add_now(struct str *s)
+/* The same for what changes the sockets and rooms there are: left out, the list comes anew. */
+static bool may_show_change(const struct session *s, struct view *v)
 {
-	char text[CLOCK_RFC3339_SIZE];
-
-	clock_rfc3339(clock_wall_ms(), text);
-	str_adds(s, ",\"");
-	str_adds(s, text);
-	str_addc(s, '"');
-}
-
-static void add_member(struct str *s, const char *key, const char *value)
-{
-	str_addf(s, "\"%s\":", key);
-	str_add_json(s, value);
-	str_addc(s, ',');
-}
-
-static bool is_main(const struct sock *k)
-{
-	return strcmp(k->nsp, "/") == 0;
-}
-
-static void add_rooms(struct str *out, const struct session *s, const struct sock *k)
-{
-	str_adds(out, "\"rooms\":[");
-	str_add_json(out, k->id);
-	for (size_t i = 0; is_main(k) && i < s->group->want.rooms.n; i++) {
-		str_addc(out, ',');
-		str_add_json(out, s->group->want.rooms.v[i]);
-	}
-	str_addc(out, ']');
-}
-
-/* A socket as serialize() of the reference has it. */
-static void add_socket(struct str *out, const struct session *s, const struct sock *k)
-{
-	bool has_about = s->about && s->about[0] == '{' && s->about[1] != '}';
-
-	str_addc(out, '{');
-	add_member(out, "id", k->id);
-	add_member(out, "clientId", s->client_id);
-	add_member(out, "transport", "polling");
-	add_member(out, "nsp", k->nsp);
-	str_adds(out, "\"data\":{\"username\":");
-	str_add_json(out, k->person ? k->person->username : "");
-	str_adds(out, "},\"handshake\":{\"address\":");
-	str_add_json(out, s->address);
-	str_addc(out, has_about ? ',' : '}');
-	if (has_about)
-		str_adds(out, s->about + 1);
-	str_addc(out, ',');
-	add_rooms(out, s, k);
-	str_addc(out, '}');
+	if (may_show(s, v))
+		return true;
+	for (size_t i = 0; i < v->watchers_n; i++)
+		v->watchers[i].wants_list = shows_all(s);
+	return false;
 }
 
 /* ---- figures ---- */
@@ -199,32 +239,33 @@ static void add_count(struct str *s, const char *type, const char *sub_type, uin
 	str_addf(s, ",\"count\":%llu}", (unsigned long long)n);
 }
 
-static void add_counts(struct str *s, const struct counts *c)
+static void add_counts(struct str *s, const struct view *v)
 {
 	str_adds(s, ",\"aggregatedEvents\":[");
-	add_count(s, "rawConnection", NULL, c->joined);
+	add_count(s, "rawConnection", NULL, v->joined);
 	for (int i = 0; i < END_N; i++)
-		add_count(s, "rawDisconnection", session_end_text((enum session_end)i), c->left[i]);
-	add_count(s, "packetsIn", NULL, c->in);
-	add_count(s, "packetsOut", NULL, c->out);
-	add_count(s, "bytesIn", NULL, c->bytes_in);
-	add_count(s, "bytesOut", NULL, c->bytes_out);
+		add_count(s, "rawDisconnection", session_end_text((enum session_end)i), v->left[i]);
+	add_count(s, "packetsIn", NULL, v->in);
+	add_count(s, "packetsOut", NULL, v->out);
+	add_count(s, "bytesIn", NULL, v->bytes_in);
+	add_count(s, "bytesOut", NULL, v->bytes_out);
 	str_addc(s, ']');
 }
 
-static void add_stats(struct admin *a, struct str *args, const struct counts *c)
+static void add_stats(struct str *args, const struct admin *a, const struct view *v)
 {
 	size_t clients = 0, in_main = 0, in_admin = 0;
+	int64_t up_ms = clock_ms() - a->ss->hub->started_ms;
 	struct session *s;
 
 	TAILQ_FOREACH (s, &a->ss->lists[SESSION_JOINED], entry) {
 		bool is_counted = false;
 
 		for (size_t i = 0; i < s->socks_n; i++) {
-			if (tenant_of(&s->socks[i]) != c->tenant_id)
+			if (sock_tenant(&s->socks[i]) != v->tenant_id)
 				continue;
 			is_counted = true;
-			in_main += is_main(&s->socks[i]);
+			in_main += sock_is_main(&s->socks[i]);
 			in_admin += is_admin_sock(&s->socks[i]);
 		}
 		clients += is_counted;
@@ -232,51 +273,35 @@ static void add_stats(struct admin *a, struct str *args, const struct counts *c)
 	str_adds(args, "\"server_stats\",{");
 	str_addf(args, "\"serverId\":\"%s#%lld\",\"hostname\":\"%s\",\"pid\":%ld,", a->host,
 		(long long)a->ss->hub->cfg->poller.node_id, a->host, (long)getpid());
-	str_addf(args, "\"uptime\":%lld.%03lld,",
-		(long long)(clock_ms() - a->ss->hub->started_ms) / 1000,
-		(long long)(clock_ms() - a->ss->hub->started_ms) % 1000);
+	str_addf(args, "\"uptime\":%lld.%03lld,", (long long)up_ms / 1000, (long long)up_ms % 1000);
 	str_addf(args, "\"clientsCount\":%zu,\"pollingClientsCount\":%zu,", clients, clients);
 	str_addf(args,
 		"\"namespaces\":[{\"name\":\"/\",\"socketsCount\":%zu},"
 		"{\"name\":\"" ADMIN_NSP "\",\"socketsCount\":%zu}]",
 		in_main, in_admin);
-	add_counts(args, c);
+	add_counts(args, v);
 	str_addc(args, '}');
 }
 
-static void tell_stats(struct admin *a, struct counts *c)
+static void show_stats(struct admin *a, struct view *v)
 {
 	struct str args = STR_INIT;
-	uint32_t tenant_id = c->tenant_id;
 
-	add_stats(a, &args, c);
-	tell(a, tenant_id, &args);
+	add_stats(&args, a, v);
+	for (size_t i = 0; i < v->watchers_n; i++)
+		show_to(&v->watchers[i], &args);
+	flush_soon(a);
 	str_fini(&args);
-	c = counts_of(a, tenant_id);
-	c->joined = c->in = c->out = c->bytes_in = c->bytes_out = 0;
-	memset(c->left, 0, sizeof(c->left));
+	v->joined = v->in = v->out = v->bytes_in = v->bytes_out = 0;
+	memset(v->left, 0, sizeof(v->left));
 }
 
-void admin_tick(struct admin *a, int64_t now)
+/* ---- what a watcher begins with ---- */
+
+static void greet(struct watcher *w)
 {
-	struct counts *c, *next;
-
-	if (!a->watchers_n || now - a->stats_ms < STATS_MS)
-		return;
-	a->stats_ms = now;
-	HASH_ITER (hh, a->counts, c, next)
-		tell_stats(a, c);
-}
-
-/* ---- what is shown ---- */
-
-static void greet(struct admin *a, struct session *s, struct sock *k)
-{
-	const struct config *cfg = a->ss->hub->cfg;
+	const struct config *cfg = w->session->hub->cfg;
 	struct str args = STR_INIT;
-	struct session *other;
-	size_t n = 0;
-	bool ok;
 
 	str_adds(&args, "\"config\",{\"supportedFeatures\":[");
 	if (strcmp(cfg->socketio.admin, "on") == 0)
@@ -284,84 +309,187 @@ static void greet(struct admin *a, struct session *s, struct sock *k)
 				"\"MDISCONNECT\",");
 	str_adds(&args, "\"AGGREGATED_EVENTS\"");
 	str_adds(&args, cfg->socketio.admin_events ? ",\"ALL_EVENTS\"]}" : "]}");
-	ok = session_emit(s, k, (struct slice){args.p, args.len}, 0, false);
-	str_clear(&args);
+	w->wants_config = !show_to(w, &args);
+	str_fini(&args);
+}
+
+/* As many sockets as there is room for: a packet that does not fit would end the watcher. */
+static void list(struct watcher *w)
+{
+	struct session *s = w->session, *other;
+	size_t most = (size_t)s->hub->cfg->socketio.queue_bytes / 2, n = 0;
+	uint32_t tenant_id = sock_tenant(watching(s));
+	struct str args = STR_INIT;
+
 	str_adds(&args, "\"all_sockets\",[");
-	TAILQ_FOREACH (other, &a->ss->lists[SESSION_JOINED], entry) {
+	TAILQ_FOREACH (other, &s->hub->sessions->lists[SESSION_JOINED], entry) {
 		for (size_t i = 0; i < other->socks_n && n < SOCKETS_MAX; i++) {
-			if (tenant_of(&other->socks[i]) != tenant_of(k))
+			size_t was = args.len;
+
+			if (sock_tenant(&other->socks[i]) != tenant_id)
 				continue;
 			if (n++)
 				str_addc(&args, ',');
-			add_socket(&args, other, &other->socks[i]);
+			admin_text_socket(&args, other, &other->socks[i]);
+			if (args.len > most) {
+				args.len = was;
+				n = SOCKETS_MAX;
+			}
 		}
 	}
 	str_addc(&args, ']');
-	if (ok && cfg->socketio.admin_events)
-		session_emit(s, k, (struct slice){args.p, args.len}, 0, false);
+	if (show_to(w, &args)) {
+		w->wants_list = false;
+		w->listed_ms = clock_ms();
+	}
 	str_fini(&args);
-	a->stats_ms = 0;
 }
+
+static void refresh(struct view *v, int64_t now)
+{
+	for (size_t i = 0; i < v->watchers_n; i++) {
+		struct watcher *w = &v->watchers[i];
+
+		if (w->wants_config)
+			greet(w);
+		if (w->wants_list && now - w->listed_ms >= LIST_MS)
+			list(w);
+	}
+}
+
+/* The namespace has been taken away by the configuration of this start. */
+static void close_all(struct admin *a)
+{
+	while (a->views) {
+		struct session *s = a->views->watchers[0].session;
+
+		session_end(
+			s, watching(s), err_code(ERR_FORBIDDEN), "The Admin UI is switched off.");
+	}
+}
+
+void admin_tick(struct admin *a, int64_t now)
+{
+	struct view *v, *next;
+
+	if (a->views && strcmp(a->ss->hub->cfg->socketio.admin, "off") == 0)
+		close_all(a);
+	if (!a->views || now - a->stats_ms < STATS_MS)
+		return;
+	a->stats_ms = now;
+	HASH_ITER (hh, a->views, v, next) {
+		refresh(v, now);
+		show_stats(a, v);
+	}
+}
+
+void admin_adopt(struct session *s)
+{
+	struct sock *k = watching(s);
+
+	if (k)
+		watch(s, k);
+}
+
+/* ---- what happens ---- */
 
 void admin_joined(struct session *s, struct sock *k)
 {
 	struct admin *a = s->hub->sessions->admin;
 	struct str args = STR_INIT;
+	struct view *v;
 
-	if (a->watchers_n || is_admin_sock(k))
-		counts_of(a, tenant_of(k))->joined++;
-	if (may_show(a)) {
+	if (is_admin_sock(k))
+		watch(s, k);
+	v = view_of(s, k);
+	if (!v)
+		return;
+	v->joined++;
+	if (is_admin_sock(k))
+		greet(&v->watchers[v->watchers_n - 1]);
+	if (is_admin_sock(k) && shows_all(s))
+		list(&v->watchers[v->watchers_n - 1]);
+	if (may_show_change(s, v)) {
 		str_adds(&args, "\"socket_connected\",");
-		add_socket(&args, s, k);
-		add_now(&args);
-		tell(a, tenant_of(k), &args);
+		admin_text_socket(&args, s, k);
+		admin_text_now(&args);
+		show(a, v, &args);
 		str_fini(&args);
 	}
-	if (!is_admin_sock(k))
-		return;
-	a->watchers = xreallocarray(a->watchers, a->watchers_n + 1, sizeof(struct session *));
-	a->watchers[a->watchers_n++] = s;
-	greet(a, s, k);
 }
 
-void admin_left(struct session *s, struct sock *k, enum session_end how)
+static void show_room(
+	struct session *s, const struct sock *k, struct view *v, const char *room, bool is_joined)
 {
-	struct admin *a = s->hub->sessions->admin;
 	struct str args = STR_INIT;
 
-	for (size_t i = 0; is_admin_sock(k) && i < a->watchers_n; i++) {
-		if (a->watchers[i] != s)
-			continue;
-		a->watchers[i] = a->watchers[--a->watchers_n];
-		break;
-	}
-	if (!a->watchers_n)
-		return;
-	counts_of(a, tenant_of(k))->left[how]++;
-	if (!may_show(a))
-		return;
+	str_addf(&args, "\"room_%s\",", is_joined ? "joined" : "left");
+	str_add_json(&args, k->nsp);
+	str_addc(&args, ',');
+	str_add_json(&args, room);
+	str_addc(&args, ',');
+	str_add_json(&args, k->id);
+	admin_text_now(&args);
+	show(s->hub->sessions->admin, v, &args);
+	str_fini(&args);
+}
+
+/* The UI takes a socket out of a room only when it is told that it left the room. */
+static void show_left(struct session *s, struct sock *k, struct view *v, enum session_end how)
+{
+	struct str args = STR_INIT;
+
 	str_adds(&args, "\"socket_disconnected\",");
 	str_add_json(&args, k->nsp);
 	str_addc(&args, ',');
 	str_add_json(&args, k->id);
 	str_addf(&args, ",\"%s\"", session_end_text(how));
-	add_now(&args);
-	tell(a, tenant_of(k), &args);
+	admin_text_now(&args);
+	show(s->hub->sessions->admin, v, &args);
 	str_fini(&args);
+	show_room(s, k, v, k->id, false);
+	for (size_t i = 0; sock_is_main(k) && i < s->group->want.rooms.n; i++)
+		show_room(s, k, v, s->group->want.rooms.v[i], false);
 }
 
-void admin_adopt(struct session *s)
+void admin_left(struct session *s, struct sock *k, enum session_end how)
 {
-	struct admin *a = s->hub->sessions->admin;
+	struct view *v = view_of(s, k);
 
-	if (!watching(s))
+	if (v && is_admin_sock(k))
+		v = unwatch(s->hub->sessions->admin, v, s);
+	if (!v)
 		return;
-	a->watchers = xreallocarray(a->watchers, a->watchers_n + 1, sizeof(struct session *));
-	a->watchers[a->watchers_n++] = s;
-	counts_of(a, tenant_of(watching(s)));
+	v->left[how]++;
+	if (may_show_change(s, v))
+		show_left(s, k, v, how);
 }
 
-static void show_event(struct admin *a, const char *what, const struct sock *k, struct slice args)
+void admin_room(struct session *s, const char *room, bool is_joined)
+{
+	struct sock *k = session_sock(s, (struct slice){"/", 1});
+	struct view *v = k ? view_of(s, k) : NULL;
+
+	if (v && may_show_change(s, v))
+		show_room(s, k, v, room, is_joined);
+}
+
+void admin_regrouped(struct session *s, const struct group *was)
+{
+	const struct strlist *before = &was->want.rooms, *now = &s->group->want.rooms;
+
+	if (was == s->group)
+		return;
+	for (size_t i = 0; i < before->n; i++)
+		if (!strlist_has(now, before->v[i]))
+			admin_room(s, before->v[i], false);
+	for (size_t i = 0; i < now->n; i++)
+		if (!strlist_has(before, now->v[i]))
+			admin_room(s, now->v[i], true);
+}
+
+static void show_event(struct session *s, const char *what, const struct sock *k, struct view *v,
+	struct slice args)
 {
 	struct str text = STR_INIT;
 
@@ -369,154 +497,77 @@ static void show_event(struct admin *a, const char *what, const struct sock *k, 
 	str_add_json(&text, k->nsp);
 	str_addc(&text, ',');
 	str_add_json(&text, k->id);
-	str_adds(&text, ",[");
-	str_add(&text, args.p, args.len);
-	str_addc(&text, ']');
-	add_now(&text);
-	tell(a, tenant_of(k), &text);
+	str_addc(&text, ',');
+	admin_text_args(&text, args);
+	admin_text_now(&text);
+	show(s->hub->sessions->admin, v, &text);
 	str_fini(&text);
 }
 
 void admin_heard(struct session *s, struct sock *k, struct slice args)
 {
-	struct admin *a = s->hub->sessions->admin;
-	struct counts *c;
+	struct view *v = is_admin_sock(k) ? NULL : view_of(s, k);
 
-	if (!a->watchers_n || is_admin_sock(k))
+	if (!v)
 		return;
-	c = counts_of(a, tenant_of(k));
-	c->in++;
-	c->bytes_in += args.len;
-	if (args.len && may_show(a))
-		show_event(a, "event_received", k, args);
+	v->in++;
+	v->bytes_in += args.len;
+	if (args.len && may_show(s, v))
+		show_event(s, "event_received", k, v, args);
 }
 
 void admin_sent(struct session *s, struct sock *k, struct slice args)
 {
-	struct admin *a = s->hub->sessions->admin;
-	struct counts *c;
+	struct view *v = is_admin_sock(k) ? NULL : view_of(s, k);
 
-	if (!a->watchers_n || is_admin_sock(k) || a->is_telling)
+	if (!v)
 		return;
-	c = counts_of(a, tenant_of(k));
-	c->out++;
-	c->bytes_out += args.len;
-	if (may_show(a))
-		show_event(a, "event_sent", k, args);
+	v->out++;
+	if (may_show(s, v))
+		show_event(s, "event_sent", k, v, args);
 }
 
-void admin_fanout(struct hub *hub, const struct group *g, const struct body *b)
+/* The last n packets of a payload are events: `42[` arguments `,` offset `]`. */
+static void show_packets(struct session *s, const struct sock *k, struct view *v,
+	const struct str *payload, size_t n)
 {
-	struct admin *a = hub->sessions->admin;
-	struct waiter *w;
-	size_t n = 0;
+	const char *begin = payload->p, *stop = begin + payload->len, *p = stop, *end, *comma;
 
-	if (!a->watchers_n || a->is_telling)
-		return;
-	TAILQ_FOREACH (w, &g->parked, entry) {
-		struct sock *k =
-			w->session ? session_sock(w->session, (struct slice){"/", 1}) : NULL;
-		struct counts *c;
-
-		if (!k)
-			continue;
-		c = counts_of(a, tenant_of(k));
-		c->out += b->n;
-		c->bytes_out += evbuffer_get_length(b->buf);
-		for (size_t i = 0; n < SENT_TO_MAX && i < g->hits_n && may_show(a); i++, n++) {
-			struct str args = STR_INIT;
-
-			record_socket_args(g->hits[i], &args);
-			show_event(a, "event_sent", k, (struct slice){args.p, args.len});
-			str_fini(&args);
-		}
+	for (size_t i = 0; i < n && p > begin; i++) {
+		p = memrchr(begin, '\x1e', (size_t)(p - begin));
+		p = p ? p : begin;
+	}
+	while (p < stop && may_show(s, v)) {
+		p += *p == '\x1e';
+		end = memchr(p, '\x1e', (size_t)(stop - p));
+		end = end ? end : stop;
+		comma = memrchr(p, ',', (size_t)(end - p));
+		if (comma && comma - p > 3)
+			show_event(s, "event_sent", k, v,
+				(struct slice){p + 3, (size_t)(comma - p) - 3});
+		p = end;
 	}
 }
 
-void admin_room(struct session *s, const char *room, bool is_joined)
+void admin_answered(struct session *s, const struct body *b)
 {
-	struct admin *a = s->hub->sessions->admin;
 	struct sock *k = session_sock(s, (struct slice){"/", 1});
-	struct str args = STR_INIT;
+	struct view *v = k ? view_of(s, k) : NULL;
+	size_t len = evbuffer_get_length(b->buf);
+	struct str payload = STR_INIT;
 
-	if (!k || !may_show(a))
+	if (!v)
 		return;
-	str_addf(&args, "\"%s\",\"/\",", is_joined ? "room_joined" : "room_left");
-	str_add_json(&args, room);
-	str_addc(&args, ',');
-	str_add_json(&args, k->id);
-	add_now(&args);
-	tell(a, tenant_of(k), &args);
-	str_fini(&args);
-}
-
-/* ---- commands ---- */
-
-static bool is_in(const struct session *s, const struct sock *k, const char *room)
-{
-	return !room[0] || strcmp(k->id, room) == 0 ||
-	       (is_main(k) && strlist_has(&s->group->want.rooms, room));
-}
-
-/* false: s was closed. */
-static bool disconnect(struct session *s, struct sock *k, bool closes)
-{
-	struct str packet = STR_INIT;
-	bool ok;
-
-	str_adds(&packet, "41");
-	if (!is_main(k))
-		str_addf(&packet, "%s,", k->nsp);
-	ok = session_queue(s, packet.p, packet.len);
-	str_fini(&packet);
-	if (!ok)
-		return false;
-	if (closes) {
-		session_close(s, END_SERVER_DISCONNECT);
-		return false;
-	}
-	session_leave(s, k, END_SERVER_DISCONNECT);
-	store_session(s);
-	session_flush(s);
-	return true;
-}
-
-static void command(struct session *s, struct sock *k, const struct op *op, const char *room)
-{
-	switch (op->admin) {
-	case OP_ADMIN_EMIT:
-		if (session_emit(s, k, op->bytes, session_cursor(s), false))
-			session_flush(s);
-		break;
-	case OP_ADMIN_JOIN:
-		if (is_main(k) && session_join(s, room))
-			admin_room(s, room, true);
-		break;
-	case OP_ADMIN_LEAVE:
-		if (is_main(k) && session_unjoin(s, room))
-			admin_room(s, room, false);
-		break;
-	case OP_ADMIN_DISCONNECT:
-		disconnect(s, k, op->flags & OP_CLOSES);
-		break;
-	case OP_ADMIN_N:
-		break;
-	}
-}
-
-/* By number: what a command does may close any of them, watchers too. */
-void admin_command(struct sessions *ss, const struct op *op)
-{
-	char *filter = slice_dup(op->filter), *room = slice_dup(op->room);
-
-	for (size_t i = 0; i < ss->slots_n; i++) {
-		struct session *s = ss->slots[i];
-		struct sock *k = s ? session_sock(s, op->nsp) : NULL;
-
-		if (s && s->state == SESSION_JOINED && k && tenant_of(k) == op->caller.tenant_id &&
-			is_in(s, k, filter))
-			command(s, k, op, room);
-	}
-	free(filter);
-	free(room);
+	v->out += b->n;
+	v->bytes_out += len;
+	if (b->last_id != v->sent_id)
+		v->sent_to = 0;
+	v->sent_id = b->last_id;
+	if (!b->n || len > SHOWN_BODY || !shows_all(s) || v->sent_to++ >= SENT_TO_MAX)
+		return;
+	str_reserve(&payload, len);
+	evbuffer_copyout(b->buf, payload.p, len);
+	payload.len = len;
+	show_packets(s, k, v, &payload, b->n);
+	str_fini(&payload);
 }

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "mem.h"
-#include "session.h"
 
 /* ---- channels ---- */
 
@@ -249,8 +248,6 @@ static void outcome_send(struct hub *hub, struct outcome *o, uint64_t cursor, bo
 	struct waiter *w;
 
 	for (struct group *g = o->groups; g; g = g->next_hit) {
-		if (b->format == WIRE_SOCKET)
-			admin_fanout(hub, g, b);
 		g->hits_n = 0;
 		while ((w = TAILQ_FIRST(&g->parked)))
 			answer_add(hub, w, b);

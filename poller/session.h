@@ -208,6 +208,8 @@ struct person *person_new(const struct ops_caller *c);
 struct person *person_ref(struct person *p);
 void person_put(struct person *p);                       /* takes NULL */
 struct ops_caller person_caller(const struct person *p); /* borrows; NULL: nobody */
+bool sock_is_main(const struct sock *k);                 /* of namespace "/" */
+uint32_t sock_tenant(const struct sock *k);              /* 0: it is nobody's */
 /* One more of a user ('u') or an address ('a'), unless it has max of them (0: no limit). */
 bool tally_add(struct sessions *ss, char kind, const char *name, int64_t max);
 void tally_drop(struct sessions *ss, char kind, const char *name);
@@ -282,15 +284,18 @@ void store_close(struct sessions *ss);
 struct admin *admin_new(struct sessions *ss);
 void admin_free(struct admin *a);
 bool admin_is_watched(const struct admin *a);
-void admin_adopt(struct session *s); /* it was a watcher before the start */
+void admin_adopt(struct session *s); /* it may have been a watcher before the start */
 void admin_tick(struct admin *a, int64_t now);
+/* What happened, to be counted and shown. None of these answers or closes a session. */
 void admin_joined(struct session *s, struct sock *k);
-void admin_left(struct session *s, struct sock *k, enum session_end how);
+void admin_left(struct session *s, struct sock *k, enum session_end how); /* is leaving */
 void admin_heard(struct session *s, struct sock *k, struct slice args);
-void admin_sent(struct session *s, struct sock *k, struct slice args);
-/* The groups' hits go out to their parked sessions in b. */
-void admin_fanout(struct hub *hub, const struct group *g, const struct body *b);
+void admin_sent(struct session *s, struct sock *k, struct slice args); /* to k alone */
+void admin_answered(struct session *s, const struct body *b);          /* with b's events */
 void admin_room(struct session *s, const char *room, bool is_joined);
+void admin_regrouped(struct session *s, const struct group *was); /* its rights have changed */
+
+/* ---- admin_command.c ---- */
 void admin_command(struct sessions *ss, const struct op *op);
 
 #endif

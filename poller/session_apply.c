@@ -364,8 +364,12 @@ static void identity(struct session *s, const struct op *op)
 	person_put(k->person);
 	k->person = p;
 	k->is_warned = false;
-	if (strcmp(k->nsp, MAIN_NSP) == 0)
+	if (sock_is_main(k)) {
+		struct group *was = s->group;
+
 		session_set_interest(s, op->interest);
+		admin_regrouped(s, was);
+	}
 	store_session(s);
 	session_recheck(s, k);
 	session_wind(s);
@@ -384,8 +388,18 @@ static void heard(struct session *s, const struct op *op)
 
 	s->heard_n++;
 	s->hub->sessions->stats.heard++;
-	if (k && op->bytes.len)
+	if (k)
 		admin_heard(s, k, op->bytes);
+}
+
+/* The command may be about the one it came from. */
+static bool command(struct session *s, const struct op *op)
+{
+	struct sessions *ss = s->hub->sessions;
+	uint32_t num = s->num;
+
+	admin_command(ss, op);
+	return ss->slots[num] == s && s->state == SESSION_JOINED;
 }
 
 /* false: s is closed, and may be gone. */
@@ -451,8 +465,7 @@ static bool run(struct session *s, const struct op *op)
 		s->hub->sessions->stats.acks++;
 		return true;
 	case OP_ADMIN:
-		admin_command(s->hub->sessions, op);
-		return s->state == SESSION_JOINED;
+		return command(s, op);
 	case OP_N:
 		break;
 	}

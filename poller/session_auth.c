@@ -289,6 +289,7 @@ static bool is_same(const struct person *p, const struct reader_who *who)
 static void set_rights(struct session *s, const struct principal *now)
 {
 	struct wire_interest want;
+	struct group *was = s->group;
 	struct str bytes = STR_INIT;
 
 	interest_of_socket(now, (uint16_t)s->hub->cfg->socketio.limit, &want);
@@ -296,6 +297,7 @@ static void set_rights(struct session *s, const struct principal *now)
 	wire_interest_fini(&want);
 	session_set_interest(s, (struct slice){bytes.p, bytes.len});
 	str_fini(&bytes);
+	admin_regrouped(s, was);
 	store_session(s);
 }
 

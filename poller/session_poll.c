@@ -86,6 +86,7 @@ void session_answered(struct session *s, struct conn *c, const struct body *b)
 	s->sent_n += b->n;
 	s->hub->sessions->stats.sent += b->n;
 	store_answered(s);
+	admin_answered(s, b);
 }
 
 void session_reply(struct session *s, const char *text)

@@ -51,6 +51,16 @@ struct ops_caller person_caller(const struct person *p)
 	};
 }
 
+bool sock_is_main(const struct sock *k)
+{
+	return strcmp(k->nsp, "/") == 0;
+}
+
+uint32_t sock_tenant(const struct sock *k)
+{
+	return k->person ? k->person->tenant_id : 0;
+}
+
 /* ---- how many a user or an address has ---- */
 
 static struct str tally_name(char kind, const char *name)
