@@ -506,6 +506,19 @@ static enum wire_done check(const struct session *s, struct slice ops)
 	return b.is_bad ? WIRE_DONE_BAD : WIRE_DONE_OK;
 }
 
+/* To one that is closed nothing is done any more; but its client may have understood. */
+static void apply_closing(struct session *s, struct bytes *ops)
+{
+	struct op op;
+
+	while (ops_next(ops, &op)) {
+		if (op.type != OP_CLOSE)
+			continue;
+		session_drop(s, END_TRANSPORT_CLOSE);
+		return;
+	}
+}
+
 static enum wire_done apply(struct session *s, const struct wire_frame *f)
 {
 	struct bytes b = bytes_of(f->apply.ops.p, f->apply.ops.len);
@@ -513,8 +526,11 @@ static enum wire_done apply(struct session *s, const struct wire_frame *f)
 	bool is_alive = true;
 	struct op op;
 
-	/* To one that is closed nothing is done any more; its next GET is told so. */
-	if (s->state == SESSION_CLOSING || (f->apply.tag && f->apply.tag == s->post_tag))
+	if (s->state == SESSION_CLOSING) {
+		apply_closing(s, &b);
+		return WIRE_DONE_OK;
+	}
+	if (f->apply.tag && f->apply.tag == s->post_tag)
 		return WIRE_DONE_OK;
 	what = check(s, f->apply.ops);
 	if (what == WIRE_DONE_BAD)

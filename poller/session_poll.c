@@ -9,8 +9,9 @@
 #include "log.h"
 #include "mem.h"
 
-#define SEPARATOR '\x1e' /* between packets of a payload (Engine.IO protocol, "Packet encoding") \
-			  */
+#define SEPARATOR                                                                      \
+	'\x1e' /* between packets of a payload (Engine.IO protocol, "Packet encoding") \
+		*/
 #define RESYNC "\"resync\",{\"reason\":\"too_slow\"}"
 
 static void done(struct conn *c, uint64_t ticket, enum wire_done what)
@@ -99,21 +100,28 @@ void session_reply(struct session *s, const char *text)
 	answer_one(w, b);
 }
 
-/* The last answer: what is queued, and that the session is closed. With nothing queued a GET that
- * comes after the fact gets a noop before it, as from the reference server. */
+/* To a session that is closed. What is queued goes first, alone: stock clients take a close before
+ * the packets that came with it. Then comes the close; a GET that was not held then gets a noop
+ * with it, as from the reference server. */
 static void answer_closing(struct session *s, bool was_held)
 {
 	struct str text = STR_INIT;
 
 	add_packets(&text, str_c(&s->inflight), s->inflight.len);
 	add_packets(&text, str_c(&s->queue), s->queue.len);
-	if (!text.len && !was_held)
-		str_addc(&text, '6');
-	if (s->end != END_TRANSPORT_CLOSE)
-		add_packets(&text, "1", 1);
-	session_reply(s, str_c(&text));
+	if (text.len) {
+		str_fini(&s->queue);
+		str_fini(&s->inflight);
+		session_reply(s, str_c(&text));
+		session_wind(s);
+	} else {
+		session_reply(s, s->end == END_TRANSPORT_CLOSE ? "6"
+				 : was_held                    ? "1"
+							       : "6\x1e"
+								 "1");
+		session_become_gone(s);
+	}
 	str_fini(&text);
-	session_become_gone(s);
 }
 
 static void answer_now(struct waiter *w, struct body *first)
