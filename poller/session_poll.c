@@ -12,6 +12,9 @@
 #define SEPARATOR                                                                      \
 	'\x1e' /* between packets of a payload (Engine.IO protocol, "Packet encoding") \
 		*/
+#define NOOP_CLOSE \
+	"6\x1e"    \
+	"1"
 #define RESYNC "\"resync\",{\"reason\":\"too_slow\"}"
 
 static void done(struct conn *c, uint64_t ticket, enum wire_done what)
@@ -105,23 +108,16 @@ void session_reply(struct session *s, const char *text)
  * with it, as from the reference server. */
 static void answer_closing(struct session *s, bool was_held)
 {
-	struct str text = STR_INIT;
+	struct body *b = take_queue(s);
 
-	add_packets(&text, str_c(&s->inflight), s->inflight.len);
-	add_packets(&text, str_c(&s->queue), s->queue.len);
-	if (text.len) {
-		str_fini(&s->queue);
-		str_fini(&s->inflight);
-		session_reply(s, str_c(&text));
+	if (b) {
+		body_finish(b, s->cursor, false);
+		answer_one(s->poll, b);
 		session_wind(s);
 	} else {
-		session_reply(s, s->end == END_TRANSPORT_CLOSE ? "6"
-				 : was_held                    ? "1"
-							       : "6\x1e"
-								 "1");
+		session_reply(s, s->end == END_TRANSPORT_CLOSE ? "6" : was_held ? "1" : NOOP_CLOSE);
 		session_become_gone(s);
 	}
-	str_fini(&text);
 }
 
 static void answer_now(struct waiter *w, struct body *first)

@@ -286,6 +286,7 @@ def test_closed_with_no_get_held_the_next_is_told(quiet, poller):
     got = poller.poll(s, tag=2)
     # Alone: a stock client would take a close before what came with it.
     assert '"kicked"' in got[0] and got[1:] == ["41"]
+    assert poller.poll(s, tag=2) == got
     assert poller.poll(s, tag=3) == ["6", "1"]
     assert poller.poll(s, tag=4) == Done(UNKNOWN, "")
 
