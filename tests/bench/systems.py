@@ -253,6 +253,7 @@ class Cmdb(System):
         with open(os.path.join(self.dir, "stack.env"), encoding="utf-8") as f:
             self.env = dict(line.rstrip("\n").split("=", 1) for line in f)
         self.events_url = self.url + "/events?topics=websites&timeout=55"
+        self.sockets_url = self.url + "/socket.io/"
         self.header = f"X-API-Key: {self.env['CMDB_API_KEY']}"
         self.load_args = ["--db-socket", self.env["CMDB_DB_SOCKET"],
                           "--db", self.env["CMDB_DB_NAME"],
