@@ -14,6 +14,5 @@
 
 extern const struct route auth_routes[];
 extern const size_t auth_routes_n;
-extern const struct db_set auth_sql;
 
 #endif

@@ -6,6 +6,7 @@
 #include "events.h"
 #include "family.h"
 #include "health.h"
+#include "login.h"
 #include "on_auth.h"
 #include "on_sync.h"
 #include "principal.h"
@@ -47,7 +48,7 @@ const struct db_set *const *tables_sql(void)
 {
 	/* The first place is for the resources', which are made at the start. */
 	static const struct db_set *sets[] = {NULL, &event_sql, &txn_sql, &health_sql,
-		&principal_sql, &throttle_sql, &family_sql, &auth_sql, &socket_connect_sql,
+		&principal_sql, &throttle_sql, &family_sql, &login_sql, &socket_connect_sql,
 		&on_sync_sql, NULL};
 
 	sets[0] = resource_sql();

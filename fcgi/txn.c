@@ -149,25 +149,34 @@ static const char *method_name(enum http_method method)
 	return method == HTTP_POST ? "POST" : method == HTTP_PUT ? "PUT" : "DELETE";
 }
 
-static enum err audit(struct ctx *ctx)
+enum err txn_audit(struct ctx *ctx, const struct str *action, const struct str *target)
 {
-	struct str subject = STR_INIT, action = STR_INIT;
+	struct str subject = STR_INIT;
 	struct db_val in[6];
 	enum err e;
 
-	if (!ctx->who)
-		return ERR_OK;
 	/* The username of an API key begins with "apikey:". */
 	str_addf(&subject, "%s%s", ctx->who->apikey_id ? "" : "user:", ctx->who->username);
-	str_addf(&action, "%s %s", method_name(ctx->req.method), ctx->route->pattern);
 	in[0] = DBV_U(ctx->who->tenant_id);
 	in[1] = clipped(&subject, AUDIT_SUBJECT_MAX);
-	in[2] = clipped(&action, AUDIT_ACTION_MAX);
-	in[3] = clipped(&ctx->audit_target, AUDIT_TARGET_MAX);
+	in[2] = clipped(action, AUDIT_ACTION_MAX);
+	in[3] = clipped(target, AUDIT_TARGET_MAX);
 	in[4] = dbv_s(ctx->req.request_id);
 	in[5] = dbv_s(ctx->req.remote_addr);
 	e = db_exec(ctx->db, &audit_add, in, 6, NULL, NULL);
 	str_fini(&subject);
+	return e;
+}
+
+static enum err audit(struct ctx *ctx)
+{
+	struct str action = STR_INIT;
+	enum err e;
+
+	if (!ctx->who)
+		return ERR_OK;
+	str_addf(&action, "%s %s", method_name(ctx->req.method), ctx->route->pattern);
+	e = txn_audit(ctx, &action, &ctx->audit_target);
 	str_fini(&action);
 	return e;
 }
@@ -279,4 +288,27 @@ void txn_run(struct ctx *ctx)
 		return;
 	ctx_reset(ctx);
 	ctx_fail_db(ctx, e, ctx->route->pattern);
+}
+
+/* ---- for those who keep transactions of their own ---- */
+
+enum err txn_retry(struct ctx *ctx, enum err (*step)(struct ctx *ctx, void *arg), void *arg)
+{
+	enum err e = ERR_DB_RETRY;
+
+	for (int i = 0; i < TRIES && (e == ERR_DB_RETRY || (e == ERR_DB_LOST && i == 1)); i++) {
+		e = db_ensure(ctx->db);
+		if (e == ERR_OK)
+			e = step(ctx, arg);
+		if (e != ERR_OK)
+			db_rollback(ctx->db);
+	}
+	return e;
+}
+
+enum err txn_commit(struct ctx *ctx)
+{
+	enum err e = db_commit(ctx->db);
+
+	return e == ERR_DB_LOST ? ERR_UNAVAILABLE : e;
 }
