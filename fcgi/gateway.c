@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -27,6 +28,7 @@
 #define BACKLOG 4096
 #define READ_AHEAD (64u * 1024)
 #define SYSTEMD_FIRST_FD 3
+#define SOCK_FD 65535   /* above all others */
 #define PARAMS_WAIT_S 2 /* a connection that says nothing is closed after this */
 #define BODY_WAIT_S                                                                  \
 	15 /* between two pieces of a body that the web server passes on as it comes \
@@ -184,6 +186,24 @@ static bool find_start(struct gateway *g, const char *where, struct str *why)
 	return false;
 }
 
+/* A killed process gives its descriptors back from the highest down. The listening socket has to go
+ * before the connections: a web server that sees those break gives their requests to another
+ * process, and must not find this one still listening. (Linux queues the release of each file that
+ * exit closes as task work, which runs last in, first out.) */
+static void move_up(struct gateway *g)
+{
+	struct rlimit limit;
+	int last = SOCK_FD, fd;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur <= SOCK_FD)
+		last = (int)limit.rlim_cur - 1;
+	fd = fcntl(g->sock, F_DUPFD_CLOEXEC, last);
+	if (fd < 0)
+		return;
+	close(g->sock);
+	g->sock = fd;
+}
+
 bool gateway_open(struct gateway *g, const char *where, struct str *why)
 {
 	struct sockaddr_storage sa;
@@ -196,6 +216,8 @@ bool gateway_open(struct gateway *g, const char *where, struct str *why)
 	}
 	if (g->is_cgi)
 		return true;
+	if (where)
+		move_up(g);
 	if (FCGX_Init() != 0) {
 		str_adds(why, "libfcgi cannot start: out of memory");
 		gateway_close(g);
