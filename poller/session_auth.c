@@ -61,7 +61,8 @@ static bool warn(struct session *s, struct sock *k)
 	k->is_warned = true;
 	str_addf(&args, "\"token_expiring\",{\"expires_in\":%lld,\"expires_at\":%lld}",
 		(long long)(left / 1000), (long long)k->person->expires_s);
-	ok = session_emit(s, k, (struct slice){args.p, args.len}, session_cursor(s), false);
+	/* With the wish to hear that it was understood: the status counts it. */
+	ok = session_emit(s, k, (struct slice){args.p, args.len}, session_cursor(s), true);
 	str_fini(&args);
 	if (ok)
 		session_flush(s);

@@ -3,6 +3,7 @@ dies in between. Nothing is missed; what arrived is not told twice."""
 import json
 import os
 import signal
+import time
 
 import pytest
 
@@ -374,6 +375,21 @@ def test_sessions_of_before_a_reboot_come_out_of_the_table(quiet, poller):
     assert 1 in numbers(poller.answer(held))
     drop(poller, s)
     poller.close()
+
+
+def test_a_tokens_end_is_announced_and_comes(quiet, poller):
+    soon = int(time.time()) + 3
+    s = sid()
+    poller.open(s)
+    poller.apply(s, wire.connect(pid=unique("pid"), who=wire.caller(34, expires=soon)))
+    got = poller.poll(s, tag=1) + poller.poll(s, tag=2)
+    assert got[0].startswith("40{") and got[1].startswith('420["token_expiring",{"expires_in":')
+    before = quiet.status()["sessions"]["acknowledged"]
+    assert poller.apply(s, wire.acked(0)).what == OK
+    assert quiet.status()["sessions"]["acknowledged"] == before + 1
+    got = poller.poll(s, tag=3)
+    assert time.time() >= soon and '"token_expired"' in got[0] and got[1] == "41"
+    assert poller.poll(s, tag=4) == ["6", "1"]
 
 
 def test_the_oldest_of_too_many_handshakes_goes(own_stack):

@@ -43,6 +43,10 @@ def lost(n):
     return b"\x02" + struct.pack("<Q", n)
 
 
+def acked(n):
+    return b"\x0d" + struct.pack("<Q", n)
+
+
 def connect(nsp="/", sid="socket", pid="pid", at=FROM_NOW, flags=OFFSETS, who=None, wants=None):
     return (bytes([5, flags]) + struct.pack("<Q", at) + text(nsp) + text(sid) + text(pid)
             + (who or caller()) + blob(interest() if wants is None else wants))
