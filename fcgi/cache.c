@@ -10,7 +10,7 @@
 #include "mem.h"
 #include "secret.h"
 
-#define SHARDS 4 /* few, so that a snapshot of a whole table fits one */
+#define SHARDS 16
 #define KEY_MAX 768 /* longer queries are not worth keeping */
 
 struct entry {
@@ -24,11 +24,12 @@ struct entry {
 struct shard {
 	pthread_mutex_t lock;
 	struct entry *entries; /* in the order they were added: the first is the oldest */
-	size_t size;
+	pthread_mutex_t fill;  /* cache_lock_fill(); taken before lock */
 };
 
 struct cache {
 	struct shard shards[SHARDS];
+	atomic_size_t size; /* of all entries */
 };
 
 struct cached *cached_new(struct str *body, const uint64_t *tail)
@@ -77,15 +78,18 @@ struct cache *cache_new(void)
 {
 	struct cache *c = xcalloc(1, sizeof(*c));
 
-	for (size_t i = 0; i < SHARDS; i++)
+	for (size_t i = 0; i < SHARDS; i++) {
 		pthread_mutex_init(&c->shards[i].lock, NULL);
+		pthread_mutex_init(&c->shards[i].fill, NULL);
+	}
+	atomic_init(&c->size, 0);
 	return c;
 }
 
-static void remove_entry(struct shard *s, struct entry *e)
+static void remove_entry(struct cache *c, struct shard *s, struct entry *e)
 {
 	HASH_DEL(s->entries, e);
-	s->size -= e->size;
+	atomic_fetch_sub(&c->size, e->size);
 	cached_put(e->answer);
 	free(e);
 }
@@ -96,8 +100,9 @@ void cache_free(struct cache *c)
 		return;
 	for (size_t i = 0; i < SHARDS; i++) {
 		while (c->shards[i].entries)
-			remove_entry(&c->shards[i], c->shards[i].entries);
+			remove_entry(c, &c->shards[i], c->shards[i].entries);
 		pthread_mutex_destroy(&c->shards[i].lock);
+		pthread_mutex_destroy(&c->shards[i].fill);
 	}
 	free(c);
 }
@@ -121,14 +126,13 @@ static struct shard *find_shard(struct cache *c, unsigned hash)
 	return &c->shards[(hash >> 24) % SHARDS];
 }
 
-static bool is_good(const struct entry *e, const struct cache_note *now)
+static bool is_old(const struct entry *e, int64_t now_ms)
 {
-	return e->note.page == now->page && e->note.gen == now->gen &&
-	       now->at_ms - e->note.at_ms < CACHE_MAX_AGE_MS;
+	return now_ms - e->note.at_ms >= CACHE_MAX_AGE_MS;
 }
 
-struct cached *cache_get(struct cache *c, uint32_t tenant_id, const char *path, const char *query,
-	const struct cache_note *now)
+struct cached *cache_get_since(struct cache *c, uint32_t tenant_id, const char *path,
+	const char *query, const struct cache_note *now, int64_t asked_ms)
 {
 	char key[KEY_MAX];
 	size_t len = make_key(key, tenant_id, path, query);
@@ -143,14 +147,29 @@ struct cached *cache_get(struct cache *c, uint32_t tenant_id, const char *path, 
 	s = find_shard(c, hash);
 	pthread_mutex_lock(&s->lock);
 	HASH_FIND_BYHASHVALUE(hh, s->entries, key, len, hash, e);
-	if (e && is_good(e, now)) {
+	if (e && (e->note.page != now->page || is_old(e, now->at_ms))) {
+		remove_entry(c, s, e);
+	} else if (e && (e->note.gen == now->gen || e->note.at_ms > asked_ms)) {
 		answer = e->answer;
 		atomic_fetch_add(&answer->refs, 1);
-	} else if (e) {
-		remove_entry(s, e);
 	}
 	pthread_mutex_unlock(&s->lock);
 	return answer;
+}
+
+struct cached *cache_get(struct cache *c, uint32_t tenant_id, const char *path, const char *query,
+	const struct cache_note *now)
+{
+	return cache_get_since(c, tenant_id, path, query, now, INT64_MAX);
+}
+
+/* In one shard, with its lock: what can be served no more, and while there is too much, the oldest.
+ */
+static void make_room(struct cache *c, struct shard *s, int64_t now_ms)
+{
+	while (s->entries &&
+		(is_old(s->entries, now_ms) || atomic_load(&c->size) > CACHE_MAX_BYTES))
+		remove_entry(c, s, s->entries);
 }
 
 void cache_add(struct cache *c, uint32_t tenant_id, const char *path, const char *query,
@@ -162,7 +181,7 @@ void cache_add(struct cache *c, uint32_t tenant_id, const char *path, const char
 	struct shard *s;
 	unsigned hash;
 
-	if (len == 0 || answer->body.len > CACHE_MAX_BYTES / SHARDS / 2)
+	if (len == 0 || answer->body.len > CACHE_ANSWER_MAX)
 		return;
 	e = xcalloc(1, sizeof(*e) + len);
 	e->answer = answer;
@@ -175,10 +194,39 @@ void cache_add(struct cache *c, uint32_t tenant_id, const char *path, const char
 	pthread_mutex_lock(&s->lock);
 	HASH_FIND_BYHASHVALUE(hh, s->entries, key, len, hash, old);
 	if (old)
-		remove_entry(s, old);
+		remove_entry(c, s, old);
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, s->entries, e->key, len, hash, e);
-	s->size += e->size;
-	while (s->size > CACHE_MAX_BYTES / SHARDS)
-		remove_entry(s, s->entries);
+	atomic_fetch_add(&c->size, e->size);
 	pthread_mutex_unlock(&s->lock);
+	/* This shard comes last: it has the newest. */
+	for (size_t i = 1; i <= SHARDS; i++) {
+		struct shard *other = &c->shards[((size_t)(s - c->shards) + i) % SHARDS];
+
+		pthread_mutex_lock(&other->lock);
+		make_room(c, other, note->at_ms);
+		pthread_mutex_unlock(&other->lock);
+		if (atomic_load(&c->size) <= CACHE_MAX_BYTES)
+			break;
+	}
+}
+
+static pthread_mutex_t *find_fill(
+	struct cache *c, uint32_t tenant_id, const char *path, const char *query)
+{
+	char key[KEY_MAX];
+	size_t len = make_key(key, tenant_id, path, query);
+	unsigned hash;
+
+	HASH_VALUE(key, len, hash);
+	return &find_shard(c, hash)->fill;
+}
+
+void cache_lock_fill(struct cache *c, uint32_t tenant_id, const char *path, const char *query)
+{
+	pthread_mutex_lock(find_fill(c, tenant_id, path, query));
+}
+
+void cache_unlock_fill(struct cache *c, uint32_t tenant_id, const char *path, const char *query)
+{
+	pthread_mutex_unlock(find_fill(c, tenant_id, path, query));
 }

@@ -6,18 +6,20 @@
 #include "crud_engine.h"
 #include "mem.h"
 
-static struct crud *find_crud(const struct crud_set *set, const char *name)
+static struct crud *look_up(const struct crud_set *set, const char *name)
 {
 	for (size_t i = 0; i < set->n; i++)
 		if (strcmp(set->v[i].res->name, name) == 0)
 			return &set->v[i];
-	assert(!"there is no resource of this name");
 	return NULL;
 }
 
-const struct crud *crud_find(const struct crud_set *set, const char *name)
+/* One that a descriptor names. */
+static struct crud *find_crud(const struct crud_set *set, const char *name)
 {
-	return find_crud(set, name);
+	struct crud *c = look_up(set, name);
+	assert(c);
+	return c;
 }
 
 static const struct field *find_field(const struct resource *res, const char *name)
@@ -124,6 +126,11 @@ const struct route *crud_routes(const struct crud_set *set, size_t *n)
 {
 	*n = set->routes_n;
 	return set->routes;
+}
+
+const struct crud *crud_find(const struct crud_set *set, const char *name)
+{
+	return look_up(set, name);
 }
 
 const struct db_set *crud_sql(const struct crud_set *set)

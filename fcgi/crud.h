@@ -108,20 +108,21 @@ struct resource {
 	size_t fields_n;
 };
 
-struct crud;
 struct crud_set;
+struct crud; /* a resource at work */
 
 /* Checks the descriptors against each other (a bug asserts) and builds statements and routes.
  * resources is borrowed. Once, before there are threads; lives as long as the process. */
 const struct crud_set *crud_build(const struct resource *const *resources, size_t n);
 const struct route *crud_routes(const struct crud_set *set, size_t *n);
-/* The resource of that name; there is one, or it is a bug. */
-const struct crud *crud_find(const struct crud_set *set, const char *name);
-/* Adds the caller's tenant's rows as the list shows them, joined by commas, in order of id: at most
- * `most` of them, out of *total. One statement reads them, so they are of one moment. */
-enum err crud_rows(struct ctx *ctx, const struct crud *c, uint64_t most, struct str *items,
-	uint64_t *total) __attribute__((warn_unused_result));
 /* All statements, prepared on first use. */
 const struct db_set *crud_sql(const struct crud_set *set);
+/* The resource of that name, or NULL. */
+const struct crud *crud_find(const struct crud_set *set, const char *name);
+/* Adds a tenant's rows as GET shows them, in order of id and joined by commas: at most max_n, and
+ * none more once there are max_len bytes. *total: how many rows there are. They are read in several
+ * statements: db has a snapshot (db_begin_snapshot()) that makes them one. */
+enum err crud_all(struct db *db, const struct crud *c, uint32_t tenant_id, uint64_t max_n,
+	size_t max_len, struct str *items, uint64_t *total) __attribute__((warn_unused_result));
 
 #endif

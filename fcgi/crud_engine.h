@@ -65,7 +65,8 @@ struct crud {
 	const struct crud_items *of; /* the owner's list of them */
 	const struct field *unique;  /* or NULL */
 
-	struct db_stmt row;  /* tenant, id -> the row as shown */
+	struct db_stmt row;   /* tenant, id -> the row as shown */
+	struct db_stmt after; /* tenant, id, limit -> rows with greater ids, in order of id */
 	struct db_stmt rows; /* JSON of ids, tenant -> rows in that order */
 	struct db_stmt lock; /* tenant, id -> id */
 	struct db_stmt

@@ -107,6 +107,42 @@ void crud_get(struct ctx *ctx)
 	str_fini(&row);
 }
 
+/* ---- all rows ---- */
+
+enum err crud_all(struct db *db, const struct crud *c, uint32_t tenant_id, uint64_t max_n,
+	size_t max_len, struct str *items, uint64_t *total)
+{
+	const size_t from = items->len;
+	const struct db_val *row;
+	uint64_t after = 0, n = 0, asked_n, got_n;
+	enum err e;
+	do {
+		asked_n = max_n - n < CRUD_ROWS_MAX ? max_n - n : CRUD_ROWS_MAX;
+		got_n = 0;
+		const struct db_val in[] = {DBV_U(tenant_id), DBV_U(after), DBV_U(asked_n)};
+		e = db_query(db, &c->after, in, 3);
+		if (e != ERR_OK)
+			return e;
+		while (items->len - from < max_len && (row = db_fetch(db))) {
+			if (n)
+				str_addc(items, ',');
+			after = dbv_u(&row[0]);
+			render(c->res, row, items);
+			n++, got_n++;
+		}
+		db_done(db);
+	} while (got_n == asked_n && n < max_n && items->len - from < max_len);
+
+	*total = n;
+	if (n < max_n && items->len - from < max_len)
+		return ERR_OK;
+	const struct db_val in[] = {DBV_U(tenant_id)};
+	e = db_one(db, &c->count[false], in, 1, &row);
+	if (e == ERR_OK)
+		*total = dbv_u(&row[0]);
+	return e;
+}
+
 /* ---- lists ---- */
 
 struct listing {
@@ -253,18 +289,6 @@ static enum err read_page(struct listing *l, uint64_t *total)
 		if (e == ERR_OK)
 			*total = dbv_u(&row[0]);
 	}
-	return e;
-}
-
-enum err crud_rows(struct ctx *ctx, const struct crud *c, uint64_t most, struct str *items,
-	uint64_t *total)
-{
-	struct listing l = {
-		.ctx = ctx, .c = c, .page = 1, .page_size = most, .sort = &c->sorts[0]};
-	enum err e = read_page(&l, total);
-
-	str_add(items, str_c(&l.items), l.items.len);
-	str_fini(&l.items);
 	return e;
 }
 

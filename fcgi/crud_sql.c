@@ -90,6 +90,16 @@ static void build_reads(struct crud_set *set, struct crud *c)
 	put_joins(&sql, set, res);
 	str_adds(&sql, " ORDER BY p.n");
 	add_stmt(set, &c->rows, c, "rows", &sql, 2, cols_n);
+
+	str_adds(&sql, "SELECT ");
+	put_columns(&sql, res);
+	str_addf(&sql,
+		" FROM (SELECT t.id FROM %s t WHERE t.tenant_id = ? AND t.id > ? ORDER BY t.id "
+		"LIMIT ?) p STRAIGHT_JOIN %s t ON t.id = p.id",
+		res->table, res->table);
+	put_joins(&sql, set, res);
+	str_adds(&sql, " ORDER BY p.id");
+	add_stmt(set, &c->after, c, "after", &sql, 3, cols_n);
 }
 
 static void build_locks(struct crud_set *set, struct crud *c)

@@ -264,8 +264,7 @@ const struct db_set *resource_sql(void)
 	return crud_sql(set());
 }
 
-enum err resource_snapshot(struct ctx *ctx, const char *name, uint64_t most, struct str *items,
-	uint64_t *total)
+const struct crud *resource_find(const char *name)
 {
-	return crud_rows(ctx, crud_find(set(), name), most, items, total);
+	return crud_find(set(), name);
 }

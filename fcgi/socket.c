@@ -47,19 +47,6 @@ void socket_emit(struct socket_work *w, struct slice nsp, const struct str *args
 	ops_put(w->ops, &op);
 }
 
-void socket_emit_sync(struct socket_work *w, struct slice nsp, const struct str *args,
-	const char *topic, uint64_t at)
-{
-	const struct op op = {.type = OP_EMIT,
-		.flags = OP_SYNC,
-		.id = at,
-		.nsp = nsp,
-		.topic = slice_text(topic),
-		.bytes = slice_of(args)};
-
-	ops_put(w->ops, &op);
-}
-
 void socket_ack(struct socket_call *call, const char *args)
 {
 	const struct packet *p = call->packet;

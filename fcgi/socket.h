@@ -101,9 +101,6 @@ size_t socket_args_n(const struct socket_call *call);
 const struct principal *socket_who(struct socket_call *call);
 /* Sends an event to the socket. args: JSON values joined by commas, the name first. */
 void socket_emit(struct socket_work *w, struct slice nsp, const struct str *args);
-/* The same, of which the last brings the client's copy of topic to what it was at event `at`. */
-void socket_emit_sync(struct socket_work *w, struct slice nsp, const struct str *args,
-	const char *topic, uint64_t at);
 /* Acknowledges the event with args, if the client asked for that. */
 void socket_ack(struct socket_call *call, const char *args);
 /* Tells the client that the event failed: in its acknowledgement, else by an event `error`. */

@@ -241,15 +241,14 @@ static void join(struct socket_work *w, const struct packet *p, struct identity 
 }
 
 /* What the client had asked for, and cannot be brought up to date event by event. */
-static void send_snapshots(
-	struct socket_work *w, struct slice nsp, const struct principal *who, char *topics)
+static void send_rows(struct socket_work *w, const struct principal *who, char *topics)
 {
 	char *rest = topics, *topic;
 
 	w->ctx->who = who;
 	while ((topic = strsep(&rest, ",")))
-		if (*topic && perm_has2(who, topic, "read"))
-			on_sync_send_snapshot(w, nsp, topic);
+		if (*topic)
+			on_sync_send_rows(w, topic);
 	w->ctx->who = NULL;
 }
 
@@ -268,6 +267,6 @@ void socket_connect_main(struct socket_work *w, const struct packet *p)
 	join(w, p, id, &past, pid);
 	emit_connected(w, p->nsp);
 	if (past.is_known && !past.can_resume && !w->why_bad)
-		send_snapshots(w, p->nsp, who, past.requested);
+		send_rows(w, who, past.requested);
 	free(past.requested);
 }

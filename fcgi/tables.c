@@ -13,6 +13,7 @@
 #include "resources.h"
 #include "socket_connect.h"
 #include "socket_echo.h"
+#include "sync.h"
 #include "throttle.h"
 #include "txn.h"
 
@@ -49,7 +50,7 @@ const struct db_set *const *tables_sql(void)
 	/* The first place is for the resources', which are made at the start. */
 	static const struct db_set *sets[] = {NULL, &event_sql, &txn_sql, &health_sql,
 		&principal_sql, &throttle_sql, &family_sql, &login_sql, &socket_connect_sql,
-		&on_sync_sql, NULL};
+		&sync_sql, NULL};
 
 	sets[0] = resource_sql();
 	return sets;

@@ -251,6 +251,19 @@ enum err db_begin(struct db *db)
 	return e;
 }
 
+/* Not READ ONLY: a proxy may send that to a replica, which is behind. */
+enum err db_begin_snapshot(struct db *db)
+{
+	enum err e;
+
+	assert(!db->is_in_txn);
+	e = query(db, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "snapshot");
+	if (e == ERR_OK)
+		e = query(db, "START TRANSACTION WITH CONSISTENT SNAPSHOT", "snapshot");
+	db->is_in_txn = e == ERR_OK;
+	return e;
+}
+
 enum err db_commit(struct db *db)
 {
 	enum err e = query(db, "COMMIT", "commit");

@@ -90,6 +90,8 @@ unsigned db_errno(const struct db *db);
 const char *db_errkey(const struct db *db);
 
 enum err db_begin(struct db *db) __attribute__((warn_unused_result));
+/* All reads up to the commit or rollback see what was committed when it began, and lock nothing. */
+enum err db_begin_snapshot(struct db *db) __attribute__((warn_unused_result));
 /* ERR_DB_LOST here: whether it was committed is not known. */
 enum err db_commit(struct db *db) __attribute__((warn_unused_result));
 /* Harmless without a transaction; never fails as far as the caller is concerned. */

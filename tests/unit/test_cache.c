@@ -1,5 +1,6 @@
 #include "unit.h"
 
+#include <pthread.h>
 #include <unistd.h>
 
 #include "cache.h"
@@ -140,6 +141,99 @@ static void old_answer_is_not_served(void **state)
 	cache_free(c);
 }
 
+/* Who has asked before it was made gets it whatever has changed since. */
+static void answer_for_who_has_waited(void **state)
+{
+	struct cache *c = cache_new();
+	struct cached *a = answer("x"), *found;
+	struct cache_note note, now;
+
+	renew_lease();
+	assert_int_equal(a->tail, 42);
+	assert_true(cache_note(&note, page, 1, "websites"));
+	cache_add(c, 1, "/p", "", &note, a);
+	shm_raise(page, 1, "websites");
+	assert_true(cache_note(&now, page, 1, "websites"));
+	assert_null(cache_get_since(c, 1, "/p", "", &now, note.at_ms));
+	found = cache_get_since(c, 1, "/p", "", &now, note.at_ms - 1);
+	assert_ptr_equal(found, a);
+	cached_put(found);
+	now.at_ms = note.at_ms + CACHE_MAX_AGE_MS;
+	assert_null(cache_get_since(c, 1, "/p", "", &now, note.at_ms - 1));
+	cached_put(a);
+	cache_free(c);
+}
+
+struct filling {
+	struct cache *c;
+	atomic_int made;
+};
+
+static void *fill(void *arg)
+{
+	struct filling *f = arg;
+
+	cache_lock_fill(f->c, 1, "/p", "");
+	if (!has(f->c, 1, "/p", "")) {
+		add(f->c, "", "x");
+		atomic_fetch_add(&f->made, 1);
+	}
+	cache_unlock_fill(f->c, 1, "/p", "");
+	return NULL;
+}
+
+static void one_makes_what_many_want(void **state)
+{
+	struct filling f = {.c = cache_new()};
+	pthread_t threads[8];
+
+	renew_lease();
+	for (size_t i = 0; i < ARRAY_N(threads); i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, fill, &f), 0);
+	for (size_t i = 0; i < ARRAY_N(threads); i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(atomic_load(&f.made), 1);
+	cache_free(f.c);
+}
+
+static void keep(struct cache *c, const char *query, size_t size)
+{
+	struct str body = STR_INIT;
+	struct cache_note note;
+	struct cached *a;
+
+	str_reserve(&body, size);
+	memset(body.p, 'x', size);
+	body.len = size;
+	a = cached_new(&body, NULL);
+	renew_lease();
+	assert_true(cache_note(&note, page, 1, "websites"));
+	cache_add(c, 1, "/p", query, &note, a);
+	cached_put(a);
+}
+
+/* One may have a quarter of the room, wherever its key puts it; more is not kept. */
+static void large_answers(void **state)
+{
+	struct cache *c = cache_new();
+	unsigned kept = 0;
+	char query[16];
+
+	for (int i = 0; i < 8; i++) {
+		snprintf(query, sizeof(query), "n=%d", i);
+		keep(c, query, CACHE_ANSWER_MAX);
+		assert_true(has(c, 1, "/p", query));
+	}
+	keep(c, "huge", CACHE_ANSWER_MAX + 1);
+	assert_false(has(c, 1, "/p", "huge"));
+	for (int i = 0; i < 8; i++) {
+		snprintf(query, sizeof(query), "n=%d", i);
+		kept += has(c, 1, "/p", query);
+	}
+	assert_in_range(kept, 1, 4);
+	cache_free(c);
+}
+
 /* Its memory is bounded, and an answer that is being written stays whole when it is put out. */
 static void memory_is_bounded(void **state)
 {
@@ -203,6 +297,9 @@ int main(void)
 		cmocka_unit_test(change_during_the_select_is_not_missed),
 		cmocka_unit_test(nothing_is_served_without_a_lease),
 		cmocka_unit_test(old_answer_is_not_served),
+		cmocka_unit_test(answer_for_who_has_waited),
+		cmocka_unit_test(one_makes_what_many_want),
+		cmocka_unit_test(large_answers),
 		cmocka_unit_test(memory_is_bounded),
 		cmocka_unit_test(etag_tells_bodies_apart),
 	};

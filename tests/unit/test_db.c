@@ -426,6 +426,28 @@ static void test_deadlock(void **state)
 	db_free(third);
 }
 
+/* What is committed meanwhile does not show, and nobody is kept from committing it. */
+static void test_snapshot(void **state)
+{
+	struct db *db = *state, *other = open_db("t");
+
+	script(db, "INSERT INTO parent VALUES (1, 'a'), (2, 'b')");
+	assert_int_equal(db_begin_snapshot(db), ERR_OK);
+	script(other, "INSERT INTO parent VALUES (3, 'c')");
+	assert_int_equal(get_u(db, &count_parents), 2);
+	script(other, "DELETE FROM parent WHERE id = 1");
+	assert_int_equal(get_u(db, &count_parents), 2);
+	db_rollback(db);
+	assert_int_equal(get_u(db, &count_parents), 2);
+	/* That was for one transaction. */
+	assert_int_equal(db_begin(db), ERR_OK);
+	assert_int_equal(get_u(db, &count_parents), 2);
+	script(other, "INSERT INTO parent VALUES (4, 'd')");
+	assert_int_equal(get_u(db, &count_parents), 3);
+	db_rollback(db);
+	db_free(other);
+}
+
 static void test_script(void **state)
 {
 	struct db *db = *state;
@@ -700,7 +722,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {T(test_session), T(test_types), T(test_nulls),
 		T(test_random_bytes), T(test_long_text), T(test_changing_types), T(test_rows),
 		T(test_affected), T(test_constraints), T(test_transaction), T(test_lock_wait),
-		T(test_error_behind_rows), T(test_deadlock), T(test_script), T(test_quote),
+		T(test_error_behind_rows), T(test_deadlock), T(test_snapshot), T(test_script), T(test_quote),
 		T(test_lost), T(test_forgotten_statement), T(test_timeout), T(test_hung_up),
 		T(test_unreachable), T(test_denied), T(test_wrong_statements), T(test_round_trips),
 		T(test_altered_table), T(test_event_insert)};

@@ -1,0 +1,301 @@
+#include "sync.h"
+
+#include <string.h>
+
+#include "cache.h"
+#include "interest.h"
+#include "ops.h"
+#include "resources.h"
+#include "worker.h"
+
+#define LOOKED_AT_MAX 5000 /* events read to find SYNC_EVENTS_MAX that the caller sees */
+
+static const struct db_stmt sql_floor = {"sync.floor", "SELECT floor FROM ws_log LIMIT 1", 0, 1};
+static const struct db_stmt sql_missed = {"sync.missed",
+	"SELECT id, event_type, payload, room, name FROM ws_events "
+	"WHERE tenant_id = ? AND topic = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?",
+	5, 5};
+static const struct db_stmt sql_last = {"sync.last",
+	"SELECT id FROM ws_events WHERE tenant_id = ? AND topic = ? AND id <= ? "
+	"ORDER BY id DESC LIMIT 1",
+	3, 1};
+
+static const struct db_stmt *const stmts[] = {&sql_floor, &sql_missed, &sql_last, NULL};
+const struct db_set sync_sql = {"sync", stmts, false};
+
+enum { COL_ID, COL_TYPE, COL_PAYLOAD, COL_ROOM, COL_NAME };
+
+struct sync {
+	struct ctx *ctx;
+	const struct sync_ask *ask;
+	const struct crud *resource;
+	struct cache_note note; /* what is sent is as of its tail */
+	bool is_fresh;          /* the page, then: what is read may be shared */
+	struct strlist rooms;   /* the caller's own */
+	/* The missed events, rendered, one after the other. */
+	struct str args;
+	size_t ends[SYNC_EVENTS_MAX];
+	size_t n;
+	bool is_too_much; /* of them: rows are sent instead */
+	struct str body;  /* the event with the rows */
+};
+
+static void take_note(struct sync *s)
+{
+	const struct shm *page = s->ctx->shm;
+
+	s->is_fresh = cache_note(&s->note, page, s->ctx->who->tenant_id, s->ask->topic);
+	if (!s->is_fresh)
+		s->note = (struct cache_note){.page = page, .tail = atomic_load(&page->tail)};
+}
+
+/* Runs read, which has nothing left of an earlier run, on one state of the database. */
+static enum err in_snapshot(struct sync *s, enum err (*read)(struct sync *s))
+{
+	struct db *db = s->ctx->db;
+	enum err e;
+
+	/* A lost connection shows when it is used. */
+	for (int i = 0; i < 2; i++) {
+		e = db_ensure(db);
+		if (e != ERR_OK)
+			return e;
+		e = db_begin_snapshot(db);
+		if (e == ERR_OK)
+			e = read(s);
+		db_rollback(db);
+		if (e != ERR_DB_LOST)
+			break;
+	}
+	return e;
+}
+
+static void put_emit(
+	const struct sync *s, struct str *ops, const char *p, size_t len, const uint64_t *at)
+{
+	struct op op = {.type = OP_EMIT, .nsp = {"/", 1}, .bytes = {p, len}};
+
+	if (at) {
+		op.flags = OP_SYNC;
+		op.id = *at;
+		op.topic = (struct slice){s->ask->topic, strlen(s->ask->topic)};
+	}
+	ops_put(ops, &op);
+}
+
+/* ---- what was missed ---- */
+
+/* Is `since` of this log, and not so old that the page knows it to be pruned? */
+static bool may_have_events(const struct sync *s)
+{
+	const struct shm *page = s->note.page;
+	const struct sync_ask *ask = s->ask;
+
+	if (ask->since == 0 || ask->since > s->note.tail)
+		return false;
+	if (ask->epoch && strcmp(ask->epoch, page->epoch) != 0)
+		return false;
+	return ask->since >= atomic_load(&page->floor);
+}
+
+static bool is_seen(const struct sync *s, const char *room)
+{
+	return !*room || strlist_has(&s->rooms, room);
+}
+
+static void add_event(struct sync *s, const struct db_val *row)
+{
+	int type = event_type_find(dbv_text(&row[COL_TYPE]));
+	const struct event_row event = {.id = dbv_u(&row[COL_ID]),
+		.type = type < 0 ? EVENT_UPDATE : (enum event_type)type,
+		.topic = s->ask->topic,
+		.name = dbv_text(&row[COL_NAME]),
+		.payload = row[COL_PAYLOAD].s.p,
+		.payload_len = row[COL_PAYLOAD].s.len};
+
+	if (s->n == SYNC_EVENTS_MAX) {
+		s->is_too_much = true;
+		return;
+	}
+	event_render_socket(&s->args, &event);
+	s->ends[s->n++] = s->args.len;
+	/* The session keeps no more than queue_bytes, and something may be there already. */
+	if (s->n > 1 && s->args.len > (size_t)s->ctx->cfg->socketio.queue_bytes / 2)
+		s->is_too_much = true;
+}
+
+/* Sets is_too_much also when events may have been pruned. */
+static enum err read_missed(struct sync *s)
+{
+	struct db *db = s->ctx->db;
+	uint64_t after = s->ask->since, looked_at = 0, chunk = SYNC_EVENTS_MAX + 1, got = chunk;
+	const struct db_val *row;
+	enum err e;
+
+	str_clear(&s->args);
+	s->n = 0;
+	s->is_too_much = false;
+	while (got == chunk && !s->is_too_much) {
+		const struct db_val in[] = {DBV_U(s->ctx->who->tenant_id), dbv_s(s->ask->topic),
+			DBV_U(after), DBV_U(s->note.tail), DBV_U(chunk)};
+
+		e = db_query(db, &sql_missed, in, 5);
+		if (e != ERR_OK)
+			return e;
+		for (got = 0; !s->is_too_much && (row = db_fetch(db)); got++) {
+			after = dbv_u(&row[COL_ID]);
+			if (is_seen(s, dbv_text(&row[COL_ROOM])))
+				add_event(s, row);
+		}
+		looked_at += got;
+		s->is_too_much = s->is_too_much || looked_at > LOOKED_AT_MAX;
+	}
+	if (s->is_too_much)
+		return ERR_OK;
+	/* Pruning raises the floor before it deletes: who does not see rows sees the floor. */
+	e = db_one(db, &sql_floor, NULL, 0, &row);
+	if (e == ERR_OK)
+		s->is_too_much = !row || dbv_u(&row[0]) > s->ask->since;
+	return e;
+}
+
+static void put_missed(const struct sync *s, struct str *ops)
+{
+	if (s->n == 0)
+		put_emit(s, ops, "", 0, &s->note.tail);
+	for (size_t i = 0, from = 0; i < s->n; from = s->ends[i++])
+		put_emit(s, ops, s->args.p + from, s->ends[i] - from,
+			i + 1 == s->n ? &s->note.tail : NULL);
+}
+
+/* ---- all rows ---- */
+
+static enum err read_version(struct sync *s, uint64_t *version)
+{
+	const uint64_t floor = atomic_load(&s->note.page->floor), tail = s->note.tail;
+	const struct db_val in[] = {
+		DBV_U(s->ctx->who->tenant_id), dbv_s(s->ask->topic), DBV_U(tail)};
+	const struct db_val *row;
+	enum err e = db_one(s->ctx->db, &sql_last, in, 3, &row);
+
+	if (e == ERR_OK)
+		*version = row ? dbv_u(&row[0]) : floor < tail ? floor : tail;
+	return e;
+}
+
+static enum err read_rows(struct sync *s)
+{
+	struct db *db = s->ctx->db;
+	uint64_t total, version;
+	enum err e;
+
+	str_clear(&s->body);
+	str_addf(&s->body, "\"%s:initial\",{\"items\":[", s->ask->topic);
+	e = crud_all(db, s->resource, s->ctx->who->tenant_id, SYNC_ITEMS_MAX, SYNC_BYTES_MAX,
+		&s->body, &total);
+	if (e == ERR_OK)
+		e = read_version(s, &version);
+	if (e == ERR_OK)
+		str_addf(&s->body, "],\"total\":%llu,\"version\":%llu,\"lastEventId\":%llu}",
+			(unsigned long long)total, (unsigned long long)version,
+			(unsigned long long)s->note.tail);
+	return e;
+}
+
+static enum err make_rows(struct sync *s, struct cached **rows)
+{
+	enum err e = in_snapshot(s, read_rows);
+
+	if (e == ERR_OK)
+		*rows = cached_new(&s->body, &s->note.tail);
+	return e;
+}
+
+/* Looks in the cache, by what is true now. The poller has to tell the session what came after the
+ * rows, and has the last ring_events in memory. */
+static bool find_rows(struct sync *s, struct cache *cache, const char *path, struct cached **rows)
+{
+	const uint64_t far = (uint64_t)s->ctx->cfg->poller.ring_events / 2;
+
+	take_note(s);
+	*rows = NULL;
+	if (s->is_fresh)
+		*rows = cache_get_since(
+			cache, s->ctx->who->tenant_id, path, "", &s->note, s->ctx->arrived_ms);
+	if (*rows && s->note.tail - (*rows)->tail > far) {
+		cached_put(*rows);
+		*rows = NULL;
+	}
+	return *rows;
+}
+
+/* From the cache, or made: once for all who wait. */
+static enum err share_rows(struct sync *s, struct cached **rows)
+{
+	const uint32_t tenant_id = s->ctx->who->tenant_id;
+	struct app *app = s->ctx->worker->app;
+	struct str path = STR_INIT;
+	bool is_made = false;
+	enum err e = ERR_OK;
+
+	str_addf(&path, "sync:%s", s->ask->topic);
+	if (!find_rows(s, app->cache, path.p, rows)) {
+		cache_lock_fill(app->cache, tenant_id, path.p, "");
+		is_made = !find_rows(s, app->cache, path.p, rows);
+		if (is_made)
+			e = make_rows(s, rows);
+		if (is_made && s->is_fresh && e == ERR_OK)
+			cache_add(app->cache, tenant_id, path.p, "", &s->note, *rows);
+		cache_unlock_fill(app->cache, tenant_id, path.p, "");
+	}
+	stats_add(is_made ? &app->stats.cache_misses : &app->stats.cache_hits, 1);
+	str_fini(&path);
+	return e;
+}
+
+/* ---- the answer ---- */
+
+static enum err answer(struct sync *s, struct str *ops, uint64_t *last_event_id)
+{
+	struct cached *rows = NULL;
+	enum err e = ERR_OK;
+
+	s->is_too_much = !may_have_events(s);
+	if (!s->is_too_much && s->ask->since < s->note.tail)
+		e = in_snapshot(s, read_missed);
+	if (e == ERR_OK && !s->is_too_much) {
+		put_missed(s, ops);
+		*last_event_id = s->note.tail;
+		return ERR_OK;
+	}
+	if (e == ERR_OK)
+		e = s->is_fresh && s->ctx->cfg->fcgi.cache ? share_rows(s, &rows)
+							   : make_rows(s, &rows);
+	if (e != ERR_OK)
+		return e;
+	put_emit(s, ops, rows->body.p, rows->body.len, &rows->tail);
+	*last_event_id = rows->tail;
+	cached_put(rows);
+	return ERR_OK;
+}
+
+enum err sync_answer(
+	struct ctx *ctx, const struct sync_ask *ask, struct str *ops, uint64_t *last_event_id)
+{
+	struct sync s = {.ctx = ctx, .ask = ask, .resource = resource_find(ask->topic)};
+	enum err e;
+
+	if (!s.resource)
+		return ERR_NOT_FOUND;
+	if (!perm_has2(ctx->who, ask->topic, "read"))
+		return ERR_FORBIDDEN;
+	if (!ctx->shm)
+		return ERR_UNAVAILABLE;
+	take_note(&s);
+	interest_add_own_rooms(ctx->who, &s.rooms);
+	e = answer(&s, ops, last_event_id);
+	strlist_fini(&s.rooms);
+	str_fini(&s.args);
+	str_fini(&s.body);
+	return e;
+}
