@@ -22,7 +22,7 @@
 #define PAYLOAD_SEPARATOR '\x1e'
 /* Of one body. Stock clients fill a body up to maxPayload, whatever their number: one that emits
  * more than this before it gets to send is refused, as by a server with a limit on packets. */
-#define PAYLOAD_PACKETS_MAX 1000
+#define PAYLOAD_PACKETS_MAX 20000
 
 /* The numbers are the digits. Protocol, "Protocol": table of packet types. */
 enum payload_type {
