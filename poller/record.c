@@ -83,6 +83,11 @@ size_t record_size(const struct record *r)
 	       strlen(r->name) + 64;
 }
 
+bool record_is_row(const struct record *r)
+{
+	return !r->room[0] && !r->name[0];
+}
+
 bool record_is_internal(const struct record *r)
 {
 	return r->topic[0] == '_';

@@ -117,6 +117,7 @@ struct session {
 	bool is_unsure, has_lost; /* lost: something queued for it was thrown away */
 	struct conn *answered_on; /* who took that answer */
 	struct str queue, inflight, pending;
+	size_t queue_rows; /* bytes of the queue that its bound does not count: lists asked for */
 
 	struct event timer;
 	int64_t timer_ms;                     /* for when it is set */
@@ -235,6 +236,9 @@ uint64_t session_cursor(const struct session *s);
 /* Adds packets, joined by 0x1e, to what the client gets next. false: its queue is full, and it was
  * closed. */
 bool session_queue(struct session *s, const void *packets, size_t len);
+/* What was queued last is a list of rows, as large as the table is: within reason it does not count
+ * against the queue's bound. */
+void session_excuse(struct session *s, size_t len);
 /* An event packet to a socket: args as in OP_EMIT; its offset is `offset`. */
 bool session_emit(struct session *s, struct sock *k, struct slice args, uint64_t offset, bool ack);
 /* Answers the held GET if there is something for it. */

@@ -321,7 +321,7 @@ static bool catch_up(struct session *s, struct slice topic, uint64_t at)
 
 		if (r->item.id > cursor)
 			break;
-		if (slice_is(topic, r->topic) && group_wants(s->group, r))
+		if (slice_is(topic, r->topic) && record_is_row(r) && group_wants(s->group, r))
 			body_add(b, r);
 	}
 	if (b->n)
@@ -343,6 +343,7 @@ static bool emit(struct session *s, const struct op *op)
 		return false;
 	if (!(op->flags & OP_SYNC))
 		return true;
+	session_excuse(s, op->bytes.len);
 	remember_request(s, op->topic);
 	return catch_up(s, op->topic, op->id);
 }

@@ -12,6 +12,7 @@
 #define SEPARATOR                                                                      \
 	'\x1e' /* between packets of a payload (Engine.IO protocol, "Packet encoding") \
 		*/
+#define QUEUE_ROWS_MAX (32u * 1024 * 1024)
 #define NOOP_CLOSE \
 	"6\x1e"    \
 	"1"
@@ -30,6 +31,8 @@ uint64_t session_cursor(const struct session *s)
 
 bool session_skips(const struct session *s, const struct record *r)
 {
+	if (!record_is_row(r))
+		return false;
 	for (size_t i = 0; i < s->skips_n; i++)
 		if (r->item.id <= s->skips[i].upto && strcmp(r->topic, s->skips[i].topic) == 0)
 			return true;
@@ -71,6 +74,7 @@ static struct body *take_queue(struct session *s)
 			add_packets(&s->inflight, s->queue.p, s->queue.len);
 		}
 		str_fini(&s->queue);
+		s->queue_rows = 0;
 		store_taken(s);
 	}
 	if (!s->inflight.len)
@@ -293,6 +297,7 @@ static void overflow(struct session *s)
 	log_info("overflow", "session %s does not fetch its replies: closed", s->client_id);
 	s->hub->sessions->stats.overflows++;
 	str_fini(&s->queue);
+	s->queue_rows = 0;
 	s->has_lost = true;
 	store_taken(s);
 	if (k)
@@ -302,14 +307,21 @@ static void overflow(struct session *s)
 
 bool session_queue(struct session *s, const void *packets, size_t len)
 {
-	/* One packet may be larger than the bound: a snapshot. */
-	if (s->queue.len && s->queue.len + len > (size_t)s->hub->cfg->socketio.queue_bytes) {
+	/* One packet may be larger than the bound. */
+	if (s->queue.len > s->queue_rows &&
+		s->queue.len - s->queue_rows + len > (size_t)s->hub->cfg->socketio.queue_bytes) {
 		overflow(s);
 		return false;
 	}
 	add_packets(&s->queue, packets, len);
 	store_queued(s, packets, len);
 	return true;
+}
+
+void session_excuse(struct session *s, size_t len)
+{
+	if (s->queue_rows + len <= QUEUE_ROWS_MAX)
+		s->queue_rows += len;
 }
 
 bool session_emit(struct session *s, struct sock *k, struct slice args, uint64_t offset, bool ack)

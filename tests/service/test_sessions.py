@@ -281,6 +281,19 @@ def test_who_does_not_fetch_is_told_to_start_anew(quiet, poller):
     drop(poller, t)
 
 
+def test_a_list_may_be_larger_than_the_queue(quiet, poller):
+    s = joined(poller, 35)
+    rows = '"websites:initial",{"text":"%s"}' % ("x" * 6000)
+    for _ in range(2):
+        assert poller.apply(s, emit('"before",{}'), emit(rows, flags=wire.SYNC, topic="websites"),
+                            emit('"after",{}')).what == OK
+        assert poller.apply(s, emit('"later",{}')).what == OK
+    got = poller.poll(s, tag=2)
+    assert [json.loads(p[2:])[0] for p in got if p.startswith("42")] == [
+        "before", "websites:initial", "after", "later"] * 2
+    drop(poller, s)
+
+
 def test_closed_with_no_get_held_the_next_is_told(quiet, poller):
     s = joined(poller, 27)
     assert poller.apply(s, b"\x0a" + wire.text("/") + wire.text("kicked") + wire.text("")).what == OK
