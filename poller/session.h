@@ -236,7 +236,7 @@ uint64_t session_cursor(const struct session *s);
 /* Adds packets, joined by 0x1e, to what the client gets next. false: its queue is full, and it was
  * closed. */
 bool session_queue(struct session *s, const void *packets, size_t len);
-/* What was queued last is a list of rows, as large as the table is: within reason it does not count
+/* What is queued next is a list of rows, as large as the table is: within reason it does not count
  * against the queue's bound. */
 void session_excuse(struct session *s, size_t len);
 /* An event packet to a socket: args as in OP_EMIT; its offset is `offset`. */

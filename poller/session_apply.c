@@ -339,11 +339,12 @@ static bool emit(struct session *s, const struct op *op)
 		return true; /* its CONNECT was refused */
 	if ((op->flags & OP_SYNC) && op->id < offset)
 		offset = op->id;
+	if (op->flags & OP_SYNC)
+		session_excuse(s, op->bytes.len);
 	if (op->bytes.len && !session_emit(s, k, op->bytes, offset, op->flags & OP_WANTS_ACK))
 		return false;
 	if (!(op->flags & OP_SYNC))
 		return true;
-	session_excuse(s, op->bytes.len);
 	remember_request(s, op->topic);
 	return catch_up(s, op->topic, op->id);
 }

@@ -307,9 +307,11 @@ static void overflow(struct session *s)
 
 bool session_queue(struct session *s, const void *packets, size_t len)
 {
+	size_t counted = s->queue.len + len;
+
+	counted = counted > s->queue_rows ? counted - s->queue_rows : 0;
 	/* One packet may be larger than the bound. */
-	if (s->queue.len > s->queue_rows &&
-		s->queue.len - s->queue_rows + len > (size_t)s->hub->cfg->socketio.queue_bytes) {
+	if (s->queue.len && counted > (size_t)s->hub->cfg->socketio.queue_bytes) {
 		overflow(s);
 		return false;
 	}
