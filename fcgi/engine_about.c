@@ -1,6 +1,7 @@
 #include "engine.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "clock.h"
 #include "json.h"
@@ -28,10 +29,12 @@ static const struct {
 /* Parameters that let one in, or name a session. */
 static bool is_secret(const char *key)
 {
-	static const char *const secrets[] = {"token", "sid", "apiKey", "api_key", "access_token"};
+	static const char *const secrets[] = {"token", "sid", "apiKey", "api_key", "access_token",
+		"refresh_token", "key", "jwt", "auth", "authorization", "cookie", "password",
+		"secret", "session", "sessionId"};
 
 	for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++)
-		if (strcmp(key, secrets[i]) == 0)
+		if (strcasecmp(key, secrets[i]) == 0)
 			return true;
 	return false;
 }

@@ -67,6 +67,6 @@ static void refresh(struct socket_call *call)
 }
 
 const struct socket_event on_auth_events[] = {
-	{.name = "auth:refresh", .check = check, .handle = refresh},
+	{.name = "auth:refresh", .check = check, .handle = refresh, .is_secret = true},
 	{0},
 };

@@ -144,12 +144,19 @@ static void find_args(struct packet *p)
 	p->args = (struct slice){from, (size_t)(to - from)};
 }
 
-static const char *check_event(struct packet *p)
+bool packet_is_reserved(const char *name)
 {
-	/* What Socket.IO itself emits on either side. */
 	static const char *const reserved[] = {"connect", "connect_error", "disconnect",
 		"disconnecting", "newListener", "removeListener"};
 
+	for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++)
+		if (strcmp(name, reserved[i]) == 0)
+			return true;
+	return false;
+}
+
+static const char *check_event(struct packet *p)
+{
 	if (!json_object_is_type(p->json, json_type_array))
 		return "an event's payload is no array";
 	struct json_object *name =
@@ -157,10 +164,7 @@ static const char *check_event(struct packet *p)
 	if (!json_object_is_type(name, json_type_string))
 		return "an event does not begin with its name";
 	p->name = json_object_get_string(name);
-	for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++)
-		if (strcmp(p->name, reserved[i]) == 0)
-			return "an event has a reserved name";
-	return NULL;
+	return packet_is_reserved(p->name) ? "an event has a reserved name" : NULL;
 }
 
 static const char *check_type(struct packet *p)

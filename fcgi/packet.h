@@ -60,12 +60,14 @@ struct packet {
 
 void packet_fini(struct packet *p);
 
+/* May no event have this name, because Socket.IO itself emits it on either side? */
+bool packet_is_reserved(const char *name);
+
 /* Decodes the text of a client's packet into p, which is to be released by packet_fini() if true is
  * returned. Borrows text for as long as p lives. Checked are
  * - CONNECT: no payload, or an object. DISCONNECT: none. Neither has an id.
- * - EVENT: an array with the event's name first, a string and none of the reserved ones (connect,
- *   connect_error, disconnect, disconnecting, newListener, removeListener). The reference takes a
- *   number for a name, too.
+ * - EVENT: an array with the event's name first, a string and none of the reserved ones. The
+ *   reference takes a number for a name, too.
  * - ACK: an array and an id.
  * - CONNECT_ERROR: is the server's alone to send.
  * - Attachments: 1 to PACKET_ATTACHMENTS_MAX, each with one placeholder, which has no other member.

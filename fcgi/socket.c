@@ -232,20 +232,35 @@ static void handle(struct socket_call *call)
 	call->work->ctx->who = NULL;
 }
 
+static void tell_heard(const struct socket_call *call)
+{
+	const struct packet *p = call->packet;
+	struct op op = {.type = OP_HEARD, .nsp = p->nsp};
+	struct str hidden = STR_INIT;
+
+	if (call->event && call->event->is_secret) {
+		str_add_json(&hidden, p->name);
+		op.bytes = slice_of(&hidden);
+	} else {
+		op.bytes = p->inside;
+	}
+	if (!(call->work->state.flags & OPS_STATE_WATCHED))
+		op.bytes.len = 0;
+	ops_put(call->work->ops, &op);
+	str_fini(&hidden);
+}
+
 static void on_event(
 	struct socket_work *w, struct socket *k, const struct packet *p, bool is_allowed)
 {
 	struct socket_call call = {.work = w, .socket = k, .packet = p};
-	struct op heard = {.type = OP_HEARD, .nsp = p->nsp};
 
-	if (w->state.flags & OPS_STATE_WATCHED)
-		heard.bytes = p->inside;
-	ops_put(w->ops, &heard);
+	call.event = find_event(find_namespace(w, p->nsp), p->name);
+	tell_heard(&call);
 	if (!is_allowed) {
 		limit(&call);
 		return;
 	}
-	call.event = find_event(find_namespace(w, p->nsp), p->name);
 	if (call.event) {
 		handle(&call);
 		return;

@@ -51,7 +51,7 @@ static bool has_caller(const struct ops_caller *c)
 	return c->user_id || c->apikey_id;
 }
 
-static enum err find_who(struct socket_work *w, const struct packet *p, struct identity **id)
+enum err socket_connect_find(struct socket_work *w, const struct packet *p, struct identity **id)
 {
 	struct json_object *token = json_get(p->json, "token"), *key = json_get(p->json, "apiKey");
 	struct json_object *shown = token ? token : key;
@@ -68,26 +68,45 @@ static enum err find_who(struct socket_work *w, const struct packet *p, struct i
 		(size_t)json_object_get_string_len(shown), id);
 }
 
-const struct principal *socket_connect_who(
-	struct socket_work *w, const struct packet *p, struct identity **id)
+bool socket_connect_again(const struct socket_work *w, enum err e)
 {
 	static const struct timespec pause = {.tv_nsec = RETRY_MS * 1000000};
-	int64_t until_ms = w->post->arrived_ms + SOCKET_CONNECT_WAIT_MS;
+
+	if (e != ERR_DB_LOST || clock_ms() >= w->post->arrived_ms + SOCKET_CONNECT_WAIT_MS)
+		return false;
+	nanosleep(&pause, NULL);
+	return true;
+}
+
+bool socket_connect_failed(struct socket_work *w, struct slice nsp, enum err e)
+{
+	if (e == ERR_RATE_LIMITED || e == ERR_BUSY) {
+		socket_refuse(w, nsp, err_text(e), err_status(e));
+		return true;
+	}
+	if (err_status(e) < 500)
+		return false;
+	log_error("connect", "%s: %s request_id=%s", err_code(e), db_errmsg(w->ctx->db),
+		w->post->request_id);
+	socket_refuse(w, nsp, "Service unavailable", 503);
+	return true;
+}
+
+/* NULL: the client has been refused. */
+static const struct principal *find_who(
+	struct socket_work *w, const struct packet *p, struct identity **id)
+{
 	enum err e;
 
-	/* A client that is refused does not come again by itself. */
-	while ((e = find_who(w, p, id)) == ERR_DB_LOST && clock_ms() < until_ms)
-		nanosleep(&pause, NULL);
+	do
+		e = socket_connect_find(w, p, id);
+	while (socket_connect_again(w, e));
 	if (e == ERR_OK)
 		return identity_who(*id);
-	if (err_status(e) >= 500) {
-		log_error(
-			"connect", "%s request_id=%s", db_errmsg(w->ctx->db), w->post->request_id);
-		socket_refuse(w, p->nsp, "Service unavailable", 503);
-	} else if (e == ERR_UNAUTHENTICATED) {
+	if (socket_connect_failed(w, p->nsp, e))
+		return NULL;
+	if (e == ERR_UNAUTHENTICATED) {
 		socket_refuse(w, p->nsp, "Authentication required", 401);
-	} else if (e == ERR_RATE_LIMITED) {
-		socket_refuse(w, p->nsp, err_text(e), 429);
 	} else {
 		log_info("refuse", "connect from %s: %s request_id=%s", w->post->address,
 			err_code(e), w->post->request_id);
@@ -257,7 +276,7 @@ void socket_connect_main(struct socket_work *w, const struct packet *p)
 	const char *pid = json_get_str(p->json, "pid");
 	struct past past = {0};
 	struct identity *id;
-	const struct principal *who = socket_connect_who(w, p, &id);
+	const struct principal *who = find_who(w, p, &id);
 
 	if (!who)
 		return;

@@ -18,10 +18,15 @@ extern const struct db_set socket_connect_sql;
 #define SOCKET_PID_SIZE 25
 void socket_make_ids(char id[SOCKET_ID_SIZE], char pid[SOCKET_PID_SIZE]);
 
-/* Who connects: by `token` or `apiKey` of the payload, else whoever made the handshake. NULL: the
- * client has been refused. *id is the caller's to release or hand to socket_join(). */
-const struct principal *socket_connect_who(
-	struct socket_work *w, const struct packet *p, struct identity **id);
+/* Is it worth another try, after a failure for want of a database? Waits a moment before it says
+ * so: a client that is refused does not come again by itself. */
+bool socket_connect_again(const struct socket_work *w, enum err e);
+/* Who connects: by `token` or `apiKey` of the payload, else whoever made the handshake. *id is
+ * the caller's to release or hand to socket_join(). */
+enum err socket_connect_find(struct socket_work *w, const struct packet *p, struct identity **id);
+/* CONNECT to nsp failed in a way that says nothing of who it is: adds the CONNECT_ERROR. false: in
+ * another way. */
+bool socket_connect_failed(struct socket_work *w, struct slice nsp, enum err e);
 /* Adds what a socket of who in "/" is sent, for an operation's interest. */
 void socket_put_interest(
 	const struct socket_work *w, const struct principal *who, struct str *interest);

@@ -2,11 +2,13 @@
 
 #include <string.h>
 
+#include "admin_connect.h"
 #include "auth.h"
 #include "events.h"
 #include "family.h"
 #include "health.h"
 #include "login.h"
+#include "on_admin.h"
 #include "on_auth.h"
 #include "on_sync.h"
 #include "principal.h"
@@ -30,19 +32,27 @@ struct routes *tables_routes(void)
 	return rs;
 }
 
-/* Events of "/", a table a subject. */
+/* Events of a namespace, a table a subject. */
 static const struct socket_event *const main_events[] = {on_auth_events, on_sync_events, NULL};
+static const struct socket_event *const admin_events[] = {on_auth_events, on_admin_events, NULL};
+
+#define MAIN                                                                       \
+	{                                                                          \
+		.name = "/", .connect = socket_connect_main, .events = main_events \
+	}
 
 const struct socket_namespace *tables_namespaces(const struct config *cfg)
 {
-	static const struct socket_namespace namespaces[] = {
-		{.name = "/", .connect = socket_connect_main, .events = main_events},
+	static const struct socket_namespace all[] = {
+		MAIN,
+		{.name = "/admin", .connect = admin_connect, .events = admin_events},
 		{0},
 	};
+	static const struct socket_namespace without_admin[] = {MAIN, {0}};
 
 	if (strcmp(cfg->conformance.app, "echo-socketio") == 0)
 		return socket_echo_namespaces;
-	return namespaces;
+	return strcmp(cfg->socketio.admin, "off") == 0 ? without_admin : all;
 }
 
 const struct db_set *const *tables_sql(void)

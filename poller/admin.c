@@ -27,7 +27,7 @@
 #define ADMIN_NSP "/admin"
 #define STATS_MS 2000   /* as often as the reference sends them */
 #define FLUSH_MS 20     /* what is shown within that goes together */
-#define LIST_MS 10000   /* at most so often a list of sockets because some were left out */
+#define LIST_MS 5000    /* at most so often a list of sockets because some were left out */
 #define SHOWN_PER_S 200 /* events shown in a second */
 #define SHOWN_BODY (1024u * 1024) /* a larger answer's events are counted, not shown */
 #define SOCKETS_MAX 1000          /* in a list, which takes half of a queue at most */
@@ -45,7 +45,7 @@ struct view {
 	uint32_t tenant_id;
 	struct watcher *watchers;
 	size_t watchers_n;
-	/* Since the last figures went out. */
+	int64_t stats_ms; /* when the last figures went out; the following is since then */
 	uint64_t joined, left[END_N], in, out, bytes_in, bytes_out;
 	int64_t second_ms;
 	unsigned shown; /* in that second */
@@ -58,7 +58,6 @@ struct admin {
 	struct sessions *ss;
 	struct view *views;
 	char host[256];
-	int64_t stats_ms;
 	struct event flush;
 };
 
@@ -136,7 +135,7 @@ static void watch(struct session *s, struct sock *k)
 	v->watchers = xreallocarray(v->watchers, v->watchers_n + 1, sizeof(*v->watchers));
 	v->watchers[v->watchers_n++] =
 		(struct watcher){.session = s, .wants_config = true, .wants_list = shows_all(s)};
-	a->stats_ms = 0;
+	v->stats_ms = 0;
 }
 
 /* NULL: that was the last one. */
@@ -374,10 +373,10 @@ void admin_tick(struct admin *a, int64_t now)
 
 	if (a->views && strcmp(a->ss->hub->cfg->socketio.admin, "off") == 0)
 		close_all(a);
-	if (!a->views || now - a->stats_ms < STATS_MS)
-		return;
-	a->stats_ms = now;
 	HASH_ITER (hh, a->views, v, next) {
+		if (now - v->stats_ms < STATS_MS)
+			continue;
+		v->stats_ms = now;
 		refresh(v, now);
 		show_stats(a, v);
 	}

@@ -1,5 +1,6 @@
 #include "admin_text.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #include "clock.h"
@@ -62,6 +63,10 @@ static const char *end_of_string(const char *p, const char *end)
 
 void admin_text_args(struct str *out, struct slice args)
 {
+	while (args.len && isspace((unsigned char)*args.p)) {
+		args.p++;
+		args.len--;
+	}
 	str_addc(out, '[');
 	if (args.len <= ADMIN_TEXT_ARGS_MAX) {
 		str_add(out, args.p, args.len);
