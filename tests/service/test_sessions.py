@@ -285,8 +285,9 @@ def test_a_list_may_be_larger_than_the_queue(quiet, poller):
     s = joined(poller, 35)
     rows = '"websites:initial",{"text":"%s"}' % ("x" * 6000)
     for _ in range(2):
-        assert poller.apply(s, emit('"before",{}'), emit(rows, flags=wire.SYNC, topic="websites"),
-                            emit('"after",{}')).what == OK
+        assert poller.apply(s, emit('"before",{}'),
+                            emit(rows, flags=wire.SYNC, topic="websites",
+                                 at=quiet.status()["tail"]), emit('"after",{}')).what == OK
         assert poller.apply(s, emit('"later",{}')).what == OK
     got = poller.poll(s, tag=2)
     assert [json.loads(p[2:])[0] for p in got if p.startswith("42")] == [
