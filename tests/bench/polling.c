@@ -40,6 +40,7 @@ struct polling {
 	struct client *client;
 	struct socket *sockets;
 	size_t n, phase_n[PHASES], pongs_n;
+	bool is_paused;
 	uint64_t next_t;
 	char host[INET_ADDRSTRLEN + 8];
 	struct str request, connect;
@@ -219,7 +220,7 @@ static void on_payload(struct polling *p, size_t i, const struct answer *a)
 		}
 	}
 	post_next(p, i);
-	if (s->phase == PHASE_CONNECT || s->phase == PHASE_UP)
+	if ((s->phase == PHASE_CONNECT || s->phase == PHASE_UP) && !p->is_paused)
 		get(p, i);
 }
 
@@ -285,6 +286,15 @@ void polling_close(struct polling *p, size_t i)
 	set_phase(p, s, PHASE_CLOSING);
 	s->owes_close = true;
 	post_next(p, i);
+}
+
+void polling_pause(struct polling *p, bool is_paused)
+{
+	p->is_paused = is_paused;
+	for (size_t i = 0; i < p->n && !is_paused; i++) {
+		if (p->sockets[i].phase == PHASE_UP && !p->sockets[i].is_polling)
+			get(p, i);
+	}
 }
 
 void polling_turn(struct polling *p, int timeout_ms)

@@ -44,6 +44,8 @@ void polling_free(struct polling *p); /* takes NULL; hangs up */
 void polling_open(struct polling *p, size_t i);
 /* Ends client i, which must be up, once what it has under way is done. */
 void polling_close(struct polling *p, size_t i);
+/* While it is paused no client polls again; then all that have not do. */
+void polling_pause(struct polling *p, bool is_paused);
 void polling_turn(struct polling *p, int timeout_ms);
 
 size_t polling_up_n(const struct polling *p);    /* from `up` to `down` */

@@ -3,7 +3,8 @@
  * as it had to be.
  *
  *   sockets wake    all clients are connected, one event is for all; how long until each has it?
- *                   Each polls again at once, as clients do. --rounds events, one by one.
+ *                   --rounds events, one by one. Each client polls again at once, as clients do;
+ *                   with --pause it does when all have the event.
  *   sockets commit  the same with a few clients and many events
  *   sockets cycles  each client does nothing but handshake, CONNECT, GETs until that is answered,
  *                   and close; how many of these a second?
@@ -39,7 +40,7 @@
 struct options {
 	const char *url, *token;
 	struct target_where target;
-	long connections, rounds, seconds, interval_ms;
+	long connections, rounds, seconds, interval_ms, pause;
 };
 
 struct load {
@@ -168,10 +169,12 @@ static void run_wake(struct load *l, struct str *out)
 	for (unsigned round = 0; round < l->events_n && l->wrong_n == 0; round++) {
 		int64_t limit_ms = clock_ms() + ANSWER_LIMIT_MS;
 
+		polling_pause(l->polling, l->opt.pause);
 		volley_begin(l->volley, round, 1, 0);
 		while (volley_arrivals_n(l->volley) < n * (round + 1) && is_going_well(l, limit_ms))
 			polling_turn(l->polling, TURN_MS);
 		volley_join(l->volley);
+		polling_pause(l->polling, false);
 		l->wrong_n += n * (round + 1) - volley_arrivals_n(l->volley);
 		str_adds(out, round > 0 ? ",{" : "{");
 		volley_print(l->volley, out, round, 1);
@@ -259,10 +262,11 @@ static const struct mode {
 	{"idle", run_idle, true},
 };
 
-static const char usage[] = "usage: sockets wake|commit|cycles|idle --url "
-			    "http://ADDRESS:PORT/socket.io/ --token TOKEN\n"
-			    "  [--connections N] [--rounds N] [--seconds N] [--interval-ms N]\n"
-			    "  all but cycles want one of\n" TARGET_USAGE;
+static const char usage[] =
+	"usage: sockets wake|commit|cycles|idle --url "
+	"http://ADDRESS:PORT/socket.io/ --token TOKEN\n"
+	"  [--connections N] [--rounds N] [--seconds N] [--interval-ms N] [--pause]\n"
+	"  all but cycles want one of\n" TARGET_USAGE;
 
 static const struct option_row option_rows[] = {
 	{"url", offsetof(struct options, url), OPTION_TEXT, 0, 0},
@@ -272,6 +276,7 @@ static const struct option_row option_rows[] = {
 	{"rounds", offsetof(struct options, rounds), OPTION_NUMBER, 1, 1000},
 	{"seconds", offsetof(struct options, seconds), OPTION_NUMBER, 1, 3600},
 	{"interval-ms", offsetof(struct options, interval_ms), OPTION_NUMBER, 1, 10000},
+	{"pause", offsetof(struct options, pause), OPTION_FLAG, 0, 0},
 	{0},
 };
 

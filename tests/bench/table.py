@@ -123,6 +123,8 @@ def show_sockets(table, result, connections):
     for key in ("p50_ms", "p90_ms", "p99_ms", "max_ms"):
         table.row(f"Socket.IO, one event to {connections}: {key[:3]}, ms",
                   lambda n, k=key: statistics.median(r[k] for r in result["wake"][n]))
+    table.row("  the same if nobody polls again meanwhile: p99, ms",
+              lambda n: statistics.median(r["p99_ms"] for r in result["pause"][n]))
     for key in ("p50_ms", "p99_ms"):
         table.row(f"Socket.IO, 20 events/s to {COMMIT_CLIENTS}: {key[:3]}, ms",
                   lambda n, k=key: result["commit"][n]["from_begin"][k])
