@@ -1,7 +1,7 @@
 // The list of websites, kept up to date through Socket.IO: what a client of cmdb has to do, and no
 // more. The rows come once (`websites:initial`), then one event a change (`websites:update`) with
-// the full row. After a break the server sends what was missed; where it cannot, it is asked for by
-// the id of the last event seen.
+// the full row. After a break the server sends what was missed; where it cannot, it is asked for
+// what came after lastEventId, and sends that or all the rows again.
 
 import { session } from "./session.js";
 import { table } from "./table.js";
@@ -11,6 +11,7 @@ const RETRY_MAX_S = 30;
 const STEADY_MS = 10000;    // a connection that lasted this long was a good one
 
 let socket = null, lastEventId = 0, retry = null, reason = "";
+let isWhole = false;       // nothing is missing before lastEventId
 let connectedAt = 0, tries = 0, unauthorized = 0;
 
 // ---- what one sees of the connection ----
@@ -84,7 +85,16 @@ function onConnect() {
 		return;
 	}
 	say("live", "Live", lastEventId ? "connected anew, caught up" : "");
-	socket.emit("request:websites", lastEventId ? { lastEventId } : {});
+	// Live events may come before the missed ones: lastEventId stays until those are here.
+	isWhole = false;
+	socket.emit("request:websites", lastEventId ? { lastEventId } : {}, answer => {
+		if (answer.error) {
+			notice(answer.error.message || answer.error.code);
+			return;
+		}
+		lastEventId = Math.max(lastEventId, answer.lastEventId);
+		isWhole = true;
+	});
 }
 
 // Stock clients come back by themselves, but not when it was the server that ended it.
@@ -144,7 +154,10 @@ function later() {
 }
 
 // The token ends in a minute: the session goes on with the next one.
-async function renew() {
+async function renew(...args) {
+	const ack = args.at(-1);
+	if (typeof ack === "function")
+		ack({ ok: true });
 	if (!session.isRenewable)
 		return;
 	try {
@@ -169,7 +182,8 @@ function onInitial({ items, total, lastEventId: id }) {
 }
 
 function onUpdate({ eventId, type, data }) {
-	lastEventId = Math.max(lastEventId, eventId);
+	if (isWhole)
+		lastEventId = Math.max(lastEventId, eventId);
 	table.apply(type, data);
 }
 

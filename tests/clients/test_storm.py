@@ -9,7 +9,11 @@ import subprocess
 import threading
 import time
 
+import pytest
+
 from conftest import HERE, SLOWER, node_modules, service, unique, wait_until
+
+pytestmark = pytest.mark.slow
 
 SECONDS = int(os.environ.get("CMDB_TEST_SECONDS", "15"))
 CLIENTS = 300 if SECONDS < 60 else 2000
