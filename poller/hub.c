@@ -18,6 +18,7 @@
 #include "session.h"
 
 #define TICK_MS 250
+#define STALL_MS 2000
 #define SAVE_MS 1000
 #define FLOOR_MS 1000
 
@@ -124,6 +125,11 @@ bool hub_is_open(const struct hub *hub)
 	return hub->is_ready && hub->sessions->is_adopted;
 }
 
+bool hub_has_stalled(const struct hub *hub, int64_t now)
+{
+	return now - hub->tick_ms > STALL_MS || (hub->stall_ms && now - hub->stall_ms < STALL_MS);
+}
+
 bool hub_is_following(const struct hub *hub)
 {
 	const struct tail_stats *st = tail_stats(hub->tail_thread);
@@ -138,6 +144,9 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	struct hub *hub = arg;
 	int64_t now = clock_ms();
 
+	if (now - hub->tick_ms > STALL_MS)
+		hub->stall_ms = now;
+	hub->tick_ms = now;
 	if (hub->is_started)
 		status_publish(hub);
 	if (hub_is_following(hub))
@@ -213,7 +222,7 @@ struct hub *hub_new(const struct config *cfg, struct event_base *base)
 
 	hub->cfg = cfg;
 	hub->base = base;
-	hub->started_ms = clock_ms();
+	hub->started_ms = hub->tick_ms = clock_ms();
 	TAILQ_INIT(&hub->ahead);
 	TAILQ_INIT(&hub->pages_lru);
 	TAILQ_INIT(&hub->conns);

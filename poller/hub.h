@@ -151,6 +151,7 @@ struct hub {
 	size_t conns_n;
 	struct event *tick;
 	int64_t saved_ms, floor_ms;
+	int64_t tick_ms, stall_ms; /* the last tick, and the last that came far too late */
 	uint64_t saved_tail;
 	struct hub_stats stats;
 };
@@ -162,6 +163,9 @@ void hub_free(struct hub *hub);
 void hub_listen(struct hub *hub);
 void hub_stop(struct hub *hub);               /* threads joined, tail noted, connections closed */
 bool hub_is_open(const struct hub *hub); /* the tail is known, and the sessions of before */
+/* Was this process held up a moment ago (stopped, starved), so that what clients sent may not have
+ * been heard yet? */
+bool hub_has_stalled(const struct hub *hub, int64_t now);
 bool hub_is_following(const struct hub *hub); /* has the table been read lately? */
 
 /* ---- conn.c ---- */

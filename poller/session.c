@@ -410,10 +410,21 @@ void session_wind(struct session *s)
 	evtimer_add(&s->timer, &tv);
 }
 
+bool session_is_overdue(struct session *s, int64_t now)
+{
+	if (!s->pong_ms || now < s->pong_ms)
+		return false;
+	if (!hub_has_stalled(s->hub, now))
+		return true;
+	s->pong_ms = now + s->hub->cfg->socketio.ping_timeout_ms;
+	return false;
+}
+
 static void ping(struct session *s, int64_t now)
 {
 	if (!s->pong_ms && s->ping_ms && now >= s->ping_ms) {
-		s->pong_ms = now + s->hub->cfg->socketio.ping_timeout_ms;
+		/* From when it was due: who is late is not later for a busy server. */
+		s->pong_ms = s->ping_ms + s->hub->cfg->socketio.ping_timeout_ms;
 		if (!session_queue(s, "2", 1))
 			return;
 		session_flush(s);
@@ -431,7 +442,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 		session_drop(s, s->end);
 	} else if (s->connect_ms && now >= s->connect_ms) {
 		session_close(s, END_CONNECT_TIMEOUT);
-	} else if (s->pong_ms && now >= s->pong_ms) {
+	} else if (session_is_overdue(s, now)) {
 		session_drop(s, END_PING_TIMEOUT);
 	} else if (session_check_tokens(s, now)) {
 		ping(s, now);

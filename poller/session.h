@@ -201,6 +201,8 @@ bool session_is_of(const struct session *s, uint64_t user);
 struct sock *session_sock(struct session *s, struct slice nsp);
 void session_leave(struct session *s, struct sock *k, enum session_end how);
 void session_wind(struct session *s);               /* sets its timer to its next deadline */
+/* Has its client not answered the ping in time? Not if it was we who could not hear it. */
+bool session_is_overdue(struct session *s, int64_t now);
 const char *session_end_text(enum session_end how); /* as the reference server calls it */
 const char *session_end_name(enum session_end how); /* snake_case */
 

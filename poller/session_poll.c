@@ -227,6 +227,10 @@ bool session_poll(struct conn *c, const struct wire_frame *f)
 	struct session *s = session_find(ss, f->poll.sid);
 	uint64_t tag = f->poll.tag;
 
+	if (s && session_is_overdue(s, clock_ms())) {
+		session_drop(s, END_PING_TIMEOUT);
+		s = NULL;
+	}
 	if (!s) {
 		done(c, f->poll.ticket, WIRE_DONE_UNKNOWN);
 		return true;

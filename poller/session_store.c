@@ -19,7 +19,7 @@
 #include "mem.h"
 #include "saver.h"
 
-#define JOURNAL_BYTES (64u * 1024 * 1024) /* begin anew past that */
+#define JOURNAL_BYTES (16u * 1024 * 1024) /* begin anew past that */
 #define SAVE_MS 1000
 #define REFRESH_ALL_MS (3600 * 1000)
 

@@ -406,6 +406,23 @@ def test_a_tokens_end_is_announced_and_comes(quiet, poller):
     assert poller.poll(s, tag=4) == ["6", "1"]
 
 
+def test_a_poller_that_was_held_up_gives_its_clients_time(own_stack):
+    stack = own_stack("socketio.ping_interval_ms=1000", "socketio.ping_timeout_ms=1000")
+    poller = Process(stack.env["CMDB_POLLER_SOCKET"])
+    s = joined(poller)
+    assert poller.poll(s, tag=2) == ["2"]
+    os.kill(stack.pid("poller"), signal.SIGSTOP)
+    time.sleep(4)  # the time it is held up
+    os.kill(stack.pid("poller"), signal.SIGCONT)
+    assert poller.apply(s, wire.PONG).what == OK
+    assert poller.poll(s, tag=3) == ["2"]
+    assert poller.apply(s, wire.PONG).what == OK
+    assert poller.poll(s, tag=4) == ["2"]
+    wait_until(lambda: stack.status()["sessions"]["ended"]["ping_timeout"] == 1)
+    assert poller.poll(s, tag=5) == Done(UNKNOWN, "")
+    poller.close()
+
+
 def test_the_oldest_of_too_many_handshakes_goes(own_stack):
     stack = own_stack("socketio.max_pending=5", "socketio.max_sessions=8", PING)
     poller = Process(stack.env["CMDB_POLLER_SOCKET"])
