@@ -330,7 +330,7 @@ void session_become_gone(struct session *s)
 	session_move(s, SESSION_GONE);
 	if (s->has_pid && s->hub->cfg->socketio.recovery_ms > 0) {
 		shed(s);
-		store_gone(s);
+		store_session(s);
 		return;
 	}
 	store_forget(s);

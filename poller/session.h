@@ -275,7 +275,6 @@ void store_answered(struct session *s);
 void store_taken(struct session *s); /* the queue became inflight */
 void store_queued(struct session *s, const void *packets, size_t len);
 void store_applied(struct session *s);
-void store_gone(struct session *s);
 void store_forget(struct session *s);
 void store_flush(struct sessions *ss); /* before an answer can leave */
 void store_run(struct sessions *ss);   /* starts the thread that writes the table */

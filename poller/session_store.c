@@ -135,11 +135,6 @@ void store_session(struct session *s)
 	touch(s);
 }
 
-void store_gone(struct session *s)
-{
-	store_session(s);
-}
-
 static void put_number(struct session *s, enum kind kind, uint64_t v)
 {
 	struct str rec = begin(s, kind);
