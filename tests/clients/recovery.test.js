@@ -181,8 +181,13 @@ suite(cases({
 
 		"after leaving on purpose there is nothing to go on with": async w => {
 			const r = await w.watch();
+			const { id } = r.socket.io.engine;
 			r.socket.disconnect();
 			await r.disconnected();
+			// When the server has heard of it, too.
+			await until(async () => (await fetch(
+				`${process.env.CMDB_URL}/socket.io/?EIO=4&transport=polling&sid=${id}`,
+				{ method: "POST", body: "3" })).status === 400, "the end of the session");
 			r.socket.connect();
 			await r.connected(2);
 			assert.equal(r.connects[1], false);

@@ -156,7 +156,6 @@ class World {
 	}
 
 	async init() {
-		await sql(`INSERT INTO tenants (name) VALUES ('${this.name}')`);
 		this.user = await this.newUser("admin");
 		this.token = this.user.token;
 	}
@@ -165,6 +164,7 @@ class World {
 	async newUser(...roles) {
 		const username = `u-${process.pid}-${++serial}`;
 		const [[id]] = await sql(`
+			INSERT IGNORE INTO tenants (name) VALUES ('${this.name}');
 			INSERT INTO users (tenant_id, username, password_hash)
 				SELECT id, '${username}', '!' FROM tenants WHERE name = '${this.name}';
 			SET @id = LAST_INSERT_ID();
