@@ -1,34 +1,10 @@
 "use strict";
-// Debian's Chromium, driven by playwright-core: the stock client in a page, and our own page of
-// websites. Screenshots go to CMDB_SHOTS.
+// In Chromium: the stock client in a page, and our own page of websites.
 
-const path = require("node:path");
 const { assert, cases, sql, suite, until, CLIENTS, NEWEST } = require("./support");
+const { open, shoot } = require("./browser");
 
 const URL_ = process.env.CMDB_URL;
-
-let started = null;
-
-// One browser for all; a window (a context) of its own for each test.
-async function open(w, options = {}) {
-	const { chromium } = require("playwright-core");
-	started ??= chromium.launch({
-		executablePath: process.env.CMDB_CHROMIUM || "/usr/bin/chromium",
-		args: ["--no-sandbox", "--disable-dev-shm-usage"],
-	});
-	const browser = await started;
-	const context = await browser.newContext({ viewport: { width: 1400, height: 900 }, ...options });
-	w.closing.unshift(context);
-	const page = await context.newPage();
-	page.problems = [];
-	page.on("pageerror", e => page.problems.push(e.message));
-	page.on("console", m => m.type() === "error" && page.problems.push(m.text()));
-	page.setDefaultTimeout(15000);
-	return page;
-}
-
-const shoot = (page, name) =>
-	page.screenshot({ path: path.join(process.env.CMDB_SHOTS, `${name}.png`) });
 
 // ---- the stock client in a page of this server ----
 

@@ -146,6 +146,18 @@ async function ctl(...args) {
 	return (await run(process.env.CMDB_CTL, args.map(String))).stdout.trim();
 }
 
+// Somebody of the World's tenant who can log in: `auth` is how.
+async function withPassword(w, ...roles) {
+	const user = await w.newUser(...roles);
+	const auth = { username: user.username, password: "correct horse 7" };
+	const child = spawn(process.env.CMDB_CTL, ["user", "passwd", user.username, "--password-stdin"],
+		{ stdio: ["pipe", "ignore", "inherit"] });
+	child.stdin.end(auth.password);
+	const [status] = await once(child, "close");
+	assert.equal(status, 0);
+	return { ...user, auth };
+}
+
 // ---- a test's own corner of the server ----
 
 class World {
@@ -211,6 +223,20 @@ class World {
 		const answer = await fetch(`${process.env.CMDB_URL}/events?timeout=0`,
 			{ headers: { Authorization: `Bearer ${this.token}` } });
 		return (await answer.json()).lastEventId;
+	}
+
+	// An event to a room of the tenant, published by SQL.
+	toRoom(room, data) {
+		return sql(`INSERT INTO ws_events (topic, event_type, payload, room, tenant_id)
+			SELECT 'notes', 'add', '${JSON.stringify(data)}', '${room}', id
+			FROM tenants WHERE name = '${this.name}'`);
+	}
+
+	// The tenant's rows of the audit log, oldest first.
+	audits(action) {
+		return sql(`SELECT subject, action, target, address <> '', request_id <> ''
+			FROM audit_log a JOIN tenants t ON t.id = a.tenant_id
+			WHERE t.name = '${this.name}' AND action LIKE '${action}' ORDER BY a.id`);
 	}
 
 	// n events of the tenant's topic that change no row, published by SQL.
@@ -298,4 +324,6 @@ function cases({ clients = Object.keys(CLIENTS), tests = {}, alone = {}, isBare 
 	return [...rows(tests, false), ...rows(alone, true)];
 }
 
-module.exports = { assert, cases, ctl, gate, sleep, sql, suite, until, CLIENTS, NEWEST, SLOWER };
+module.exports = {
+	assert, cases, ctl, gate, sleep, sql, suite, until, withPassword, CLIENTS, NEWEST, SLOWER,
+};
