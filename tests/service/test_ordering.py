@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+import wire
 from conftest import SLOWER, wait_until
 from readers import Reader, check, fates, start_writers
 
@@ -30,11 +31,11 @@ class Bell(threading.Thread):
         self.stop = threading.Event()
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.connect(path)
-        self.sock.sendall(struct.pack("<IBHBI", 8, 1, 1, 1, os.getpid()))
+        self.sock.sendall(struct.pack("<IBHBI", 8, wire.HELLO, wire.VERSION, 1, os.getpid()))
 
     def run(self):
         while not self.stop.wait(0.005):
-            self.sock.sendall(struct.pack("<IB", 1, 4))
+            self.sock.sendall(struct.pack("<IB", 1, wire.DOORBELL))
         self.sock.close()
 
 
