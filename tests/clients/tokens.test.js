@@ -52,7 +52,8 @@ suite(cases({
 			const r = await w.watch({ auth: { token } });
 			const answer = await r.ask("auth:refresh", { token: await w.issue(w.user.username, 600) });
 			assert.ok(answer && !answer.error, JSON.stringify(answer));
-			await until(() => Date.now() > expiry(token) + 1200, "the old token to be long expired");
+			await until(() => Date.now() > expiry(token) + 1200, "the old token to be long expired",
+				20000);
 			await w.create();
 			await r.one("websites:update");
 			assert.deepEqual(r.reasons, []);
