@@ -22,10 +22,12 @@ suite(cases({
 	tests: {
 		"the end of a token is announced 60 s ahead": async w => {
 			const token = await w.issue(w.user.username, 62);
-			const r = await w.connect({ auth: { token } });
+			const r = await w.open({ auth: { token } }).connected();
+			// Now, should the machine have been too slow to be here earlier.
+			const due = Math.max(expiry(token) - 60000, Date.now());
 			await r.one("token_expiring");
-			const left = expiry(token) - Date.now();
-			assert.ok(left > 55000 && left <= 60500, `${left} ms were left`);
+			const late = Date.now() - due;
+			assert.ok(Date.now() >= expiry(token) - 60500 && late < 5000 * SLOWER, `${late} ms`);
 			assert.deepEqual(r.reasons, []);
 		},
 
@@ -48,12 +50,13 @@ suite(cases({
 		},
 
 		"auth:refresh carries it on": async w => {
-			const token = await w.issue(w.user.username, 10);
+			const next = await w.issue(w.user.username, 600);
+			const token = await w.issue(w.user.username, 12);
 			const r = await w.watch({ auth: { token } });
-			const answer = await r.ask("auth:refresh", { token: await w.issue(w.user.username, 600) });
+			const answer = await r.ask("auth:refresh", { token: next });
 			assert.ok(answer && !answer.error, JSON.stringify(answer));
 			await until(() => Date.now() > expiry(token) + 1200, "the old token to be long expired",
-				20000);
+				20000 * SLOWER);
 			await w.create();
 			await r.one("websites:update");
 			assert.deepEqual(r.reasons, []);
