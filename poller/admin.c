@@ -550,7 +550,9 @@ static void show_packets(struct session *s, const struct sock *k, struct view *v
 
 void admin_answered(struct session *s, const struct body *b)
 {
-	struct sock *k = session_sock(s, (struct slice){"/", 1});
+	struct sock *k = admin_is_watched(s->hub->sessions->admin)
+				 ? session_sock(s, (struct slice){"/", 1})
+				 : NULL;
 	struct view *v = k ? view_of(s, k) : NULL;
 	size_t len = evbuffer_get_length(b->buf);
 	struct str payload = STR_INIT;

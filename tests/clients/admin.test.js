@@ -291,6 +291,24 @@ const views = {
 		assert.equal(sent[0][2].length, 2);
 	},
 
+	"what goes to many at once is shown for each of them": async w => {
+		const users = [w.user, await w.newUser("viewer"), await w.newUser("editor")];
+		const clients = [];
+		for (const user of users)
+			clients.push(await w.watch({ auth: { token: user.token } }));
+		const r = await watch(w);
+		for (let i = 1; i <= 5; i++) {
+			const row = await w.create();
+			for (const client of clients) {
+				const update = (await client.wait("websites:update", i)).at(-1);
+				assert.deepEqual(update.data, row);
+				await shown(r, "event_sent", 1, (nsp, id, args) => id === client.socket.id &&
+					args[1].eventId === update.eventId);
+			}
+		}
+		assert.deepEqual(r.reasons, []);
+	},
+
 	"of large arguments the size": async w => {
 		const r = await watch(w);
 		const client = await w.connect();
