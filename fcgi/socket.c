@@ -266,8 +266,7 @@ static void on_event(
 		return;
 	}
 	stats_add(&w->ctx->worker->app->stats.unknown_events, 1);
-	if (p->has_id)
-		socket_fail(&call, "unknown_event", "There is no such event.");
+	socket_ack(&call, "{\"error\":{\"code\":\"unknown_event\"}}");
 }
 
 static void on_packet(struct socket_work *w, const struct packet *p, bool is_allowed)
