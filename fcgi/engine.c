@@ -29,9 +29,10 @@ bool engine_is_at(const struct config *cfg, const char *path)
 	return http_is_path(path, cfg->socketio.path);
 }
 
-static void on_parameter(const char *key, const char *value, void *arg)
+/* The reference server decodes what it can: a value that is not well encoded is none of those that
+ * are known. */
+static void read_ask(struct ask *a, const char *query)
 {
-	struct ask *a = arg;
 	const struct {
 		const char *key;
 		struct str *to;
@@ -39,10 +40,11 @@ static void on_parameter(const char *key, const char *value, void *arg)
 		{"transport", &a->transport}, {"EIO", &a->eio}, {"sid", &a->sid}, {"t", &a->mark}};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-		if (strcmp(key, known[i].key) != 0)
-			continue;
-		str_clear(known[i].to); /* the last one counts */
-		str_adds(known[i].to, value);
+		bool is_bad = false;
+
+		query_get(query, known[i].key, known[i].to, &is_bad);
+		if (is_bad)
+			str_addc(known[i].to, '?');
 	}
 }
 
@@ -390,9 +392,8 @@ void engine_serve(struct ctx *ctx, const struct http_meta *meta, struct conn *co
 	}
 	if (http_is_again(meta))
 		parse_u64(meta->sent_length, 0, UINT64_MAX, &lost_len);
-	if (!query_each(ctx->req.query, on_parameter, &a))
-		fail(ctx, ENGINE_BAD_REQUEST);
-	else if (strcmp(str_c(&a.transport), "polling") != 0)
+	read_ask(&a, ctx->req.query);
+	if (strcmp(str_c(&a.transport), "polling") != 0)
 		fail(ctx, ENGINE_UNKNOWN_TRANSPORT);
 	else if (!is_origin_good(ctx->req.origin))
 		fail(ctx, ENGINE_BAD_REQUEST);

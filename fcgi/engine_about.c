@@ -140,10 +140,10 @@ void engine_put_about(struct str *out, const struct http_req *req, char *const *
 		(long long)now_ms, is_secure ? "true" : "false", req->origin[0] ? "true" : "false");
 	put_url(out, req);
 	str_adds(out, ",\"query\":{");
-	o.most -= ENGINE_ABOUT_MAX / 4; /* the headers say more */
+	o.most -= ENGINE_ABOUT_MAX / 2; /* the headers say more */
 	query_each(req->query, put_parameter, &o);
 	str_adds(out, "},\"headers\":{");
-	o.most += ENGINE_ABOUT_MAX / 4;
+	o.most += ENGINE_ABOUT_MAX / 2;
 	o.members_n = 0;
 	for (size_t i = 0; i < SHOWN_N; i++) {
 		const char *value = find(env, shown[i].variable);

@@ -86,6 +86,7 @@ static void put_metrics(struct str *out, struct app *app)
 	const struct stats *s = &app->stats;
 	const struct shm *page = atomic_load(&app->shm);
 	const double hold_s = count(&s->hold_ms) / 1e3, database_s = count(&s->database_us) / 1e6;
+	const double job_s = count(&s->job_us) / 1e6;
 	const struct metric all[] = {
 		{"cmdb_fcgi_requests_total", "class=\"2xx\"", "counter",
 			"Requests by class of status.", count(&s->requests[2]), NULL},
@@ -114,6 +115,19 @@ static void put_metrics(struct str *out, struct app *app)
 			count(&s->ended), &hold_s},
 		{"cmdb_fcgi_database_seconds", "", "summary",
 			"How long requests used the database.", count(&s->database_n), &database_s},
+		{"cmdb_fcgi_engine_requests_total", "kind=\"handshake\"", "counter",
+			"Engine.IO requests.", count(&s->handshakes), NULL},
+		{"cmdb_fcgi_engine_requests_total", "kind=\"get\"", NULL, NULL, count(&s->polls),
+			NULL},
+		{"cmdb_fcgi_engine_requests_total", "kind=\"post\"", NULL, NULL, count(&s->posts),
+			NULL},
+		{"cmdb_fcgi_engine_refused_total", "", "counter",
+			"Engine.IO requests that were bad, or not let in.",
+			count(&s->engine_refused), NULL},
+		{"cmdb_fcgi_job_seconds", "", "summary",
+			"How long events of Socket.IO requests took.", count(&s->job_n), &job_s},
+		{"cmdb_fcgi_unknown_events_total", "", "counter",
+			"Socket.IO events that nobody handles.", count(&s->unknown_events), NULL},
 		{"cmdb_fcgi_cache_hits_total", "", "counter", "Answers served from memory.",
 			count(&s->cache_hits), NULL},
 		{"cmdb_fcgi_cache_misses_total", "", "counter", "Cacheable answers made anew.",

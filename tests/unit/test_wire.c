@@ -28,13 +28,23 @@ static void test_round_trip(void **state)
 {
 	struct evbuffer *buf = evbuffer_new(), *body = evbuffer_new();
 	const uint64_t tickets[] = {7, UINT64_MAX};
+	struct str caller = STR_INIT, about = STR_INIT, ops = STR_INIT;
 	struct wire_frame f;
 
+	str_adds(&about, "{}");
+	str_add(&ops, "\0ops", 4);
 	evbuffer_add(body, "{\"a\":1}", 7);
 	wire_put_hello(buf, WIRE_ROLE_CGI, 4711);
 	wire_put_wait(buf, 1ULL << 40, 99, 25000, "epoch", "\0blob", 5);
 	wire_put_cancel(buf, 3);
 	wire_put_recheck(buf, 77);
+	wire_put_open(buf, 11, "sid", "::1", &caller, &about);
+	wire_put_poll(buf, 12, "sid", 1ULL << 63, 7);
+	wire_put_release(buf, 12);
+	wire_put_lookup(buf, 13, "sid", 7, 65535, "pid");
+	wire_put_apply(buf, 14, "sid", 15, 7, &ops);
+	wire_put_session(buf, 13, &ops);
+	wire_put_done(buf, 14, WIRE_DONE_LIMIT, "why");
 	wire_put_bare(buf, WIRE_DOORBELL);
 	wire_put_welcome(buf, 2, 1000, "0123");
 	wire_put_deliver(buf, WIRE_SSE, 55, tickets, 2, body);
@@ -61,6 +71,38 @@ static void test_round_trip(void **state)
 	wire_drop(buf, &f);
 	take(buf, &f, WIRE_RECHECK);
 	assert_int_equal(f.recheck.since, 77);
+	wire_drop(buf, &f);
+	take(buf, &f, WIRE_OPEN);
+	assert_int_equal(f.open.ticket, 11);
+	assert_text(f.open.sid, "sid");
+	assert_text(f.open.address, "::1");
+	assert_text(f.open.caller, "");
+	assert_text(f.open.about, "{}");
+	wire_drop(buf, &f);
+	take(buf, &f, WIRE_POLL);
+	assert_int_equal(f.poll.ticket, 12);
+	assert_true(f.poll.tag == 1ULL << 63 && f.poll.user == 7);
+	assert_text(f.poll.sid, "sid");
+	wire_drop(buf, &f);
+	take(buf, &f, WIRE_RELEASE);
+	assert_int_equal(f.release.ticket, 12);
+	wire_drop(buf, &f);
+	take(buf, &f, WIRE_LOOKUP);
+	assert_true(f.lookup.ticket == 13 && f.lookup.user == 7 && f.lookup.events == 65535);
+	assert_text(f.lookup.sid, "sid");
+	assert_text(f.lookup.pid, "pid");
+	wire_drop(buf, &f);
+	take(buf, &f, WIRE_APPLY);
+	assert_true(f.apply.ticket == 14 && f.apply.tag == 15 && f.apply.user == 7);
+	assert_int_equal(f.apply.ops.len, 4);
+	assert_memory_equal(f.apply.ops.p, "\0ops", 4);
+	wire_drop(buf, &f);
+	take(buf, &f, WIRE_SESSION);
+	assert_true(f.session.ticket == 13 && f.session.state.len == 4);
+	wire_drop(buf, &f);
+	take(buf, &f, WIRE_DONE);
+	assert_true(f.done.ticket == 14 && f.done.what == WIRE_DONE_LIMIT);
+	assert_text(f.done.why, "why");
 	wire_drop(buf, &f);
 	take(buf, &f, WIRE_DOORBELL);
 	wire_drop(buf, &f);
@@ -91,6 +133,8 @@ static void test_round_trip(void **state)
 	assert_int_equal(evbuffer_get_length(buf), 0);
 	evbuffer_free(buf);
 	evbuffer_free(body);
+	str_fini(&about);
+	str_fini(&ops);
 }
 
 static void test_refused(void **state)
