@@ -80,13 +80,16 @@ static void fail_caller(struct ctx *ctx, enum err e)
 		http_put_error_headers(&ctx->res.headers, e);
 }
 
-/* The request's own mark; 0: none. */
+/* The request's own mark, by which it is known when it comes again; 0: none. Digits alone are a
+ * clock, and tell requests apart only if it ticks between them: that of SocketIOClient for .NET
+ * ticks in seconds. */
 static uint64_t tag_of(const struct ask *a)
 {
+	const char *mark = str_c(&a->mark);
 	uint8_t hash[SECRET_HASH_SIZE];
 	uint64_t tag;
 
-	if (!a->mark.len)
+	if (strspn(mark, "0123456789") == a->mark.len)
 		return 0;
 	secret_hash(hash, a->mark.p, a->mark.len);
 	memcpy(&tag, hash, sizeof(tag));
