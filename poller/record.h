@@ -29,7 +29,7 @@ struct record {
 
 /* From a row of RECORD_COLUMNS, which is only borrowed. */
 struct record *record_new(const struct db_val *row);
-/* Is it about a row of its topic's table? One to a room, or with a name, is a message of its own. */
+/* Is it about a row of its topic's table? One to a room, or with a name, is a message by itself. */
 bool record_is_row(const struct record *r);
 /* Appends the inside of the array of its Socket.IO packet. */
 void record_socket_args(const struct record *r, struct str *out);

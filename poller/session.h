@@ -190,8 +190,7 @@ void session_close(struct session *s, enum session_end how);
 /* The client closed it, or is beyond reach: its held GET is answered, and that is all. Both may
  * free s. */
 void session_drop(struct session *s, enum session_end how);
-/* The client closes it. The GET it has, which may be on its way by another process yet, gets a noop.
- */
+/* The client closes it. The GET it has, which may still come by another process, gets a noop. */
 void session_leave_off(struct session *s);
 /* Its sid is unknown from now on; frees s unless its client may come back. */
 void session_become_gone(struct session *s);
