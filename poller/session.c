@@ -331,7 +331,10 @@ void session_become_gone(struct session *s)
 	if (s->has_pid && s->hub->cfg->socketio.recovery_ms > 0) {
 		shed(s);
 		store_session(s);
-		return;
+		/* As many may come back as could have been here. */
+		if (ss->n[SESSION_GONE] <= (size_t)s->hub->cfg->socketio.max_sessions)
+			return;
+		s = TAILQ_FIRST(&ss->lists[SESSION_GONE]);
 	}
 	store_forget(s);
 	session_free(s);

@@ -258,6 +258,13 @@ class Stack:
         os.kill(old, sig)
         return wait_until(lambda: self.pid(name) != old and self.pid(name), 30, f"{name} again")
 
+    def has_noted(self, event):
+        """Has the poller noted in the database that it has released the event? Pruning goes by
+        that."""
+        with self.connect() as db, db.cursor() as c:
+            c.execute("SELECT MIN(tail) FROM ws_pollers")
+            return (c.fetchone()[0] or 0) >= event
+
     def tenant(self):
         """A tenant of its own for a test; returns its name."""
         name = unique("tenant")

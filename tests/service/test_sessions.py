@@ -441,3 +441,13 @@ def test_the_oldest_of_too_many_handshakes_goes(own_stack):
         poller.open(sid())
     assert poller.open(sid()) == Done(LIMIT, "Connection limit reached")
     poller.close()
+
+
+def test_those_that_may_come_back_are_bounded(own_stack):
+    stack = own_stack("socketio.max_sessions=5", PING)
+    poller = Process(stack.env["CMDB_POLLER_SOCKET"])
+    for _ in range(12):
+        drop(poller, joined(poller))
+    wait_until(lambda: stack.status()["sessions"]["closing"] == 0)
+    assert stack.status()["sessions"]["recoverable"] == 5
+    poller.close()

@@ -130,6 +130,7 @@ def test_too_many_or_pruned_events_bring_a_snapshot(own_stack):
     wait_until(lambda: admin.tail() >= first + 500)
     assert len(c.ask("websites", {"lastEventId": first})[0]) == 500
     assert "items" in initial(c, "websites", {"lastEventId": first - 1})
+    wait_until(lambda: stack.has_noted(first + 500))
     stack.ctl("events", "prune", "--rows", "3")
     wait_until(lambda: stack.status()["floor"] > first)
     assert "items" in initial(c, "websites", {"lastEventId": first + 10})
