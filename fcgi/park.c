@@ -21,7 +21,7 @@ struct parks {
 	struct park_list lists[PARK_STATES];
 	size_t n[PARK_STATES];
 	struct park *by_ticket;
-	uint64_t last_ticket;
+	uint64_t last_ticket, last_walk;
 	struct revocations revocations;
 	bool is_stopping;
 };
@@ -103,6 +103,7 @@ void park_set_state(struct park *p, enum park_state state)
 	p->state = state;
 	if (state != PARK_NEW) {
 		TAILQ_INSERT_TAIL(&ps->lists[state], p, entry);
+		p->walk = ps->last_walk;
 		ps->n[state]++;
 	}
 }
@@ -312,18 +313,28 @@ void parks_free(struct parks *ps)
 	free(ps);
 }
 
-/* Calls back for all that are held. A call may end its own park, and no other. */
+/* Calls back for all in that state now. A call may end any of them: the walk keeps no next one,
+ * but moves each it visits to the end of the list, behind those that were not yet. */
+static void each_in(struct parks *ps, enum park_state state,
+	void (*visit)(struct park *p, const void *arg), const void *arg)
+{
+	struct park_list *list = &ps->lists[state];
+	uint64_t walk = ++ps->last_walk;
+	struct park *p;
+
+	while ((p = TAILQ_FIRST(list)) && p->walk < walk) {
+		TAILQ_REMOVE(list, p, entry);
+		TAILQ_INSERT_TAIL(list, p, entry);
+		p->walk = walk;
+		visit(p, arg);
+	}
+}
+
 static void each_held(
 	struct parks *ps, void (*visit)(struct park *p, const void *arg), const void *arg)
 {
-	for (size_t i = 0; i < HELD_N; i++) {
-		struct park *p, *next;
-
-		for (p = TAILQ_FIRST(&ps->lists[held[i]]); p; p = next) {
-			next = TAILQ_NEXT(p, entry);
-			visit(p, arg);
-		}
-	}
+	for (size_t i = 0; i < HELD_N; i++)
+		each_in(ps, held[i], visit, arg);
 }
 
 static void release(struct park *p, const void *arg)
@@ -387,24 +398,26 @@ static void send_away(struct park *p, const void *arg)
 		p->kind->release(p);
 }
 
+static void revoke(struct park *p, const void *revoked)
+{
+	if (!p->kind->refuse || !revoked_is(revoked, &p->caller))
+		return;
+	p->token_end = ERR_TOKEN_REVOKED;
+	p->token_ends_ms = 0; /* a stream that is being written ends after that */
+	if (p->state != PARK_ANSWERING)
+		park_refuse(p, p->token_end);
+}
+
 void parks_on_revoked(struct parks *ps, enum wire_revoke what, uint64_t id, struct slice jti)
 {
 	const struct revoked *r;
-	struct park *p, *next;
 
 	if (what == WIRE_REVOKE_ALL) {
+		each_in(ps, PARK_ANSWERING, send_away, NULL);
 		each_held(ps, send_away, NULL);
-		TAILQ_FOREACH (p, &ps->lists[PARK_ANSWERING], entry)
-			send_away(p, NULL);
 		return;
 	}
 	r = revocations_add(&ps->revocations, what, id, jti, clock_ms());
-	HASH_ITER (hh, ps->by_ticket, p, next) {
-		if (!p->kind->refuse || !revoked_is(r, &p->caller))
-			continue;
-		p->token_end = ERR_TOKEN_REVOKED;
-		p->token_ends_ms = 0; /* a stream that is being written ends after that */
-		if (p->state != PARK_ANSWERING)
-			park_refuse(p, p->token_end);
-	}
+	each_in(ps, PARK_ANSWERING, revoke, r);
+	each_held(ps, revoke, r);
 }

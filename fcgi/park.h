@@ -88,6 +88,7 @@ struct park {
 	struct parks *parks;
 	enum park_state state;
 	TAILQ_ENTRY(park) entry;
+	uint64_t walk; /* the last one that has seen it, or that it came in during: park.c */
 	TAILQ_ENTRY(park) job_entry; /* jobs.c, and the loop's list of those that come back */
 	uint64_t ticket;
 	UT_hash_handle hh;

@@ -8,10 +8,14 @@
  * cursors, and nothing is lost. */
 #define BACKLOG_MAX (128u * 1024 * 1024)
 
-void answer_add(struct hub *hub, struct waiter *w, const struct body *b)
+void answer_add(struct hub *hub, struct waiter *w, struct body *b)
 {
 	struct conn *c = w->conn;
 
+	if (hub->answer != b) {
+		answer_send(hub);
+		hub->answer = body_ref(b);
+	}
 	if (c->tickets_n == 0)
 		TAILQ_INSERT_TAIL(&hub->touched, c, touched);
 	if (c->tickets_n == c->tickets_cap) {
@@ -24,35 +28,39 @@ void answer_add(struct hub *hub, struct waiter *w, const struct body *b)
 	wait_end(w);
 }
 
-void answer_send(struct hub *hub, struct body *b)
+static void send_to(struct conn *c, const struct body *b)
 {
+	struct evbuffer *out = bufferevent_get_output(c->bev);
+
+	if (c->is_closing)
+		return;
+	wire_put_deliver(out, b->format, b->cursor, c->tickets, (uint32_t)c->tickets_n, b->buf);
+	if (evbuffer_get_length(out) <= BACKLOG_MAX)
+		return;
+	log_warn("conn_slow", "process %u does not read its answers; dropping the connection",
+		c->pid);
+	c->hub->stats.conns_dropped++;
+	conn_close(c);
+}
+
+void answer_send(struct hub *hub)
+{
+	struct body *b = hub->answer;
 	struct conn *c;
 
 	while ((c = TAILQ_FIRST(&hub->touched))) {
-		struct evbuffer *out = bufferevent_get_output(c->bev);
-
 		TAILQ_REMOVE(&hub->touched, c, touched);
-		wire_put_deliver(
-			out, b->format, b->cursor, c->tickets, (uint32_t)c->tickets_n, b->buf);
 		hub->stats.answers += c->tickets_n;
 		hub->stats.delivered_events += (uint64_t)b->n * c->tickets_n;
+		send_to(c, b);
 		c->tickets_n = 0;
-		if (evbuffer_get_length(out) > BACKLOG_MAX) {
-			log_warn("conn_slow",
-				"process %u does not read its answers; dropping the "
-				"connection",
-				c->pid);
-			hub->stats.conns_dropped++;
-			conn_close(c);
-		}
 	}
+	hub->answer = NULL;
+	body_put(b);
 }
 
 void answer_one(struct waiter *w, struct body *b)
 {
-	struct hub *hub = w->conn->hub;
-
-	answer_add(hub, w, b);
-	answer_send(hub, b);
+	answer_add(w->conn->hub, w, b);
 	body_put(b);
 }

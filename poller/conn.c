@@ -9,39 +9,43 @@
 #include "mem.h"
 #include "session.h"
 
-/* Runs one turn later, so that whoever called conn_close() may finish with the connection. */
-static void on_free(evutil_socket_t fd, short what, void *arg)
-{
-	struct conn *c = arg;
+/* A process reads what it is sent whatever else it does. One that leaves so much of it is asked for
+ * nothing until it has: that bounds what it can have made here. */
+#define CLOGGED_BYTES (32u * 1024 * 1024)
 
-	bufferevent_free(c->bev);
-	free(c->tickets);
-	free(c);
+bool conn_is_clogged(const struct conn *c)
+{
+	return evbuffer_get_length(bufferevent_get_output(c->bev)) > CLOGGED_BYTES;
 }
 
-void conn_close(struct conn *c)
+static void conn_free(void *arg)
 {
+	struct conn *c = arg;
 	struct hub *hub = c->hub;
-	static const struct timeval at_once = {0, 0};
-	struct waiter *w, *next;
 
-	if (c->is_closing)
-		return;
-	c->is_closing = true;
-	if (c->tickets_n) {
-		TAILQ_REMOVE(&hub->touched, c, touched);
-		c->tickets_n = 0;
-	}
-	HASH_ITER (hh, c->waiters, w, next)
-		wait_end(w);
+	while (c->waiters)
+		wait_end(c->waiters);
 	sessions_conn_gone(hub->sessions, c);
 	TAILQ_REMOVE(&hub->conns, c, entry);
 	hub->conns_n--;
 	if (c->is_welcome)
 		log_info("disconnect", "process %u", c->pid);
+	if (c->tickets_n)
+		TAILQ_REMOVE(&hub->touched, c, touched);
+	bufferevent_free(c->bev);
+	free(c->tickets);
+	free(c);
+	store_flush(hub->sessions);
+}
+
+void conn_close(struct conn *c)
+{
+	if (c->is_closing)
+		return;
+	c->is_closing = true;
 	bufferevent_disable(c->bev, EV_READ | EV_WRITE);
 	bufferevent_setcb(c->bev, NULL, NULL, NULL, NULL);
-	event_base_once(hub->base, -1, EV_TIMEOUT, on_free, c, &at_once);
+	grave_add(&c->hub->grave, c, conn_free);
 }
 
 static void on_flushed(struct bufferevent *bev, void *arg)
@@ -62,6 +66,7 @@ static void refuse(struct conn *c, const char *why)
 	wire_put_error(bufferevent_get_output(c->bev), why);
 	bufferevent_disable(c->bev, EV_READ);
 	bufferevent_setcb(c->bev, NULL, on_flushed, on_gone, c);
+	bufferevent_setwatermark(c->bev, EV_WRITE, 0, 0);
 }
 
 static void welcome(struct conn *c)
@@ -257,15 +262,15 @@ static const char *on_frame(struct conn *c, const struct wire_frame *f)
 	}
 }
 
-static void on_read(struct bufferevent *bev, void *arg)
+static void read_frames(struct conn *c)
 {
-	struct conn *c = arg;
+	struct bufferevent *bev = c->bev;
 	struct evbuffer *in = bufferevent_get_input(bev);
 	struct wire_frame f;
 	const char *why = NULL;
 
 	/* A connection that is not let in yet (no EV_READ) keeps its frames for later. */
-	while (!c->is_closing && (c->is_welcome || !c->pid)) {
+	while (!c->is_closing && (c->is_welcome || !c->pid) && !conn_is_clogged(c)) {
 		enum wire_got got = wire_peek(in, WIRE_TO_POLLER_MAX, &f, &why);
 
 		if (got == WIRE_GOT_NONE)
@@ -279,20 +284,37 @@ static void on_read(struct bufferevent *bev, void *arg)
 			break;
 		}
 	}
+	if (!c->is_closing && c->is_welcome && conn_is_clogged(c))
+		bufferevent_disable(bev, EV_READ);
 	store_flush(c->hub->sessions);
+}
+
+static void on_read(struct bufferevent *bev, void *arg)
+{
+	read_frames(arg);
+}
+
+/* There is room again for answers to what it has sent meanwhile. */
+static void on_drained(struct bufferevent *bev, void *arg)
+{
+	struct conn *c = arg;
+
+	if (!c->is_welcome || (bufferevent_get_enabled(bev) & EV_READ))
+		return;
+	bufferevent_enable(bev, EV_READ);
+	read_frames(c);
 }
 
 void conn_let_in(struct hub *hub)
 {
-	struct conn *c, *next;
+	struct conn *c;
 
 	if (!hub_is_open(hub))
 		return;
-	for (c = TAILQ_FIRST(&hub->conns); c; c = next) {
-		next = TAILQ_NEXT(c, entry);
-		if (c->pid && !c->is_welcome) {
+	TAILQ_FOREACH (c, &hub->conns, entry) {
+		if (c->pid && !c->is_welcome && !c->is_closing) {
 			welcome(c);
-			on_read(c->bev, c);
+			read_frames(c);
 		}
 	}
 }
@@ -305,7 +327,8 @@ void conn_accept(struct hub *hub, evutil_socket_t fd)
 	c->bev = bufferevent_socket_new(hub->base, fd, BEV_OPT_CLOSE_ON_FREE);
 	TAILQ_INSERT_TAIL(&hub->conns, c, entry);
 	hub->conns_n++;
-	bufferevent_setcb(c->bev, on_read, NULL, on_gone, c);
+	bufferevent_setcb(c->bev, on_read, on_drained, on_gone, c);
+	bufferevent_setwatermark(c->bev, EV_WRITE, CLOGGED_BYTES / 2, 0);
 	bufferevent_enable(c->bev, EV_READ | EV_WRITE);
 }
 

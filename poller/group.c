@@ -116,12 +116,37 @@ struct group *group_get(struct hub *hub, const void *key, size_t len)
 	return g;
 }
 
+/* ---- latest answers ---- */
+
+#define MEMOS_BYTES_MAX (64u * 1024 * 1024) /* of all groups; past that no further one is kept */
+
+static void forget_memo(struct hub *hub, struct group *g)
+{
+	if (g->memo)
+		hub->memos_bytes -= evbuffer_get_length(g->memo->buf);
+	body_put(g->memo);
+	g->memo = NULL;
+}
+
+void group_keep(struct hub *hub, struct group *g, struct body *b, uint64_t since)
+{
+	size_t len = evbuffer_get_length(b->buf);
+
+	forget_memo(hub, g);
+	if (hub->memos_bytes + len > MEMOS_BYTES_MAX)
+		return;
+	hub->memos_bytes += len;
+	g->memo = body_ref(b);
+	g->memo_since = since;
+	g->memo_tail = hub->tail;
+}
+
 static void group_free(struct hub *hub, struct group *g)
 {
+	forget_memo(hub, g);
 	each_channel(hub, g, channel_leave);
 	HASH_DEL(hub->groups, g);
 	wire_interest_fini(&g->want);
-	body_put(g->memo);
 	free(g->hits);
 	free(g->key);
 	free(g);
@@ -134,6 +159,8 @@ void groups_sweep(struct hub *hub)
 	HASH_ITER (hh, hub->groups, g, next) {
 		if (g->waiters_n == 0)
 			group_free(hub, g);
+		else if (g->memo_tail != hub->tail)
+			forget_memo(hub, g);
 	}
 }
 
@@ -212,10 +239,14 @@ struct outcome {
 static struct outcome *outcome_of(struct outcome **all, const struct group *g)
 {
 	struct str key = STR_INIT;
+	uint16_t limit = g->want.limit;
 	struct outcome *o;
 
+	/* A limit that is not reached makes no other body. */
+	if (limit > g->hits_n)
+		limit = (uint16_t)g->hits_n;
 	str_add(&key, &g->want.format, sizeof(g->want.format));
-	str_add(&key, &g->want.limit, sizeof(g->want.limit));
+	str_add(&key, &limit, sizeof(limit));
 	str_add(&key, g->hits, g->hits_n * sizeof(*g->hits));
 	HASH_FIND(hh, *all, key.p, key.len, o);
 	if (o) {
@@ -249,10 +280,14 @@ static void outcome_send(struct hub *hub, struct outcome *o, uint64_t cursor, bo
 
 	for (struct group *g = o->groups; g; g = g->next_hit) {
 		g->hits_n = 0;
-		while ((w = TAILQ_FIRST(&g->parked)))
-			answer_add(hub, w, b);
+		while ((w = TAILQ_FIRST(&g->parked))) {
+			/* Late events are behind its cursor: they come now or never. */
+			if (conn_is_clogged(w->conn) && !is_late)
+				wait_put_off(w);
+			else
+				answer_add(hub, w, b);
+		}
 	}
-	answer_send(hub, b);
 	body_put(b);
 }
 

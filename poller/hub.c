@@ -165,6 +165,15 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
+/* Nothing is walked now. */
+static void on_safe_point(evutil_socket_t fd, short what, void *arg)
+{
+	struct hub *hub = arg;
+
+	answer_send(hub);
+	grave_empty(&hub->grave);
+}
+
 /* ---- the socket ---- */
 
 static void on_accept(
@@ -227,6 +236,7 @@ struct hub *hub_new(const struct config *cfg, struct event_base *base)
 	TAILQ_INIT(&hub->pages_lru);
 	TAILQ_INIT(&hub->conns);
 	TAILQ_INIT(&hub->touched);
+	grave_init(&hub->grave, base, on_safe_point, hub);
 	mailbox_init(&hub->mailbox, base, hub);
 	hub->sessions = sessions_new(hub);
 	hub->tail_thread = tail_new(cfg, &hub->mailbox, on_start, on_batch);
@@ -248,8 +258,9 @@ void hub_stop(struct hub *hub)
 		evconnlistener_free(hub->listener);
 		unlink(hub->cfg->poller.socket);
 	}
-	while ((c = TAILQ_FIRST(&hub->conns)))
+	TAILQ_FOREACH (c, &hub->conns, entry)
 		conn_close(c);
+	on_safe_point(-1, 0, hub);
 	binlog_stop(hub->binlog);
 	tail_stop(hub->tail_thread);
 	if (hub->is_ready)
@@ -258,7 +269,6 @@ void hub_stop(struct hub *hub)
 	sessions_stop(hub->sessions);
 	if (hub->shm)
 		atomic_store(&hub->shm->lease_until_ms, 0);
-	event_base_loop(hub->base, EVLOOP_NONBLOCK); /* frees the closed connections */
 }
 
 void hub_free(struct hub *hub)
@@ -267,6 +277,7 @@ void hub_free(struct hub *hub)
 	mailbox_fini(&hub->mailbox);
 	wait_fini(hub);
 	sessions_free(hub->sessions);
+	grave_fini(&hub->grave);
 	groups_free(hub);
 	if (hub->is_started)
 		ring_fini(&hub->ring);

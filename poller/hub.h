@@ -18,8 +18,14 @@
  *   page read -> wait_go_on() for each of its waiters
  *   timer -> an answer without events, cursor moved to where it has looked
  *
- * Every answer goes through answer_add() and answer_send() and ends its waiters. A held GET of an
+ * Every answer goes through answer_add() and ends its waiters; it is sent with the next one that is
+ * not the same, or at the safe point. A held GET of an
  * Engine.IO session is a waiter too, without a timeout of its own: session.h.
+ *
+ * Whoever goes through a list calls what may end any of its members, so: what ends leaves its lists
+ * at once and is freed at the safe point (grave.h); a connection is closed there, too, never
+ * in the middle of an answer; and a walk takes the first of a list until it is empty (the waiters,
+ * moved to a list of the walk's own), or goes by number (the sessions), and keeps no next one.
  */
 #ifndef CMDB_HUB_H
 #define CMDB_HUB_H
@@ -38,6 +44,7 @@
 #include "binlog.h"
 #include "body.h"
 #include "config.h"
+#include "grave.h"
 #include "mailbox.h"
 #include "reader.h"
 #include "record.h"
@@ -93,7 +100,7 @@ struct conn {
 	enum wire_role role;
 	uint32_t pid;
 	bool is_welcome; /* HELLO was answered; until then only HELLO is taken */
-	bool is_closing;
+	bool is_closing; /* it is closed at the safe point; nothing more is read or written */
 	bool wants_refreshed;
 	struct waiter *waiters; /* by ticket */
 	uint64_t *tickets;      /* scratch of one answer */
@@ -137,6 +144,7 @@ struct hub {
 	struct ring ring;
 
 	struct group *groups;     /* by interest */
+	size_t memos_bytes;       /* of the groups' latest answers */
 	struct channel *channels; /* by tenant, kind and name */
 	size_t waiters_n;
 	struct waiter_list ahead;
@@ -148,7 +156,9 @@ struct hub {
 
 	struct evconnlistener *listener;
 	struct conn_list conns, touched; /* touched: has tickets of the answer being made */
+	struct grave grave;
 	size_t conns_n;
+	struct body *answer; /* being made: of the tickets of those in touched; NULL: none */
 	struct event *tick;
 	int64_t saved_ms, floor_ms;
 	int64_t tick_ms, stall_ms; /* the last tick, and the last that came far too late */
@@ -170,17 +180,20 @@ bool hub_is_following(const struct hub *hub); /* has the table been read lately?
 
 /* ---- conn.c ---- */
 void conn_accept(struct hub *hub, evutil_socket_t fd);
-void conn_close(struct conn *c);      /* its waiters end unanswered: the other side asks again */
+/* At the safe point: its waiters end unanswered, the other side asks again. */
+void conn_close(struct conn *c);
+/* Does it leave so much unread that it is given no more events, and asked for nothing? */
+bool conn_is_clogged(const struct conn *c);
 void conn_let_in(struct hub *hub);    /* if it is open: who said HELLO before it was */
 void conn_refreshed(struct hub *hub); /* who asked for it is told the floor */
 void conn_revoke(struct hub *hub, const struct record *r); /* an "_auth" event: tells all */
 
 /* ---- answer.c ---- */
-/* Adds the waiter to the answer b, which is finished, and frees it. */
-void answer_add(struct hub *hub, struct waiter *w, const struct body *b);
-/* Sends the body to all that were added: one frame a connection. */
-void answer_send(struct hub *hub, struct body *b);
-void answer_one(struct waiter *w, struct body *b); /* both; takes the reference to b */
+/* Answers the waiter, which ends, with b, which is finished. Those who get one body in one turn of
+ * the loop, one after the other, get it in one frame a connection. */
+void answer_add(struct hub *hub, struct waiter *w, struct body *b);
+void answer_one(struct waiter *w, struct body *b); /* the same; takes the reference to b */
+void answer_send(struct hub *hub);                 /* what was added */
 
 /* ---- wait.c ---- */
 /* A WAIT frame. false: the frame is not acceptable (*why). */
@@ -190,6 +203,8 @@ struct waiter *wait_new(struct conn *c, uint64_t ticket, struct group *g);
 void wait_go_on(struct waiter *w);
 void wait_ahead(struct waiter *w);  /* until the tail has come to its cursor */
 void wait_answer(struct waiter *w); /* with what was collected for it, now */
+/* With nothing: it comes again at once, for what came after its cursor. */
+void wait_put_off(struct waiter *w);
 void wait_recall(struct waiter *w); /* back to WAITER_NEW */
 void wait_regroup(struct waiter *w, struct group *g);
 void wait_end(struct waiter *w); /* frees it */
@@ -203,7 +218,10 @@ void wait_fini(struct hub *hub);
 /* The group of an interest, made if there is none; NULL if the bytes are no interest. */
 struct group *group_get(struct hub *hub, const void *key, size_t len);
 bool group_wants(const struct group *g, const struct record *r);
-void groups_sweep(struct hub *hub); /* frees those without waiters */
+/* Keeps b, an answer out of the ring to who asked from `since`, for those who ask the same. */
+void group_keep(struct hub *hub, struct group *g, struct body *b, uint64_t since);
+/* Frees those without waiters, and answers that nobody will get any more. */
+void groups_sweep(struct hub *hub);
 void groups_free(struct hub *hub);
 /* Answers all parked waiters that want one of the records. cursor: where that brings them. is_late:
  * the records lie behind it. */

@@ -37,6 +37,17 @@ struct session *session_find_pid(struct sessions *ss, const unsigned char pid[SE
 	return s;
 }
 
+struct session *sessions_next(const struct sessions *ss, uint32_t *num)
+{
+	while (*num < ss->slots_n) {
+		struct session *s = ss->slots[(*num)++];
+
+		if (s && s->state != SESSION_GONE)
+			return s;
+	}
+	return NULL;
+}
+
 size_t sessions_live_n(const struct sessions *ss)
 {
 	return ss->n[SESSION_OPEN] + ss->n[SESSION_JOINED];
@@ -160,6 +171,25 @@ static void shed(struct session *s)
 	s->about = NULL;
 }
 
+static void destroy(void *arg)
+{
+	struct session *s = arg;
+
+	skips_fini(s);
+	for (size_t i = 0; i < s->socks_n; i++)
+		sock_fini(&s->socks[i]);
+	person_put(s->person);
+	strlist_fini(&s->joined);
+	strlist_fini(&s->requested);
+	str_fini(&s->queue);
+	str_fini(&s->inflight);
+	str_fini(&s->pending);
+	free(s->client_id);
+	free(s->address);
+	free(s->about);
+	free(s);
+}
+
 void session_free(struct session *s)
 {
 	struct sessions *ss = s->hub->sessions;
@@ -176,18 +206,8 @@ void session_free(struct session *s)
 	session_set_pid(s, NULL);
 	if (s->is_dirty)
 		TAILQ_REMOVE(&ss->dirty, s, dirty_entry);
-	shed(s);
 	s->group->waiters_n--;
-	for (size_t i = 0; i < s->socks_n; i++)
-		sock_fini(&s->socks[i]);
-	person_put(s->person);
-	strlist_fini(&s->joined);
-	strlist_fini(&s->requested);
-	str_fini(&s->queue);
-	str_fini(&s->inflight);
-	free(s->client_id);
-	free(s->address);
-	free(s);
+	grave_add(&s->hub->grave, s, destroy);
 }
 
 /* ---- the beginning ---- */

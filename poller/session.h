@@ -177,11 +177,14 @@ size_t sessions_live_n(const struct sessions *ss);
 void session_key(unsigned char key[SESSION_KEY_SIZE], struct slice id);
 struct session *session_find(struct sessions *ss, struct slice sid);
 struct session *session_find_pid(struct sessions *ss, const unsigned char pid[SESSION_KEY_SIZE]);
+/* A walk through all that have a sid, by number, so that any may end or be made in the middle of
+ * it: begin with *num = 0; NULL at the end. */
+struct session *sessions_next(const struct sessions *ss, uint32_t *num);
 /* An empty session in state OPEN; it is the list's. */
 #define SESSION_ANY_NUM UINT32_MAX
 struct session *session_new(
 	struct sessions *ss, const unsigned char key[SESSION_KEY_SIZE], uint32_t num);
-void session_free(struct session *s);
+void session_free(struct session *s); /* its memory, at the safe point (grave.h) */
 void session_move(struct session *s, enum session_state state);
 /* WIRE_OPEN: what to answer. */
 enum wire_done session_open(struct sessions *ss, const struct wire_frame *f, const char **why);

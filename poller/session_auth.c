@@ -205,9 +205,10 @@ static void recheck(struct sessions *ss, uint64_t user_id, uint64_t apikey_id)
 {
 	const struct person **asked = xcalloc(ASKED_MAX, sizeof(*asked));
 	struct session *s;
+	uint32_t num = 0;
 	size_t n = 0;
 
-	for (s = ss->by_key; s; s = s->hh.next) {
+	while ((s = sessions_next(ss, &num))) {
 		for (size_t i = 0; i <= s->socks_n; i++) {
 			struct person *p = i < s->socks_n ? s->socks[i].person : s->person;
 
@@ -223,10 +224,10 @@ static void recheck(struct sessions *ss, uint64_t user_id, uint64_t apikey_id)
 
 static void end_token(struct sessions *ss, const char *jti)
 {
-	struct session *s, *next;
+	struct session *s;
+	uint32_t num = 0;
 
-	for (s = ss->by_key; s; s = next) {
-		next = s->hh.next;
+	while ((s = sessions_next(ss, &num))) {
 		if (s->state == SESSION_CLOSING || !is_held(s, 0, 0, jti))
 			continue;
 		for (size_t i = 0; i <= s->socks_n; i++) {
@@ -320,16 +321,16 @@ static bool judge(struct session *s, struct sock *k, const struct reader_mail *m
 
 void session_principal_came(struct hub *hub, struct reader_mail *m)
 {
-	struct session *s, *next;
+	struct session *s;
+	uint32_t num = 0;
 
 	if (!m->is_done) {
 		reader_ask_principal(hub->reader, &m->who);
 		return;
 	}
-	for (s = hub->sessions->by_key; s; s = next) {
+	while ((s = sessions_next(hub->sessions, &num))) {
 		bool is_alive = s->state != SESSION_CLOSING;
 
-		next = s->hh.next;
 		for (size_t i = 0; is_alive && i < s->socks_n; i++)
 			if (is_same(s->socks[i].person, &m->who))
 				is_alive = judge(s, &s->socks[i], m);

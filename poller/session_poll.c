@@ -280,10 +280,11 @@ void session_expired(struct session *s)
 void sessions_conn_gone(struct sessions *ss, struct conn *c)
 {
 	struct session *s;
+	uint32_t num = 0;
 
 	if (c->role != WIRE_ROLE_FCGI)
 		return;
-	for (s = ss->by_key; s; s = s->hh.next) {
+	while ((s = sessions_next(ss, &num))) {
 		if (s->answered_on != c)
 			continue;
 		s->answered_on = NULL;

@@ -316,10 +316,8 @@ static void add_packets(struct str *to, struct slice packets)
 	str_add(to, packets.p, packets.len);
 }
 
-static void replay(const void *rec, size_t len, void *arg)
+static void replay_one(struct sessions *ss, struct bytes b)
 {
-	struct sessions *ss = arg;
-	struct bytes b = bytes_of(rec, len);
 	enum kind kind = (enum kind)bytes_u8(&b);
 	uint32_t num = bytes_u32(&b);
 	struct session *s = slot(ss, num);
@@ -358,6 +356,15 @@ static void replay(const void *rec, size_t len, void *arg)
 	case REC_SESSION:
 		break;
 	}
+}
+
+static void replay(const void *rec, size_t len, void *arg)
+{
+	struct sessions *ss = arg;
+
+	replay_one(ss, bytes_of(rec, len));
+	/* Nobody walks yet, and a long journal replaces each session many times. */
+	grave_empty(&ss->hub->grave);
 }
 
 /* ---- the journal's life ---- */

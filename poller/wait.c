@@ -10,6 +10,7 @@
 #define PAGE_IDS 256          /* ids a page spans */
 #define PAGES_PER_ANSWER 16   /* pages looked through before an answer says `more` */
 #define RING_PER_ANSWER 16384 /* events of the ring, likewise */
+#define PARTIAL_HELD_MAX (64u * 1024) /* bytes held for one who waits for a further page */
 #define PAGES_KEPT_MAX 256
 #define PAGES_BYTES_MAX (64u * 1024 * 1024)
 #define AHEAD_HOLD_MS 300     /* how long a cursor beyond the tail may be right after all: */
@@ -30,17 +31,27 @@ static void waiter_move(struct waiter *w, enum waiter_state state, struct waiter
 		TAILQ_INSERT_TAIL(list, w, entry);
 }
 
+static void waiter_free(void *arg)
+{
+	struct waiter *w = arg;
+
+	body_put(w->partial);
+	free(w);
+}
+
 void wait_end(struct waiter *w)
 {
+	struct hub *hub = w->conn->hub;
+
+
 	if (w->session && w->session->poll == w)
 		w->session->poll = NULL;
 	waiter_move(w, WAITER_NEW, NULL);
 	evtimer_del(&w->timer);
 	HASH_DEL(w->conn->waiters, w);
 	w->group->waiters_n--;
-	w->conn->hub->waiters_n--;
-	body_put(w->partial);
-	free(w);
+	hub->waiters_n--;
+	grave_add(&hub->grave, w, waiter_free);
 }
 
 void wait_park(struct waiter *w)
@@ -87,6 +98,11 @@ static void answer_partial(struct waiter *w, bool is_more)
 void wait_answer(struct waiter *w)
 {
 	answer_partial(w, false);
+}
+
+void wait_put_off(struct waiter *w)
+{
+	answer_partial(w, true);
 }
 
 static void answer_reset(struct waiter *w, const char *reason, uint64_t *counter)
@@ -146,20 +162,28 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 /* ---- catching up ---- */
 
-/* Adds what the waiter wants of the records, from index i on. Returns the index it stopped at. */
-static size_t collect(struct waiter *w, struct record *const *records, size_t i, size_t n)
+static bool is_wanted(const struct waiter *w, const struct record *r)
 {
-	for (; i < n; i++) {
-		if (records[i]->item.id <= w->cursor || !group_wants(w->group, records[i]) ||
-			(w->session && session_skips(w->session, records[i])))
-			continue;
+	return group_wants(w->group, r) && !(w->session && session_skips(w->session, r));
+}
+
+/* Adds the record if the waiter wants it, and moves its cursor there. false: there is no room. */
+static bool collect(struct waiter *w, const struct record *r)
+{
+	if (r->item.id <= w->cursor)
+		return true;
+	if (is_wanted(w, r)) {
+		/* Who has much to read already is given no more to it. */
+		if (conn_is_clogged(w->conn))
+			return false;
 		if (!w->partial)
 			w->partial = body_new(format_of(w), w->conn->hub->epoch);
 		if (!body_has_room(w->partial, w->group->want.limit))
-			break;
-		body_add(w->partial, records[i]);
+			return false;
+		body_add(w->partial, r);
 	}
-	return i;
+	w->cursor = r->item.id;
+	return true;
 }
 
 /* A crowd that asks from one cursor: the first one's answer serves them all. */
@@ -169,6 +193,8 @@ static bool answer_memo(struct waiter *w)
 
 	if (!g->memo || g->memo_since != w->cursor || g->memo_tail != w->conn->hub->tail ||
 		w->partial || (w->session && w->session->skips_n))
+		return false;
+	if (conn_is_clogged(w->conn) && w->conn->hub->answer != g->memo)
 		return false;
 	answer_one(w, body_ref(g->memo));
 	return true;
@@ -187,10 +213,7 @@ static void answer_and_keep(struct waiter *w, uint64_t since, bool is_more)
 	w->partial = NULL;
 	body_finish(b, w->cursor, is_more);
 	hub->stats.bodies++;
-	body_put(g->memo);
-	g->memo = body_ref(b);
-	g->memo_since = since;
-	g->memo_tail = hub->tail;
+	group_keep(hub, g, b, since);
 	answer_one(w, b);
 }
 
@@ -205,10 +228,7 @@ static void go_on_ring(struct waiter *w, uint64_t since)
 	if (end - i > RING_PER_ANSWER)
 		end = i + RING_PER_ANSWER;
 	for (; i < end; i++) {
-		struct record *r = ring_at(ring, i);
-
-		if (collect(w, &r, 0, 1) == 0) {
-			w->cursor = w->partial->last_id;
+		if (!collect(w, ring_at(ring, i))) {
 			answer_and_keep(w, since, true);
 			return;
 		}
@@ -239,6 +259,16 @@ static struct page *page_find(struct hub *hub, uint64_t after)
 	return p;
 }
 
+static void page_destroy(void *arg)
+{
+	struct page *p = arg;
+
+	for (size_t i = 0; i < p->n; i++)
+		record_free(p->records[i]);
+	free(p->records);
+	free(p);
+}
+
 static void page_free(struct hub *hub, struct page *p)
 {
 	if (p->is_kept) {
@@ -247,12 +277,9 @@ static void page_free(struct hub *hub, struct page *p)
 	}
 	if (p->is_kept || p->is_loading)
 		HASH_DEL(hub->pages, p);
-	for (size_t i = 0; i < p->n; i++) {
+	for (size_t i = 0; i < p->n; i++)
 		hub->pages_bytes -= record_size(p->records[i]);
-		record_free(p->records[i]);
-	}
-	free(p->records);
-	free(p);
+	grave_add(&hub->grave, p, page_destroy);
 }
 
 static void page_wait(struct waiter *w, uint64_t after)
@@ -276,11 +303,11 @@ static void page_wait(struct waiter *w, uint64_t after)
 /* Takes what the waiter wants of a page and moves its cursor behind it. false: it was answered. */
 static bool page_use(struct waiter *w, const struct page *p)
 {
-	size_t i = collect(w, p->records, 0, p->n);
 	uint64_t end = p->upto;
 
-	if (i < p->n) {
-		w->cursor = w->partial->last_id;
+	for (size_t i = 0; i < p->n; i++) {
+		if (collect(w, p->records[i]))
+			continue;
 		answer_partial(w, true);
 		return false;
 	}
@@ -317,7 +344,10 @@ void wait_go_on(struct waiter *w)
 		}
 		p = page_find(hub, after);
 		if (!p || p->is_loading) {
-			page_wait(w, after);
+			if (w->partial && evbuffer_get_length(w->partial->buf) > PARTIAL_HELD_MAX)
+				answer_partial(w, true);
+			else
+				page_wait(w, after);
 			return;
 		}
 		TAILQ_REMOVE(&hub->pages_lru, p, lru);
@@ -383,35 +413,54 @@ void wait_page_came(struct hub *hub, struct reader_mail *m)
 
 /* ---- from outside ---- */
 
+/* The waiters of a list to one of the walk's own, in their states. */
+static void take_all(struct waiter_list *from, struct waiter_list *to)
+{
+	struct waiter *w;
+
+	while ((w = TAILQ_FIRST(from)))
+		waiter_move(w, w->state, to);
+}
+
 /* Rows up to the floor may be gone: who has not got past it cannot be given all, and is told. */
 void wait_floor_raised(struct hub *hub, uint64_t floor)
 {
+	struct waiter_list waiting = TAILQ_HEAD_INITIALIZER(waiting);
 	struct page *p, *next;
+	struct waiter *w;
 
 	if (floor <= hub->floor)
 		return;
 	hub->floor = floor;
 	atomic_store(&hub->shm->floor, floor);
 	HASH_ITER (hh, hub->pages, p, next) {
-		for (struct waiter *w = TAILQ_FIRST(&p->waiters), *after; w; w = after) {
-			after = TAILQ_NEXT(w, entry);
-			if (w->cursor < floor)
-				answer_reset(w, "expired", &hub->stats.resets_expired);
-		}
+		take_all(&p->waiters, &waiting);
 		if (!p->is_loading && p->upto <= floor)
 			page_free(hub, p);
+	}
+	while ((w = TAILQ_FIRST(&waiting))) {
+		wait_recall(w);
+		if (w->cursor < floor)
+			answer_reset(w, "expired", &hub->stats.resets_expired);
+		else
+			page_wait(w, w->cursor / PAGE_IDS * PAGE_IDS);
 	}
 }
 
 void wait_tail_moved(struct hub *hub)
 {
-	for (struct waiter *w = TAILQ_FIRST(&hub->ahead), *next; w; w = next) {
-		next = TAILQ_NEXT(w, entry);
-		if (w->cursor <= hub->tail) {
-			waiter_move(w, WAITER_NEW, NULL);
-			timer_arm(w);
-			wait_go_on(w);
+	struct waiter_list ahead = TAILQ_HEAD_INITIALIZER(ahead);
+	struct waiter *w;
+
+	take_all(&hub->ahead, &ahead);
+	while ((w = TAILQ_FIRST(&ahead))) {
+		if (w->cursor > hub->tail) {
+			wait_ahead(w);
+			continue;
 		}
+		wait_recall(w);
+		timer_arm(w);
+		wait_go_on(w);
 	}
 }
 
