@@ -1,5 +1,6 @@
 #include "change.h"
 
+#include <assert.h>
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -31,35 +32,38 @@ static const struct db_stmt audit = {
 	       " VALUES (?, ?, ?, LEFT(?, 255), 'local')",
 	.params_n = 4,
 };
-const struct db_stmt change_tell_role_users = {
-	.name = "change.tell_role_users",
-	.sql = "INSERT INTO ws_events (topic, event_type, payload, tenant_id)"
-	       " SELECT '" EVENT_TOPIC_AUTH
-	       "', 'update', JSON_OBJECT('revoke', 'user', 'user_id', user_id), 0"
-	       " FROM user_roles WHERE role_id = ?",
-	.params_n = 1,
-};
-const struct db_stmt change_tell_tenant_users = {
-	.name = "change.tell_tenant_users",
-	.sql = "INSERT INTO ws_events (topic, event_type, payload, tenant_id)"
-	       " SELECT '" EVENT_TOPIC_AUTH
-	       "', 'update', JSON_OBJECT('revoke', 'user', 'user_id', id), 0"
-	       " FROM users WHERE tenant_id = ?",
-	.params_n = 1,
-};
-const struct db_stmt change_tell_tenant_apikeys = {
-	.name = "change.tell_tenant_apikeys",
-	.sql = "INSERT INTO ws_events (topic, event_type, payload, tenant_id)"
-	       " SELECT '" EVENT_TOPIC_AUTH
-	       "', 'update', JSON_OBJECT('revoke', 'apikey', 'apikey_id', id), 0"
-	       " FROM api_keys WHERE tenant_id = ? AND status = 'active'",
-	.params_n = 1,
+/* Whom it concerns: the parameters are "revoke" or "changed", and an id. */
+#define TELL                                                            \
+	"INSERT INTO ws_events (topic, event_type, payload, tenant_id)" \
+	" SELECT '" EVENT_TOPIC_AUTH "', 'update', "
+static const struct db_stmt tell[] = {
+	[CHANGE_USER] = {.name = "change.tell_user",
+		.sql = TELL "JSON_OBJECT(?, 'user', 'user_id', ?), 0",
+		.params_n = 2},
+	[CHANGE_ROLE] = {.name = "change.tell_role",
+		.sql = TELL "JSON_OBJECT(?, 'user', 'user_id', user_id), 0"
+			    " FROM user_roles WHERE role_id = ?",
+		.params_n = 2},
+	[CHANGE_TENANT_USERS] = {.name = "change.tell_tenant_users",
+		.sql = TELL "JSON_OBJECT(?, 'user', 'user_id', id), 0"
+			    " FROM users WHERE tenant_id = ?",
+		.params_n = 2},
+	[CHANGE_TENANT_KEYS] = {.name = "change.tell_tenant_keys",
+		.sql = TELL "JSON_OBJECT(?, 'apikey', 'apikey_id', id), 0"
+			    " FROM api_keys WHERE tenant_id = ? AND status = 'active'",
+		.params_n = 2},
+	[CHANGE_KEY] = {.name = "change.tell_key",
+		.sql = TELL "JSON_OBJECT(?, 'apikey', 'apikey_id', ?), 0",
+		.params_n = 2},
+	[CHANGE_TOKEN] = {.name = "change.tell_token",
+		.sql = TELL "JSON_OBJECT(?, 'jti', 'jti', ?), 0",
+		.params_n = 2},
 };
 const struct db_set change_sql = {
 	.name = "change",
 	.stmts = (const struct db_stmt *const[]){&lock_roles, &count_admins, &audit,
-		&change_tell_role_users, &change_tell_tenant_users, &change_tell_tenant_apikeys,
-		NULL},
+		&tell[CHANGE_USER], &tell[CHANGE_ROLE], &tell[CHANGE_TENANT_USERS],
+		&tell[CHANGE_TENANT_KEYS], &tell[CHANGE_KEY], &tell[CHANGE_TOKEN], NULL},
 	.is_lazy = true,
 };
 
@@ -97,14 +101,38 @@ enum err change_did(struct change *ch, uint32_t tenant_id, const char *action, c
 	return ERR_OK;
 }
 
-void change_tell_user(struct change *ch, uint64_t user_id)
+static void note(struct change *ch, enum change_whom whom, bool is_more, struct db_val id)
 {
-	str_addf(&ch->tell, "{\"revoke\":\"user\",\"user_id\":%llu}", (unsigned long long)user_id);
+	assert(ch->told_n < CHANGE_TOLD_MAX);
+	ch->told[ch->told_n++] = (struct change_told){whom, is_more, id};
 }
 
-void change_tell_roles(struct change *ch)
+void change_tell(struct change *ch, enum change_whom whom, uint64_t id)
 {
-	str_adds(&ch->tell, "{\"changed\":\"roles\"}");
+	note(ch, whom, false, DBV_U(id));
+}
+
+void change_tell_more(struct change *ch, enum change_whom whom, uint64_t id)
+{
+	note(ch, whom, true, DBV_U(id));
+}
+
+void change_tell_token(struct change *ch, const char *jti)
+{
+	note(ch, CHANGE_TOKEN, false, dbv_s(jti));
+}
+
+static enum err tell_all(struct change *ch)
+{
+	enum err e = ERR_OK;
+
+	for (size_t i = 0; i < ch->told_n && e == ERR_OK; i++) {
+		const struct change_told *t = &ch->told[i];
+		const struct db_val in[] = {dbv_s(t->is_more ? "changed" : "revoke"), t->id};
+
+		e = db_exec(ch->db, &tell[t->whom], in, 2, NULL, NULL);
+	}
+	return e;
 }
 
 static enum err admins(struct db *db, uint64_t *n)
@@ -133,10 +161,9 @@ enum err change_audit(struct db *db, uint32_t tenant_id, const char *action, con
 	return e;
 }
 
-/* Everything between BEGIN and COMMIT. The event comes last: its id is waited for by others. */
+/* Everything between BEGIN and COMMIT. The events come last: their ids are waited for by others. */
 static enum err work(struct change *ch, change_step step)
 {
-	struct event_out tell = {.topic = EVENT_TOPIC_AUTH, .type = EVENT_UPDATE};
 	const struct db_val *row;
 	uint64_t before = 0, after = 0;
 	enum err e;
@@ -150,17 +177,13 @@ static enum err work(struct change *ch, change_step step)
 			"the role admin first");
 	if (ch->action && (e = change_audit(ch->db, ch->tenant_id, ch->action, str_c(&ch->target))))
 		return e;
-	if (!ch->tell.len)
-		return ERR_OK;
-	tell.payload = str_c(&ch->tell);
-	return event_insert(ch->db, &tell, NULL);
+	return tell_all(ch);
 }
 
 static void empty(struct change *ch)
 {
 	str_fini(&ch->target);
 	str_fini(&ch->done);
-	str_fini(&ch->tell);
 	str_fini(&ch->problem);
 	json_object_put(ch->result);
 	*ch = (struct change){.call = ch->call, .db = ch->db, .arg = ch->arg};

@@ -1,6 +1,6 @@
 /*
  * A change of people, roles, keys or tokens: one transaction with its audit row and the "_auth"
- * event that tells every poller and cmdb-fcgi, then the doorbell. Changes run one after another
+ * events that tell every poller and cmdb-fcgi, then the doorbell. Changes run one after another
  * (each locks the roles), so that no two together can take the last admin away.
  */
 #ifndef CMDB_CLI_CHANGE_H
@@ -9,6 +9,17 @@
 #include <json-c/json.h>
 
 #include "cmd.h"
+
+/* Whom a change of rights concerns. */
+enum change_whom {
+	CHANGE_USER,
+	CHANGE_ROLE, /* all users who have it */
+	CHANGE_TENANT_USERS,
+	CHANGE_TENANT_KEYS,
+	CHANGE_KEY,
+	CHANGE_TOKEN
+};
+#define CHANGE_TOLD_MAX 4
 
 struct change {
 	struct call *call;
@@ -20,7 +31,12 @@ struct change {
 	struct str target;
 	struct str done;            /* what to print for people */
 	struct json_object *result; /* what to print for --json; NULL: action and target */
-	struct str tell;            /* payload of the "_auth" event; empty: none */
+	struct change_told {
+		enum change_whom whom;
+		bool is_more;
+		struct db_val id;
+	} told[CHANGE_TOLD_MAX]; /* change_tell() */
+	size_t told_n;
 	struct str problem; /* what is wrong, when it returns anything but ERR_OK or an ERR_DB... */
 };
 
@@ -45,12 +61,12 @@ enum err change_problem(struct change *ch, enum err e, const char *fmt, ...)
 enum err change_audit(struct db *db, uint32_t tenant_id, const char *action, const char *target)
 	__attribute__((warn_unused_result));
 
-/* "_auth" events for all users who have a role, all users or all API keys of a tenant, in one
- * statement; the parameter is the role's or tenant's id. */
-extern const struct db_stmt change_tell_role_users, change_tell_tenant_users,
-	change_tell_tenant_apikeys;
-/* The event for one. */
-void change_tell_user(struct change *ch, uint64_t user_id);
-void change_tell_roles(struct change *ch);
+/* Whatever changes what somebody may do says so, with one of these; the "_auth" events for it are
+ * the last statements of the transaction. The first: something was taken from them, and requests
+ * that are held for them end. The second: they may have got more, and what they hold is judged
+ * anew. */
+void change_tell(struct change *ch, enum change_whom whom, uint64_t id);
+void change_tell_more(struct change *ch, enum change_whom whom, uint64_t id);
+void change_tell_token(struct change *ch, const char *jti); /* it is revoked; borrowed */
 
 #endif

@@ -151,7 +151,7 @@ static enum err revoke(struct change *ch)
 	in[0] = DBV_U(id);
 	if ((e = db_exec(ch->db, &revoke_key, in, 1, NULL, NULL)))
 		return e;
-	str_addf(&ch->tell, "{\"revoke\":\"apikey\",\"apikey_id\":%llu}", (unsigned long long)id);
+	change_tell(ch, CHANGE_KEY, id);
 	return change_did(ch, tenant, "apikey.revoke", name, "API key %s revoked", name);
 }
 

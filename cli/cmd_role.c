@@ -119,7 +119,7 @@ static enum err grant(struct change *ch)
 	if ((e = people_role(ch, ch->call->args.v[0], &id)) ||
 		(e = each_perm(ch, &grant_perm, id, 1, &n)))
 		return e;
-	change_tell_roles(ch);
+	change_tell_more(ch, CHANGE_ROLE, id);
 	target_of(ch->call, &target);
 	e = change_did(ch, 1, "role.grant", str_c(&target), "role %s: %llu permissions added",
 		ch->call->args.v[0], (unsigned long long)n);
@@ -132,7 +132,6 @@ static enum err grant(struct change *ch)
 static enum err revoke(struct change *ch)
 {
 	struct str target = STR_INIT;
-	struct db_val in[1];
 	uint64_t n;
 	uint32_t id;
 	enum err e;
@@ -145,10 +144,7 @@ static enum err revoke(struct change *ch)
 			"the role %s has none of these permissions; "
 			"see cmdbctl role show %s",
 			ch->call->args.v[0], ch->call->args.v[0]);
-	in[0] = DBV_U(id);
-	if ((e = db_exec(ch->db, &change_tell_role_users, in, 1, NULL, NULL)))
-		return e;
-	change_tell_roles(ch);
+	change_tell(ch, CHANGE_ROLE, id);
 	target_of(ch->call, &target);
 	e = change_did(ch, 1, "role.revoke", str_c(&target), "role %s: %llu permissions taken",
 		ch->call->args.v[0], (unsigned long long)n);
@@ -174,7 +170,6 @@ static enum err remove_role(struct change *ch)
 			name);
 	if (e != ERR_OK)
 		return e;
-	change_tell_roles(ch);
 	return change_did(ch, 1, "role.delete", name, "role %s deleted", name);
 }
 

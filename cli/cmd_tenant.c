@@ -67,10 +67,10 @@ static enum err disable(struct change *ch)
 	if ((e = people_tenant(ch, name, &id)))
 		return e;
 	in[1] = DBV_U(id);
-	if ((e = db_exec(ch->db, &set_status, in, 2, NULL, NULL)) ||
-		(e = db_exec(ch->db, &change_tell_tenant_users, &in[1], 1, NULL, NULL)) ||
-		(e = db_exec(ch->db, &change_tell_tenant_apikeys, &in[1], 1, NULL, NULL)))
+	if ((e = db_exec(ch->db, &set_status, in, 2, NULL, NULL)))
 		return e;
+	change_tell(ch, CHANGE_TENANT_USERS, id);
+	change_tell(ch, CHANGE_TENANT_KEYS, id);
 	return change_did(ch, id, "tenant.disable", name,
 		"tenant %s disabled: its users and keys are shut out", name);
 }
@@ -87,7 +87,8 @@ static enum err enable(struct change *ch)
 	in[1] = DBV_U(id);
 	if ((e = db_exec(ch->db, &set_status, in, 2, NULL, NULL)))
 		return e;
-	change_tell_roles(ch);
+	change_tell_more(ch, CHANGE_TENANT_USERS, id);
+	change_tell_more(ch, CHANGE_TENANT_KEYS, id);
 	return change_did(ch, id, "tenant.enable", name, "tenant %s enabled", name);
 }
 

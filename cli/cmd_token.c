@@ -257,7 +257,7 @@ static enum err revoke(struct change *ch)
 
 	if (e != ERR_OK)
 		return e;
-	str_addf(&ch->tell, "{\"revoke\":\"jti\",\"jti\":\"%s\"}", r->jti);
+	change_tell_token(ch, r->jti);
 	return change_did(ch, 1, "token.revoke", r->jti, "token %s revoked", r->jti);
 }
 

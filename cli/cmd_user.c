@@ -162,7 +162,7 @@ static enum err end_sessions(struct change *ch, uint64_t user_id)
 	if ((e = db_exec(ch->db, &revoke_access, &id, 1, NULL, NULL)) ||
 		(e = db_exec(ch->db, &revoke_refresh, &id, 1, NULL, NULL)))
 		return e;
-	change_tell_user(ch, user_id);
+	change_tell(ch, CHANGE_USER, user_id);
 	return ERR_OK;
 }
 
@@ -225,7 +225,7 @@ static enum err enable(struct change *ch)
 	in[1] = DBV_U(who.id);
 	if ((e = db_exec(ch->db, &set_status, in, 2, NULL, NULL)))
 		return e;
-	change_tell_user(ch, who.id);
+	change_tell_more(ch, CHANGE_USER, who.id);
 	return change_did(ch, who.tenant_id, "user.enable", name, "user %s enabled", name);
 }
 

@@ -60,9 +60,9 @@ static enum err leave(struct change *ch, const struct person *who, const char *d
 struct access {
 	const char *action, *done;
 	enum err (*each)(struct change *ch, const struct person *who, const char *name);
+	void (*tell)(struct change *ch, enum change_whom whom, uint64_t id);
 };
 
-/* The user's blocked requests end, so that they come again with what the user may see now. */
 static enum err change_access(struct change *ch)
 {
 	const struct access *a = ch->arg;
@@ -76,7 +76,7 @@ static enum err change_access(struct change *ch)
 		str_addf(&names, "%s%s", i > 1 ? ", " : "", args->v[i]);
 	}
 	if (e == ERR_OK) {
-		change_tell_user(ch, who.id);
+		a->tell(ch, CHANGE_USER, who.id);
 		str_addf(&target, "%s %s", args->v[0], str_c(&names));
 		e = change_did(ch, who.tenant_id, a->action, str_c(&target), "user %s %s %s",
 			args->v[0], a->done, str_c(&names));
@@ -89,13 +89,15 @@ static enum err change_access(struct change *ch)
 enum ctl_exit user_grant_role(struct call *call)
 {
 	return change_run(call, sets, change_access,
-		&(const struct access){"user.grant-role", "now has the role", give});
+		&(const struct access){
+			"user.grant-role", "now has the role", give, change_tell_more});
 }
 
 enum ctl_exit user_revoke_role(struct call *call)
 {
 	return change_run(call, sets, change_access,
-		&(const struct access){"user.revoke-role", "no longer has the role", take});
+		&(const struct access){
+			"user.revoke-role", "no longer has the role", take, change_tell});
 }
 
 enum ctl_exit user_add_department(struct call *call)
@@ -104,11 +106,13 @@ enum ctl_exit user_add_department(struct call *call)
 		if (!people_name_is_valid("department", call->args.v[i]))
 			return CTL_USAGE;
 	return change_run(call, sets, change_access,
-		&(const struct access){"user.add-department", "is now in", people_join_department});
+		&(const struct access){"user.add-department", "is now in", people_join_department,
+			change_tell_more});
 }
 
 enum ctl_exit user_remove_department(struct call *call)
 {
 	return change_run(call, sets, change_access,
-		&(const struct access){"user.remove-department", "is no longer in", leave});
+		&(const struct access){
+			"user.remove-department", "is no longer in", leave, change_tell});
 }

@@ -408,10 +408,29 @@ static void revoke(struct park *p, const void *revoked)
 		park_refuse(p, p->token_end);
 }
 
+/* They may see more than what they asked for then could show. */
+struct more {
+	enum wire_revoke what;
+	uint64_t id;
+};
+
+static void send_away_for_more(struct park *p, const void *arg)
+{
+	const struct more *more = arg;
+	uint64_t id = more->what == WIRE_MORE_USER ? p->caller.user_id : p->caller.apikey_id;
+
+	if (id && id == more->id)
+		send_away(p, NULL);
+}
+
 void parks_on_revoked(struct parks *ps, enum wire_revoke what, uint64_t id, struct slice jti)
 {
 	const struct revoked *r;
 
+	if (what == WIRE_MORE_USER || what == WIRE_MORE_APIKEY) {
+		each_held(ps, send_away_for_more, &(const struct more){what, id});
+		return;
+	}
 	if (what == WIRE_REVOKE_ALL) {
 		each_in(ps, PARK_ANSWERING, send_away, NULL);
 		each_held(ps, send_away, NULL);

@@ -23,6 +23,8 @@ bool revoked_is(const struct revoked *r, const struct caller *c)
 	case WIRE_REVOKE_JTI:
 		return r->jti[0] && strcmp(c->jti, r->jti) == 0;
 	case WIRE_REVOKE_ALL:
+	case WIRE_MORE_USER:
+	case WIRE_MORE_APIKEY:
 		break;
 	}
 	return false;

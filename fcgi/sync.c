@@ -38,6 +38,7 @@ struct sync {
 	size_t n;
 	bool is_too_much; /* of them: rows are sent instead */
 	struct str body;  /* the event with the rows */
+	struct str interest; /* of the caller, as its rights are for this */
 };
 
 static void take_note(struct sync *s)
@@ -79,6 +80,7 @@ static void put_emit(
 		op.flags = OP_SYNC;
 		op.id = *at;
 		op.topic = (struct slice){s->ask->topic, strlen(s->ask->topic)};
+		op.interest = (struct slice){s->interest.p, s->interest.len};
 	}
 	ops_put(ops, &op);
 }
@@ -279,6 +281,15 @@ static enum err answer(struct sync *s, struct str *ops, uint64_t *last_event_id)
 	return ERR_OK;
 }
 
+static void put_interest(struct sync *s)
+{
+	struct wire_interest want;
+
+	interest_of_socket(s->ctx->who, (uint16_t)s->ctx->cfg->socketio.limit, &want);
+	wire_interest_put(&s->interest, &want);
+	wire_interest_fini(&want);
+}
+
 enum err sync_answer(
 	struct ctx *ctx, const struct sync_ask *ask, struct str *ops, uint64_t *last_event_id)
 {
@@ -293,9 +304,11 @@ enum err sync_answer(
 		return ERR_UNAVAILABLE;
 	take_note(&s);
 	interest_add_own_rooms(ctx->who, &s.rooms);
+	put_interest(&s);
 	e = answer(&s, ops, last_event_id);
 	strlist_fini(&s.rooms);
 	str_fini(&s.args);
 	str_fini(&s.body);
+	str_fini(&s.interest);
 	return e;
 }

@@ -77,7 +77,9 @@ struct op {
 		      * EMIT with SYNC: `at` */
 	struct slice nsp, socket_id, pid, topic, filter, room, code, message;
 	struct slice bytes;       /* SEND, PENDING; EMIT, HEARD, ADMIN EMIT: args */
-	struct slice interest;    /* CONNECT, IDENTITY: wire_interest_put(); empty: no events */
+	/* wire_interest_put(): CONNECT, IDENTITY, empty: no events; EMIT with SYNC: by the rights
+	 * that the copy was read with, empty: as it is. */
+	struct slice interest;
 	struct ops_caller caller; /* CONNECT, IDENTITY; ADMIN: who commands */
 };
 

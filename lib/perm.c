@@ -19,6 +19,16 @@ bool strlist_has(const struct strlist *l, const char *s)
 	return false;
 }
 
+bool strlist_same(const struct strlist *a, const struct strlist *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++)
+		if (strcmp(a->v[i], b->v[i]) != 0)
+			return false;
+	return true;
+}
+
 void strlist_fini(struct strlist *l)
 {
 	for (size_t i = 0; i < l->n; i++)

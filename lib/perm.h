@@ -16,6 +16,8 @@ struct strlist {
 };
 void strlist_add(struct strlist *l, const char *s, size_t len); /* copies */
 bool strlist_has(const struct strlist *l, const char *s);
+/* The same texts in the same order? */
+bool strlist_same(const struct strlist *a, const struct strlist *b);
 void strlist_fini(struct strlist *l);
 
 struct principal {

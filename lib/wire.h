@@ -62,6 +62,7 @@
  *   REVOKED   u8 what (enum wire_revoke), u64 user_id, text jti
  *             requests parked for that user, token or API key (in user_id) are to be ended now.
  *             ALL: more was revoked than can be told; who is parked has to show anew who it is.
+ *             MORE_*: they may do more than before; who is parked for them is to ask again.
  *   SESSION   u64 ticket, blob state (struct ops_state)
  *   DONE      u64 ticket, u8 what (enum wire_done), text why
  *   REFRESHED u64 floor, u64 tail
@@ -84,7 +85,7 @@
 #include "perm.h"
 #include "str.h"
 
-#define WIRE_VERSION 2u
+#define WIRE_VERSION 3u
 #define WIRE_TO_POLLER_MAX (64u * 1024 * 1024)   /* frame length a poller takes */
 #define WIRE_FROM_POLLER_MAX (64u * 1024 * 1024) /* frame length a client takes */
 
@@ -114,7 +115,14 @@ enum wire_type {
 enum wire_role { WIRE_ROLE_FCGI = 1, WIRE_ROLE_CGI, WIRE_ROLE_CLI };
 /* SOCKET: packets of an Engine.IO payload, each event as a Socket.IO packet of namespace "/". */
 enum wire_format { WIRE_JSON = 1, WIRE_SSE, WIRE_SOCKET };
-enum wire_revoke { WIRE_REVOKE_JTI = 1, WIRE_REVOKE_USER, WIRE_REVOKE_APIKEY, WIRE_REVOKE_ALL };
+enum wire_revoke {
+	WIRE_REVOKE_JTI = 1,
+	WIRE_REVOKE_USER,
+	WIRE_REVOKE_APIKEY,
+	WIRE_REVOKE_ALL,
+	WIRE_MORE_USER,
+	WIRE_MORE_APIKEY
+};
 
 enum wire_done {
 	WIRE_DONE_OK,

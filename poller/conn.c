@@ -100,12 +100,14 @@ static const char *on_hello(struct conn *c, const struct wire_frame *f)
 /* ---- revocations ---- */
 
 static const struct {
-	const char *word, *id_key;
+	const char *key, *word, *id_key;
 	enum wire_revoke what;
 } revocations[] = {
-	{"jti", NULL, WIRE_REVOKE_JTI},
-	{"user", "user_id", WIRE_REVOKE_USER},
-	{"apikey", "apikey_id", WIRE_REVOKE_APIKEY},
+	{"revoke", "jti", NULL, WIRE_REVOKE_JTI},
+	{"revoke", "user", "user_id", WIRE_REVOKE_USER},
+	{"revoke", "apikey", "apikey_id", WIRE_REVOKE_APIKEY},
+	{"changed", "user", "user_id", WIRE_MORE_USER},
+	{"changed", "apikey", "apikey_id", WIRE_MORE_APIKEY},
 };
 
 /* What an "_auth" event revokes, as a frame in out; nothing if it revokes nothing. */
@@ -115,13 +117,13 @@ static void put_revoked(struct evbuffer *out, const struct record *r)
 	size_t offset;
 	struct json_object *o = json_parse(r->json, r->json_len, &why, &offset);
 
-	word = json_get_str(o, "revoke");
 	jti = json_get_str(o, "jti");
-	for (size_t i = 0; word && i < sizeof(revocations) / sizeof(revocations[0]); i++) {
+	for (size_t i = 0; i < sizeof(revocations) / sizeof(revocations[0]); i++) {
 		struct json_object *id =
 			revocations[i].id_key ? json_get(o, revocations[i].id_key) : NULL;
 
-		if (strcmp(word, revocations[i].word) == 0)
+		word = json_get_str(o, revocations[i].key);
+		if (word && strcmp(word, revocations[i].word) == 0)
 			wire_put_revoked(out, revocations[i].what,
 				id ? json_object_get_uint64(id) : 0, jti ? jti : "");
 	}

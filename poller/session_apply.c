@@ -330,6 +330,27 @@ static bool catch_up(struct session *s, struct slice topic, uint64_t at)
 	return ok;
 }
 
+/* It has read the topic by rights that we may not have been told of: what it follows is judged by
+ * the same. */
+static void follow(struct session *s, const struct sock *k, struct slice interest)
+{
+	struct group *was = s->group;
+	struct wire_interest want;
+	bool is_same;
+
+	if (!wire_interest_get(interest.p, interest.len, &want))
+		return;
+	is_same = want.tenant_id == was->want.tenant_id &&
+		  strlist_same(&want.topics, &was->want.topics);
+	wire_interest_fini(&want);
+	if (is_same)
+		return;
+	session_set_interest(s, interest);
+	admin_regrouped(s, was);
+	store_session(s);
+	session_recheck(s, k);
+}
+
 static bool emit(struct session *s, const struct op *op)
 {
 	struct sock *k = session_sock(s, op->nsp);
@@ -345,6 +366,8 @@ static bool emit(struct session *s, const struct op *op)
 		return false;
 	if (!(op->flags & OP_SYNC))
 		return true;
+	if (op->interest.len)
+		follow(s, k, op->interest);
 	remember_request(s, op->topic);
 	return catch_up(s, op->topic, op->id);
 }

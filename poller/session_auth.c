@@ -248,6 +248,7 @@ void sessions_revoke(struct sessions *ss, const struct record *r)
 	struct json_object *o = json_parse(r->json, r->json_len, &why, &offset), *id;
 
 	word = json_get_str(o, "revoke");
+	word = word ? word : json_get_str(o, "changed"); /* then, too, the database is asked */
 	jti = json_get_str(o, "jti");
 	if (word && strcmp(word, "jti") == 0 && jti) {
 		note(ss, 0, 0, jti);

@@ -5,7 +5,7 @@ import struct
 import time
 from dataclasses import dataclass, field
 
-VERSION = 2
+VERSION = 3
 (HELLO, WAIT, CANCEL, DOORBELL, REFRESH, STATUS, RECHECK, OPEN, POLL, RELEASE, LOOKUP,
  APPLY) = range(1, 13)
 WELCOME, DELIVER, REVOKED, REFRESHED, STATUS_IS, ERROR, SESSION, DONE = range(64, 72)
@@ -56,8 +56,9 @@ def send(packets):
     return b"\x07" + blob(packets)
 
 
-def emit(args, nsp="/", flags=0, topic="", at=0):
-    return bytes([8, flags]) + struct.pack("<Q", at) + text(nsp) + text(topic) + blob(args)
+def emit(args, nsp="/", flags=0, topic="", at=0, wants=b""):
+    return (bytes([8, flags]) + struct.pack("<Q", at) + text(nsp) + text(topic) + blob(args)
+            + blob(wants))
 
 
 @dataclass
