@@ -13,13 +13,6 @@
 #include "db_internal.h"
 #include "mem.h"
 
-/* wait_timeout is raised so that a worker which slept over the weekend keeps its connection;
- * group_concat_max_len because JSON_ARRAYAGG keeps to it, and what it cuts off is no JSON. */
-static const char session_sql[] =
-	"SET NAMES utf8mb4, time_zone = '+00:00', autocommit = 1, tx_isolation = 'READ-COMMITTED',"
-	" sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE,NO_ZERO_IN_DATE,"
-	"NO_ENGINE_SUBSTITUTION', wait_timeout = 2147483, group_concat_max_len = 4194304";
-
 void db_library_init(void)
 {
 	if (mysql_library_init(0, NULL, NULL))
@@ -117,10 +110,10 @@ enum err db_fail(struct db *db, unsigned code, const char *message, const char *
 		db_close(db);
 	/* The server undoes the whole transaction for a deadlock, but only the statement for a lock
 	 * wait timeout: callers are promised the former. */
-	else if (e == ERR_DB_RETRY && code == ER_LOCK_WAIT_TIMEOUT)
-		db_rollback(db);
-	else if (e == ERR_DB_RETRY)
+	else if (e == ERR_DB_RETRY && code == ER_LOCK_DEADLOCK)
 		db->is_in_txn = false;
+	else if (e == ERR_DB_RETRY)
+		db_rollback(db);
 	return e;
 }
 
@@ -197,6 +190,8 @@ static enum err connect_server(struct db *db)
 	const char *password = l->password ? l->password : "";
 	const char *name = is_set(l->name) ? l->name : NULL;
 	char buf[1024], what[256];
+	struct str sql = STR_INIT;
+	enum err e;
 
 	db->conn = mysql_init(NULL);
 	if (!db->conn)
@@ -209,7 +204,10 @@ static enum err connect_server(struct db *db)
 	if (!mysql_real_connect(db->conn, host, login_user(l, buf, sizeof(buf)), password, name,
 		    l->port, socket, 0))
 		return fail_conn(db, what);
-	return query(db, session_sql, "session");
+	db_session_sql(&sql);
+	e = query(db, str_c(&sql), "session");
+	str_fini(&sql);
+	return e;
 }
 
 /* Has the server closed its end (stopped, killed us, timed us out)? Asking costs one poll(2), and
@@ -225,6 +223,8 @@ enum err db_ensure(struct db *db)
 {
 	enum err e;
 
+	db->code = 0;
+	db->message[0] = '\0';
 	if (db->conn && (db->is_in_txn || !is_hung_up(db)))
 		return ERR_OK;
 	db_close(db);

@@ -1,7 +1,8 @@
 /*
  * One connection to MariaDB: prepared statements, one result at a time, transactions. A struct db
  * belongs to one thread. All calls but db_new() and db_free() may block up to the timeouts of the
- * configuration. The connection runs in UTC, utf8mb4, READ COMMITTED, autocommit on, strict mode.
+ * configuration. The connection runs in UTC, utf8mb4, READ COMMITTED, autocommit on, strict mode,
+ * whatever the server's defaults are (db_session.c).
  *
  * A module keeps its SQL as `static const struct db_stmt`s in a db_set at the top of its file.
  * Sets given to db_new() are prepared and checked (number of parameters and columns) each time the
@@ -83,7 +84,8 @@ void db_close(struct db *db);
 bool db_is_open(const struct db *db);
 /* Connections opened so far: a change means that session state is gone. */
 unsigned db_generation(const struct db *db);
-/* For the log, not for clients; borrowed until the next call. */
+/* What the last failure was, "" and 0 if there was none since db_ensure() was last called. For the
+ * log, not for clients; borrowed until the next call. */
 const char *db_errmsg(const struct db *db);
 unsigned db_errno(const struct db *db);
 /* After ERR_DB_DUP: the name of the violated key, without its table ("uq_users_name"); else "". */

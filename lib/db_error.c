@@ -7,6 +7,8 @@
 /* Numbers that have no name in the client's headers. */
 #define INNODB_DISK_FULL 28   /* errno ENOSPC, passed through */
 #define GALERA_NOT_READY 1047 /* ER_UNKNOWN_COM_ERROR: "WSREP has not yet prepared node" */
+#define INNODB_FORCED_RECOVERY 1881
+#define MYSQL_QUERY_TIMEOUT 3024 /* as a proxy passes it on, from another server */
 
 struct row {
 	unsigned code;
@@ -14,9 +16,14 @@ struct row {
 };
 
 /*
- * A full server (too many connections) counts as lost: nothing can be done on it now, and trying
- * again is the cure. So do errors after which client and server no longer agree on where in the
- * protocol they are: a new connection is the only way on.
+ * A full server (too many connections, or prepared statements) counts as lost: nothing can be done
+ * on it now, and trying again is the cure; what this connection holds there is given back
+ * meanwhile. So do errors after which client and server no longer agree on where in the protocol
+ * they are: a new connection is the only way on.
+ *
+ * READONLY is whatever keeps the server as it is from being written to, FULL what there is no room
+ * for, STOPPED a statement that the server ended or could not begin for want of time, memory or
+ * locks. They are not tried again here: that would add to the load.
  */
 static const struct row rows[] = {
 	{ER_DUP_ENTRY, ERR_DB_DUP},
@@ -28,16 +35,45 @@ static const struct row rows[] = {
 	{ER_LOCK_DEADLOCK, ERR_DB_RETRY},
 	{ER_LOCK_WAIT_TIMEOUT, ERR_DB_RETRY},
 	{ER_CHECKREAD, ERR_DB_RETRY}, /* innodb_snapshot_isolation: the row has changed since */
+	{ER_TABLE_DEF_CHANGED, ERR_DB_RETRY},
 	{INNODB_DISK_FULL, ERR_DB_FULL},
 	{ER_DISK_FULL, ERR_DB_FULL},
 	{ER_RECORD_FILE_FULL, ERR_DB_FULL},
+	{ER_ERROR_ON_WRITE, ERR_DB_FULL},
+	{ER_TRANS_CACHE_FULL, ERR_DB_FULL},
+	{ER_STMT_CACHE_FULL, ERR_DB_FULL},
 	{ER_OPTION_PREVENTS_STATEMENT, ERR_DB_READONLY},
 	{ER_READ_ONLY_MODE, ERR_DB_READONLY},
+	{ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, ERR_DB_READONLY},
+	{ER_OPEN_AS_READONLY, ERR_DB_READONLY},
+	{ER_INNODB_READ_ONLY, ERR_DB_READONLY},
+	{INNODB_FORCED_RECOVERY, ERR_DB_READONLY},
+	{ER_CANT_UPDATE_WITH_READLOCK, ERR_DB_READONLY},
+	{ER_BINLOG_LOGGING_IMPOSSIBLE, ERR_DB_READONLY},
+	{ER_BINLOG_ROW_ENGINE_AND_STMT_ENGINE, ERR_DB_READONLY},
+	{ER_BINLOG_ROW_MODE_AND_STMT_ENGINE, ERR_DB_READONLY},
+	{ER_BINLOG_UNSAFE_AND_STMT_ENGINE, ERR_DB_READONLY},
+	{ER_BINLOG_ROW_INJECTION_AND_STMT_ENGINE, ERR_DB_READONLY},
+	{ER_BINLOG_STMT_MODE_AND_ROW_ENGINE, ERR_DB_READONLY},
+	{ER_STATEMENT_TIMEOUT, ERR_DB_STOPPED},
+	{MYSQL_QUERY_TIMEOUT, ERR_DB_STOPPED},
+	{ER_QUERY_INTERRUPTED, ERR_DB_STOPPED},
+	{ER_FILSORT_ABORT, ERR_DB_STOPPED},
+	{ER_LOCK_TABLE_FULL, ERR_DB_STOPPED},
+	{ER_TOO_MANY_CONCURRENT_TRXS, ERR_DB_STOPPED},
+	{ER_OUTOFMEMORY, ERR_DB_STOPPED},
+	{ER_OUT_OF_SORTMEMORY, ERR_DB_STOPPED},
+	{ER_OUT_OF_RESOURCES, ERR_DB_STOPPED},
+	{ER_ERROR_DURING_COMMIT, ERR_DB_STOPPED},
 	{ER_DBACCESS_DENIED_ERROR, ERR_DB_DENIED},
 	{ER_ACCESS_DENIED_ERROR, ERR_DB_DENIED},
 	{ER_ACCESS_DENIED_NO_PASSWORD_ERROR, ERR_DB_DENIED},
 	{ER_HOST_IS_BLOCKED, ERR_DB_DENIED},
 	{ER_HOST_NOT_PRIVILEGED, ERR_DB_DENIED},
+	{ER_MUST_CHANGE_PASSWORD, ERR_DB_DENIED},
+	{ER_MUST_CHANGE_PASSWORD_LOGIN, ERR_DB_DENIED},
+	{ER_USER_IS_BLOCKED, ERR_DB_DENIED},
+	{ER_ACCOUNT_HAS_BEEN_LOCKED, ERR_DB_DENIED},
 	{ER_TABLEACCESS_DENIED_ERROR, ERR_DB_DENIED},
 	{ER_COLUMNACCESS_DENIED_ERROR, ERR_DB_DENIED},
 	{ER_PROCACCESS_DENIED_ERROR, ERR_DB_DENIED},
@@ -54,7 +90,14 @@ static const struct row rows[] = {
 	{CR_SSL_CONNECTION_ERROR, ERR_DB_LOST},
 	{CR_MALFORMED_PACKET, ERR_DB_LOST},
 	{CR_NEW_STMT_METADATA, ERR_DB_LOST},
+	{CR_SOCKET_CREATE_ERROR, ERR_DB_LOST}, /* no descriptor is free */
+	{CR_NET_PACKET_TOO_LARGE, ERR_DB_LOST},
+	{ER_NET_PACKET_TOO_LARGE, ERR_DB_LOST}, /* max_allowed_packet: the server hangs up */
+	{ER_NET_PACKETS_OUT_OF_ORDER, ERR_DB_LOST},
+	{ER_NET_UNCOMPRESS_ERROR, ERR_DB_LOST},
 	{ER_CON_COUNT_ERROR, ERR_DB_LOST},
+	{ER_CANT_CREATE_THREAD, ERR_DB_LOST},
+	{ER_MAX_PREPARED_STMT_COUNT_REACHED, ERR_DB_LOST},
 	{ER_TOO_MANY_USER_CONNECTIONS, ERR_DB_LOST},
 	{ER_USER_LIMIT_REACHED, ERR_DB_LOST},
 	{ER_SERVER_SHUTDOWN, ERR_DB_LOST},

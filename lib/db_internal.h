@@ -1,6 +1,7 @@
 /*
  * What the parts of lib/db share, and nobody else sees: db.c has the connection and transactions,
- * db_stmt.c prepared statements and their rows, db_error.c what MariaDB's error numbers mean.
+ * db_session.c what a session is set to, db_stmt.c prepared statements and their rows, db_error.c
+ * what MariaDB's error numbers mean.
  */
 #ifndef CMDB_DB_INTERNAL_H
 #define CMDB_DB_INTERNAL_H
@@ -31,6 +32,14 @@ struct db {
 /* Notes an error and what it means for the connection: one that is lost is dropped, a transaction
  * that is to be run again is rolled back. `what` is put before the message; it may be "". */
 enum err db_fail(struct db *db, unsigned code, const char *message, const char *what);
+
+/* ---- db_session.c ---- */
+struct db_setting {
+	const char *name, *value; /* value as SQL */
+};
+extern const struct db_setting db_settings[]; /* ends with {0} */
+/* The one statement that sets them all. */
+void db_session_sql(struct str *out);
 
 /* ---- db_stmt.c ---- */
 enum err db_prepare_sets(struct db *db) __attribute__((warn_unused_result));

@@ -60,6 +60,7 @@ static const struct row rows[ERR_N] = {
 	[ERR_DB_RETRY] = {503, "unavailable", UNAVAILABLE},
 	[ERR_DB_FULL] = {503, "unavailable", UNAVAILABLE},
 	[ERR_DB_READONLY] = {503, "unavailable", UNAVAILABLE},
+	[ERR_DB_STOPPED] = {503, "unavailable", UNAVAILABLE},
 	[ERR_DB_DENIED] = {500, "internal_error", INTERNAL},
 	[ERR_DB_LOST] = {503, "unavailable", UNAVAILABLE},
 	[ERR_DB] = {500, "internal_error", INTERNAL},

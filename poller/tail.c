@@ -546,6 +546,14 @@ static enum err step(struct tail *t, unsigned *generation, int64_t *due_us)
 	return e ? e : cycle(t, due_us);
 }
 
+/* Why the last look failed: one of the two connections knows, or start() found no epoch. */
+static const char *reason(const struct tail *t)
+{
+	if (db_errno(t->db))
+		return db_errmsg(t->db);
+	return db_errno(t->probe) ? db_errmsg(t->probe) : "the table ws_log has no row";
+}
+
 static void *tail_main(void *arg)
 {
 	struct tail *t = arg;
@@ -563,8 +571,7 @@ static void *tail_main(void *arg)
 			continue;
 		}
 		if (atomic_exchange(&t->stats.is_db_up, false) || backoff_ms == 50)
-			log_error("db_down", "%s; trying again",
-				db_errmsg(db_is_open(t->db) ? t->probe : t->db));
+			log_error("db_down", "%s; trying again", reason(t));
 		due_us = clock_us() + backoff_ms * 1000;
 		backoff_ms = backoff_ms < 400 ? backoff_ms * 2 : 500;
 	} while (wait_until(t, due_us));

@@ -45,6 +45,9 @@ STMT(session,
 	"SELECT @@tx_isolation, @@time_zone, @@autocommit, @@character_set_client,"
 	" @@sql_mode, @@wait_timeout, @@group_concat_max_len",
 	0, 7);
+STMT(big_join,
+	"SELECT COUNT(*) FROM (SELECT a.seq FROM seq_1_to_50 a JOIN seq_1_to_50 b ORDER BY 1) j", 0,
+	1);
 STMT(counters,
 	"SELECT CAST(SUM(VARIABLE_VALUE) AS UNSIGNED) FROM information_schema.SESSION_STATUS WHERE"
 	" VARIABLE_NAME IN ('Com_stmt_prepare', 'Com_stmt_reset', 'Com_stmt_close',"
@@ -701,6 +704,111 @@ static void test_event_insert(void **state)
 	assert_string_equal(dbv_text(&row[5]), "notification");
 }
 
+/* A default of the server for each of our settings that is another than ours. */
+static const struct {
+	const char *name, *value;
+} hostile[] = {
+	{"character_set_client", "'latin1'"},
+	{"character_set_results", "'latin1'"},
+	{"collation_connection", "'latin1_swedish_ci'"},
+	{"lc_messages", "'de_DE'"},
+	{"lc_time_names", "'de_DE'"},
+	{"default_regex_flags", "'DOTALL'"},
+	{"max_sort_length", "64"},
+	{"old_mode", "'ZERO_DATE_TIME_CAST'"},
+	{"time_zone", "'+05:00'"},
+	{"default_week_format", "3"},
+	{"div_precision_increment", "0"},
+	{"sql_mode", "'ANSI_QUOTES,PIPES_AS_CONCAT,NO_BACKSLASH_ESCAPES'"},
+	{"foreign_key_checks", "0"},
+	{"unique_checks", "0"},
+	{"check_constraint_checks", "0"},
+	{"sql_safe_updates", "1"},
+	{"sql_if_exists", "1"},
+	{"sql_auto_is_null", "1"},
+	{"sql_select_limit", "3"},
+	{"max_join_size", "1"},
+	{"sql_big_selects", "0"},
+	{"group_concat_max_len", "4"},
+	{"max_recursive_iterations", "1"},
+	{"tmp_disk_table_size", "1024"},
+	{"autocommit", "0"},
+	{"completion_type", "'RELEASE'"},
+	{"tx_isolation", "'SERIALIZABLE'"},
+	{"tx_read_only", "1"},
+	{"default_storage_engine", "'MyISAM'"},
+	{"max_statement_time", "0.001"},
+	{"lock_wait_timeout", "0"},
+	{"innodb_lock_wait_timeout", "0"},
+	{"wait_timeout", "1"},
+	{"idle_transaction_timeout", "1"},
+	{"idle_readonly_transaction_timeout", "1"},
+	{"idle_write_transaction_timeout", "1"},
+	{"net_read_timeout", "1"},
+	{"net_write_timeout", "1"},
+};
+
+/* Of scope SESSION or GLOBAL. Opens a session anew. */
+static char *value_of(struct db *db, const char *scope, const char *name)
+{
+	char sql[128];
+	struct db_stmt st = {.name = "value", .sql = sql, .cols_n = 1};
+	const struct db_val *row;
+	char *value;
+
+	db_close(db); /* no statement is to outlive this function */
+	assert_int_equal(db_ensure(db), ERR_OK);
+	snprintf(sql, sizeof(sql), "SELECT CAST(@@%s.%s AS CHAR)", scope, name);
+	if (db_one(db, &st, NULL, 0, &row) != ERR_OK || !row)
+		fail_msg("%s: %s", sql, db_errmsg(db));
+	value = xstrdup(dbv_text(row));
+	db_close(db);
+	return value;
+}
+
+static void set_global(struct db *db, const char *name, const char *value)
+{
+	struct str sql = STR_INIT;
+
+	str_addf(&sql, "SET GLOBAL %s = %s", name, value);
+	script(db, str_c(&sql));
+	str_fini(&sql);
+}
+
+static const char *hostile_value(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_N(hostile); i++)
+		if (!strcmp(hostile[i].name, name))
+			return hostile[i].value;
+	fail_msg("%s: give it a hostile value", name);
+	return NULL;
+}
+
+/* Whatever the server's defaults are, a session of ours is the same. */
+static void test_hostile_defaults(void **state)
+{
+	struct db *db = open_db("t"), *other = *state;
+
+	for (const struct db_setting *s = db_settings; s->name; s++) {
+		char *before = value_of(db, "SESSION", s->name), *after, *theirs;
+
+		set_global(other, s->name, hostile_value(s->name));
+		after = value_of(db, "SESSION", s->name);
+		theirs = value_of(db, "GLOBAL", s->name);
+		if (strcmp(before, after) != 0 || !strcmp(after, theirs))
+			fail_msg("%s is %s, was %s; default %s", s->name, after, before, theirs);
+		free(before);
+		free(after);
+		free(theirs);
+	}
+	/* All of them together. */
+	assert_int_equal(db_ensure(db), ERR_OK);
+	assert_int_equal(get_u(db, &big_join), 50 * 50);
+	for (size_t i = 0; i < ARRAY_N(hostile); i++)
+		set_global(other, hostile[i].name, "DEFAULT");
+	db_free(db);
+}
+
 static int start_server(void **state)
 {
 	(void)state;
@@ -719,13 +827,14 @@ static int stop_server(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {T(test_session), T(test_types), T(test_nulls),
-		T(test_random_bytes), T(test_long_text), T(test_changing_types), T(test_rows),
-		T(test_affected), T(test_constraints), T(test_transaction), T(test_lock_wait),
-		T(test_error_behind_rows), T(test_deadlock), T(test_snapshot), T(test_script), T(test_quote),
-		T(test_lost), T(test_forgotten_statement), T(test_timeout), T(test_hung_up),
-		T(test_unreachable), T(test_denied), T(test_wrong_statements), T(test_round_trips),
-		T(test_altered_table), T(test_event_insert)};
+	const struct CMUnitTest tests[] = {T(test_session), T(test_hostile_defaults), T(test_types),
+		T(test_nulls), T(test_random_bytes), T(test_long_text), T(test_changing_types),
+		T(test_rows), T(test_affected), T(test_constraints), T(test_transaction),
+		T(test_lock_wait), T(test_error_behind_rows), T(test_deadlock), T(test_snapshot),
+		T(test_script), T(test_quote), T(test_lost), T(test_forgotten_statement),
+		T(test_timeout), T(test_hung_up), T(test_unreachable), T(test_denied),
+		T(test_wrong_statements), T(test_round_trips), T(test_altered_table),
+		T(test_event_insert)};
 
 	db_library_init();
 	int failed = cmocka_run_group_tests(tests, start_server, stop_server);
