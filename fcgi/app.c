@@ -10,6 +10,7 @@
 #include "log.h"
 #include "loop.h"
 #include "mem.h"
+#include "probe.h"
 #include "route.h"
 #include "tables.h"
 
@@ -82,6 +83,7 @@ bool app_init(struct app *app, const struct settings_source *source, struct str 
 	app->routes = tables_routes();
 	app->sql = tables_sql();
 	app->jobs = jobs_new(app);
+	app->probe = probe_new(app);
 	app->loop = loop_new(app);
 	return true;
 }
@@ -90,6 +92,7 @@ void app_fini(struct app *app)
 {
 	loop_free(app->loop);
 	jobs_free(app->jobs);
+	probe_free(app->probe);
 	cache_free(app->cache);
 	identities_free(app->identities);
 	routes_free(app->routes);

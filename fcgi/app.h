@@ -33,6 +33,7 @@ struct settings_source {
 struct app {
 	struct loop *loop;               /* parked requests and the poller link; loop.h */
 	struct jobs *jobs;               /* what may block, for parked requests; jobs.h */
+	struct probe *probe;             /* can the database be written to; probe.h */
 	struct cache *cache;             /* rendered answers; cache.h */
 	struct identities *identities;   /* who a token or key belongs to; identity.h */
 	struct routes *routes;           /* route.h; read only */

@@ -5,11 +5,8 @@
 #include "clock.h"
 #include "http.h"
 #include "loop.h"
+#include "probe.h"
 #include "worker.h"
-
-static const struct db_stmt ping = {"ping", "SELECT 1", 0, 1};
-static const struct db_stmt *const stmts[] = {&ping, NULL};
-const struct db_set health_sql = {"health", stmts, false};
 
 static void alive(struct ctx *ctx)
 {
@@ -20,36 +17,28 @@ static void alive(struct ctx *ctx)
 	str_fini(&data);
 }
 
-static enum err look_at_database(struct ctx *ctx)
-{
-	const struct db_val *row;
-	enum err e = db_ensure(ctx->db);
-
-	if (e == ERR_OK)
-		e = db_one(ctx->db, &ping, NULL, 0, &row);
-	if (e != ERR_DB_LOST)
-		return e;
-	/* It may have been lost long ago, and only be seen now. */
-	e = db_ensure(ctx->db);
-	return e == ERR_OK ? db_one(ctx->db, &ping, NULL, 0, &row) : e;
-}
-
 static void ready(struct ctx *ctx)
 {
 	struct app *app = ctx->worker->app;
-	enum err e = look_at_database(ctx);
 	/* A process of plain CGI has no link of its own until it needs one. */
 	bool has_poller = shm_is_fresh(ctx->shm) && (app->is_cgi || loop_is_linked(app->loop));
 	size_t n = loop_parked_n(app->loop);
 	bool has_room = (int64_t)n * 10 < ctx->cfg->fcgi.max_parked * 9;
-	bool is_healthy = e == ERR_OK && has_poller && has_room;
 	struct str data = STR_INIT;
+	struct probe_found db;
+	bool is_healthy;
 
+	probe_look(app->probe, &db);
+	is_healthy = db.is_written && has_poller && has_room;
 	str_addf(&data,
 		"{\"connections\":%zu,\"maxConnections\":%lld,\"healthy\":%s,\"database\":\"%s\","
-		"\"poller\":\"%s\"}",
+		"\"writes\":\"%s\",\"poller\":\"%s\"}",
 		n, (long long)ctx->cfg->fcgi.max_parked, is_healthy ? "true" : "false",
-		e == ERR_OK ? "ok" : "unreachable", has_poller ? "ok" : "unreachable");
+		db.is_read ? "ok" : "unreachable",
+		db.is_written                  ? "ok"
+		: db.is_waiting || !db.is_read ? "unknown"
+					       : "failing",
+		has_poller ? "ok" : "unreachable");
 	ctx_ok(ctx, 200, &data);
 	if (!is_healthy) {
 		ctx->res.status = 503;

@@ -9,6 +9,5 @@
 
 extern const struct route health_routes[];
 extern const size_t health_routes_n;
-extern const struct db_set health_sql;
 
 #endif

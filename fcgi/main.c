@@ -20,6 +20,7 @@
 #include "log.h"
 #include "loop.h"
 #include "mem.h"
+#include "probe.h"
 #include "secret.h"
 #include "worker.h"
 
@@ -217,6 +218,7 @@ static void run_fastcgi(struct app *app, struct gateway *g)
 	set_signals();
 	start_thread(&loop, loop_thread, app->loop);
 	jobs_start(app->jobs, (size_t)app->settings->cfg.fcgi.event_workers);
+	probe_start(app->probe);
 	for (size_t i = 0; i < n; i++) {
 		worker_init(&ws[i], app, g);
 		start_thread(&ws[i].thread, worker_thread, &ws[i]);
@@ -237,6 +239,10 @@ static void run_fastcgi(struct app *app, struct gateway *g)
 	if (!jobs_stop(app->jobs, deadline_ms)) {
 		log_warn("stop", "Socket.IO events still run after fcgi.stop_timeout_ms: "
 				 "leaving them");
+		_exit(0);
+	}
+	if (!probe_stop(app->probe, deadline_ms)) {
+		log_warn("stop", "the database does not answer a probe: leaving it");
 		_exit(0);
 	}
 	for (size_t i = 0; i < n; i++)

@@ -58,9 +58,8 @@ const struct socket_namespace *tables_namespaces(const struct config *cfg)
 const struct db_set *const *tables_sql(void)
 {
 	/* The first place is for the resources', which are made at the start. */
-	static const struct db_set *sets[] = {NULL, &event_sql, &txn_sql, &health_sql,
-		&principal_sql, &throttle_sql, &family_sql, &login_sql, &socket_connect_sql,
-		&sync_sql, NULL};
+	static const struct db_set *sets[] = {NULL, &event_sql, &txn_sql, &principal_sql,
+		&throttle_sql, &family_sql, &login_sql, &socket_connect_sql, &sync_sql, NULL};
 
 	sets[0] = resource_sql();
 	return sets;

@@ -23,7 +23,7 @@
 #include <stdint.h>
 
 #define SHM_MAGIC 0x62646d63u
-#define SHM_VERSION 2u
+#define SHM_VERSION 3u
 #define SHM_GEN_N 4096u
 #define SHM_EPOCH_SIZE 33
 #define SHM_LEASE_MS 1500
@@ -58,6 +58,13 @@ enum shm_figure {
 	SHM_FIGURE_N
 };
 
+/* The last try whether the database can be written to, of whichever process made it; times are
+ * monotonic, 0: never. fcgi/probe.h */
+struct shm_probe {
+	_Atomic int64_t begun_ms, read_ms, done_ms;
+	_Atomic uint32_t is_written;
+};
+
 struct shm {
 	uint32_t magic, version;
 	char epoch[SHM_EPOCH_SIZE];
@@ -67,6 +74,7 @@ struct shm {
 	_Atomic uint64_t floor;         /* ids up to here may be pruned */
 	_Atomic uint32_t gen[SHM_GEN_N];
 	_Atomic uint64_t figure[SHM_FIGURE_N];
+	struct shm_probe probe;
 	uint64_t inode; /* of the file, written by its creator */
 };
 

@@ -1,0 +1,221 @@
+#include "probe.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "clock.h"
+#include "log.h"
+#include "mem.h"
+
+#define IO_TIMEOUT_MS 4000 /* of one read or write of a try */
+#define LOOK_EVERY_NS 10000000L
+
+static const struct db_stmt ping = {"probe.read", "SELECT 1", 0, 1};
+static const struct db_stmt put = {"probe.write",
+	"INSERT INTO ws_health (node_id, written_at) VALUES (?, NOW(3))"
+	" ON DUPLICATE KEY UPDATE written_at = VALUES(written_at)",
+	1, 0};
+static const struct db_stmt *const stmts[] = {&ping, &put, NULL};
+static const struct db_set sql = {"probe", stmts, true};
+
+struct probe {
+	struct app *app;
+	pthread_mutex_t lock;
+	pthread_cond_t changed; /* is_wanted, is_stopping, tries_n or is_running */
+	pthread_t thread;
+	bool is_running, is_wanted, is_stopping;
+	unsigned tries_n;
+	struct shm_probe own; /* where there is no page */
+	bool was_good;        /* what the log says */
+};
+
+struct probe *probe_new(struct app *app)
+{
+	struct probe *p = xcalloc(1, sizeof(*p));
+	pthread_condattr_t attr;
+
+	p->app = app;
+	p->was_good = true;
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&p->changed, &attr);
+	pthread_condattr_destroy(&attr);
+	return p;
+}
+
+void probe_free(struct probe *p)
+{
+	if (!p)
+		return;
+	pthread_cond_destroy(&p->changed);
+	pthread_mutex_destroy(&p->lock);
+	free(p);
+}
+
+static struct shm_probe *shared(struct probe *p)
+{
+	struct shm *page = atomic_load(&p->app->shm);
+
+	return page ? &page->probe : &p->own;
+}
+
+/* ---- a try ---- */
+
+static void tell(struct probe *p, bool is_good, const char *what, const struct db *db)
+{
+	if (is_good && !p->was_good)
+		log_info("writes", "the database can be written to again");
+	else if (!is_good && p->was_good)
+		log_error("writes", "the database cannot be %s: %s", what, db_errmsg(db));
+	p->was_good = is_good;
+}
+
+static void try_it(struct probe *p, struct shm_probe *s)
+{
+	static const struct db_set *const sets[] = {&sql, NULL};
+	struct settings *settings = app_settings_get(p->app);
+	struct db_login login = config_login(&settings->cfg, CONFIG_FCGI);
+	struct db_val node[1] = {DBV_I(settings->cfg.poller.node_id)};
+	const struct db_val *row;
+	const char *what = "read";
+	struct db *db;
+	enum err e;
+
+	login.io_timeout_ms = IO_TIMEOUT_MS;
+	db = db_new(&login, sets);
+	e = db_ensure(db);
+	if (e == ERR_OK)
+		e = db_one(db, &ping, NULL, 0, &row);
+	if (e == ERR_OK) {
+		atomic_store(&s->read_ms, clock_ms());
+		what = "written to";
+		e = db_exec(db, &put, node, 1, NULL, NULL);
+	}
+	atomic_store(&s->is_written, e == ERR_OK);
+	tell(p, e == ERR_OK, what, db);
+	db_free(db);
+	app_settings_put(settings);
+}
+
+/* Makes a try, or waits for the one that another process makes. */
+static void run(struct probe *p)
+{
+	struct shm_probe *s = shared(p);
+
+	for (;;) {
+		int64_t begun = atomic_load(&s->begun_ms), done = atomic_load(&s->done_ms);
+		int64_t now = clock_ms();
+
+		if (done && now - done < PROBE_EVERY_MS)
+			return;
+		if (begun > done && now - begun < PROBE_WAIT_MS) {
+			nanosleep(&(struct timespec){.tv_nsec = LOOK_EVERY_NS}, NULL);
+		} else if (atomic_compare_exchange_strong(&s->begun_ms, &begun, now)) {
+			try_it(p, s);
+			atomic_store(&s->done_ms, clock_ms());
+			return;
+		}
+	}
+}
+
+/* What is known: false if that is too old. */
+static bool read_found(struct probe *p, struct probe_found *found)
+{
+	const struct shm_probe *s = shared(p);
+	int64_t done = atomic_load(&s->done_ms), read = atomic_load(&s->read_ms);
+
+	found->is_waiting = !done || clock_ms() - done >= PROBE_EVERY_MS;
+	found->is_read = read && read >= atomic_load(&s->begun_ms);
+	found->is_written = !found->is_waiting && atomic_load(&s->is_written);
+	return !found->is_waiting;
+}
+
+static struct timespec at(int64_t ms)
+{
+	return (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+}
+
+void probe_look(struct probe *p, struct probe_found *found)
+{
+	struct timespec until = at(clock_ms() + PROBE_WAIT_MS);
+	unsigned tries_n;
+	int rc = 0;
+
+	if (read_found(p, found))
+		return;
+	pthread_mutex_lock(&p->lock);
+	if (!p->is_running) {
+		pthread_mutex_unlock(&p->lock);
+		db_thread_init();
+		run(p);
+		db_thread_fini();
+		read_found(p, found);
+		return;
+	}
+	tries_n = p->tries_n;
+	p->is_wanted = true;
+	pthread_cond_broadcast(&p->changed);
+	while (!p->is_stopping && p->tries_n == tries_n && rc == 0)
+		rc = pthread_cond_timedwait(&p->changed, &p->lock, &until);
+	pthread_mutex_unlock(&p->lock);
+	read_found(p, found);
+}
+
+/* ---- the thread ---- */
+
+static void *thread(void *arg)
+{
+	struct probe *p = arg;
+
+	db_thread_init();
+	pthread_mutex_lock(&p->lock);
+	for (;;) {
+		while (!p->is_wanted && !p->is_stopping)
+			pthread_cond_wait(&p->changed, &p->lock);
+		if (p->is_stopping)
+			break;
+		pthread_mutex_unlock(&p->lock);
+		run(p);
+		pthread_mutex_lock(&p->lock);
+		p->is_wanted = false;
+		p->tries_n++;
+		pthread_cond_broadcast(&p->changed);
+	}
+	p->is_running = false;
+	pthread_cond_broadcast(&p->changed);
+	pthread_mutex_unlock(&p->lock);
+	db_thread_fini();
+	return NULL;
+}
+
+void probe_start(struct probe *p)
+{
+	int rc;
+
+	p->is_running = true;
+	rc = pthread_create(&p->thread, NULL, thread, p);
+	if (rc != 0)
+		log_fatal(1, "cannot start a thread: %s", strerror(rc));
+}
+
+bool probe_stop(struct probe *p, int64_t deadline_ms)
+{
+	struct timespec until = at(deadline_ms);
+	bool is_running;
+	int rc = 0;
+
+	pthread_mutex_lock(&p->lock);
+	p->is_stopping = true;
+	pthread_cond_broadcast(&p->changed);
+	while (p->is_running && rc == 0)
+		rc = pthread_cond_timedwait(&p->changed, &p->lock, &until);
+	is_running = p->is_running;
+	pthread_mutex_unlock(&p->lock);
+	if (is_running)
+		return false;
+	pthread_join(p->thread, NULL);
+	return true;
+}
