@@ -82,13 +82,14 @@ void check_poller(struct doctor *d, struct finding *f)
 void check_source(struct doctor *d, struct finding *f)
 {
 	struct json_object *binlog;
-	const char *active, *state;
+	const char *active, *state, *reason;
 
 	if (!is_there(d, f))
 		return;
 	active = json_get_str(d->poller, "active_source");
 	binlog = json_get(json_get(d->poller, "sources"), "binlog");
 	state = json_get_str(binlog, "state");
+	reason = json_get_str(binlog, "reason");
 	if (active && !strcmp(active, "binlog"))
 		finding_ok(f, "the binlog");
 	else if (!d->cfg->poller.binlog)
@@ -96,8 +97,9 @@ void check_source(struct doctor *d, struct finding *f)
 	else
 		finding_bad(f, VERDICT_WARN,
 			"see the checks of the binlog above, and the poller's log",
-			"%s; the binlog is %s: events arrive later than they could",
-			active ? active : "?", state ? state : "not followed");
+			"%s; the binlog is %s%s%s%s: events arrive later than they could",
+			active ? active : "?", state ? state : "not followed", reason ? " (" : "",
+			reason ? reason : "", reason ? ")" : "");
 }
 
 /* Everything committed by now must soon be released; what holds it up is an open transaction. */

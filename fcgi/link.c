@@ -170,7 +170,7 @@ static bool on_welcome(struct link *l, const struct wire_frame *f)
 	l->failures = 0;
 	/* What was revoked while the link was down. A CGI process has parked its one request, and
 	 * asked who it is of, just now. */
-	if (!l->app->is_cgi && l->tail > known)
+	if (!l->app->is_cgi)
 		wire_put_recheck(l->out, known);
 	parks_on_up(l->parks, is_other ? old : NULL);
 	send_soon(l);

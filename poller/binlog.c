@@ -22,6 +22,15 @@
 #define TABLES_MAX 64
 #define IDS_MAX 256
 
+/* What the transaction that is being read has done to ws_events. A row is no proof of a commit:
+ * what made a temporary table, or an XA transaction, is written down and then rolled back there. */
+struct group {
+	uint64_t ids[IDS_MAX]; /* inserted; those beyond are hints less */
+	size_t ids_n;
+	bool is_ours;   /* it has rows of ws_events */
+	bool has_taken; /* or took some away, maybe its own */
+};
+
 struct binlog {
 	const struct config *cfg;
 	struct tail *tail;
@@ -38,6 +47,7 @@ struct binlog {
 	/* the thread's own */
 	uint64_t tables[TABLES_MAX]; /* table ids that mean ws_events */
 	size_t tables_n;
+	struct group group;
 };
 
 struct binlog *binlog_new(const struct config *cfg, struct tail *tail)
@@ -120,10 +130,17 @@ static bool text_is(const MARIADB_STRING *s, const char *text)
 	return s->length == strlen(text) && !memcmp(s->str, text, s->length);
 }
 
+/* The id is to be in the first column, a BIGINT, as when the stream was opened. */
+static bool is_readable(const struct st_mariadb_rpl_table_map_event *map)
+{
+	return map->column_types.length > 0 &&
+	       (unsigned char)map->column_types.str[0] == MYSQL_TYPE_LONGLONG;
+}
+
 static void on_table_map(struct binlog *b, const struct st_mariadb_rpl_table_map_event *map)
 {
-	bool is_ours =
-		text_is(&map->database, b->cfg->database.name) && text_is(&map->table, "ws_events");
+	bool is_ours = text_is(&map->database, b->cfg->database.name) &&
+		       text_is(&map->table, "ws_events") && is_readable(map);
 	size_t i;
 
 	for (i = 0; i < b->tables_n && b->tables[i] != map->table_id; i++)
@@ -139,38 +156,124 @@ static void on_table_map(struct binlog *b, const struct st_mariadb_rpl_table_map
 
 static void on_rows(struct binlog *b, const struct st_mariadb_rpl_rows_event *rows)
 {
+	struct group *g = &b->group;
+	size_t i;
 	uint64_t id;
 
-	if (rows->type != WRITE_ROWS)
+	for (i = 0; i < b->tables_n && b->tables[i] != rows->table_id; i++)
+		;
+	if (i == b->tables_n)
 		return;
-	for (size_t i = 0; i < b->tables_n; i++) {
-		if (b->tables[i] == rows->table_id) {
-			if (first_id(rows, &id))
-				tail_announce(b->tail, &id, 1);
-			else
-				tail_wake(b->tail, SOURCE_BINLOG);
-			return;
-		}
-	}
+	g->is_ours = true;
+	if (rows->type != WRITE_ROWS)
+		g->has_taken = true;
+	else if (g->ids_n < IDS_MAX && first_id(rows, &id))
+		g->ids[g->ids_n++] = id;
 }
 
-static void on_event(struct binlog *b, const MARIADB_RPL_EVENT *ev)
+/* ---- transactions ---- */
+
+static void on_commit(struct binlog *b)
+{
+	struct group *g = &b->group;
+
+	if (g->has_taken)
+		tail_unpromise(b->tail);
+	if (g->is_ours && g->ids_n && !g->has_taken)
+		tail_announce(b->tail, g->ids, g->ids_n);
+	else if (g->is_ours)
+		tail_wake(b->tail, SOURCE_BINLOG);
+	*g = (struct group){0};
+}
+
+/* Rolled back, or prepared and not decided: there may be something, or nothing. */
+static void on_maybe(struct binlog *b)
+{
+	if (b->group.is_ours)
+		tail_wake(b->tail, SOURCE_BINLOG);
+	b->group = (struct group){0};
+}
+
+static bool begins(const MARIADB_STRING *s, const char *word)
+{
+	return s->length >= strlen(word) && !strncasecmp(s->str, word, strlen(word));
+}
+
+static bool mentions(const MARIADB_STRING *s, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (size_t i = 0; i + len <= s->length; i++)
+		if (!strncasecmp(s->str + i, word, len))
+			return true;
+	return false;
+}
+
+static bool is_about_rows(const MARIADB_STRING *sql)
+{
+	static const char *const words[] = {"INSERT", "REPLACE", "UPDATE", "DELETE"};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (begins(sql, words[i]))
+			return true;
+	return false;
+}
+
+/* false: the table may be another one now, and is to be looked at anew. */
+static bool on_query(struct binlog *b, const MARIADB_STRING *sql)
+{
+	if (text_is(sql, "COMMIT")) {
+		on_commit(b);
+	} else if (begins(sql, "ROLLBACK")) {
+		on_maybe(b);
+	} else if (!text_is(sql, "BEGIN") && !begins(sql, "SAVEPOINT")) {
+		/* A decision about an XA transaction, a statement that was logged as such, DDL. */
+		tail_unpromise(b->tail);
+		return is_about_rows(sql) || !mentions(sql, "ws_events");
+	}
+	return true;
+}
+
+static bool on_event(struct binlog *b, const MARIADB_RPL_EVENT *ev)
 {
 	switch (ev->event_type) {
+	case GTID_EVENT:
+		b->group = (struct group){0};
+		break;
 	case TABLE_MAP_EVENT:
 		on_table_map(b, &ev->event.table_map);
 		break;
 	case WRITE_ROWS_EVENT_V1:
 	case WRITE_ROWS_EVENT:
 	case WRITE_ROWS_COMPRESSED_EVENT_V1:
+	case UPDATE_ROWS_EVENT_V1:
+	case UPDATE_ROWS_EVENT:
+	case DELETE_ROWS_EVENT_V1:
+	case DELETE_ROWS_EVENT:
 		on_rows(b, &ev->event.rows);
 		break;
 	case WRITE_ROWS_COMPRESSED_EVENT:
-		tail_wake(b->tail, SOURCE_BINLOG);
+	case UPDATE_ROWS_COMPRESSED_EVENT_V1:
+	case UPDATE_ROWS_COMPRESSED_EVENT:
+	case DELETE_ROWS_COMPRESSED_EVENT_V1:
+	case DELETE_ROWS_COMPRESSED_EVENT:
+		b->group.is_ours = b->group.has_taken = true; /* or of another table */
 		break;
+	case XID_EVENT:
+		on_commit(b);
+		break;
+	case XA_PREPARE_LOG_EVENT:
+		on_maybe(b);
+		break;
+	case QUERY_COMPRESSED_EVENT: /* a long one, whatever it says */
+		tail_unpromise(b->tail);
+		return false;
+	case QUERY_EVENT:
+		return on_query(b, &ev->event.query.statement);
 	default:
 		break;
 	}
+	return true;
 }
 
 /* ---- the connection ---- */
@@ -199,6 +302,10 @@ static unsigned server_id(const struct config *cfg)
 				     : 1000000000u + (unsigned)cfg->poller.node_id;
 }
 
+static const char id_column[] =
+	"SELECT ORDINAL_POSITION, DATA_TYPE FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = "
+	"DATABASE() AND TABLE_NAME = 'ws_events' AND COLUMN_NAME = 'id'";
+
 /* Asks for the stream from where the log is now. What was committed before is found by the read
  * that the start wakes. */
 static MARIADB_RPL *stream_open(struct binlog *b, MYSQL *my)
@@ -208,7 +315,7 @@ static MARIADB_RPL *stream_open(struct binlog *b, MYSQL *my)
 		"SET @master_binlog_checksum = @@global.binlog_checksum",
 		"SET @master_heartbeat_period = 1000000000", /* ns: HEARTBEAT_S */
 	};
-	char log_bin[8], format[16], file[512], position[32];
+	char log_bin[8], format[16], file[512], position[32], place[16], type[32];
 	MARIADB_RPL *rpl = NULL;
 
 	if (!query_row(my, "SELECT @@global.log_bin, @@global.binlog_format", log_bin,
@@ -233,6 +340,16 @@ static MARIADB_RPL *stream_open(struct binlog *b, MYSQL *my)
 	if (!query_row(my, "SHOW MASTER STATUS", file, sizeof(file), position, sizeof(position))) {
 		set_reason(b, "SHOW MASTER STATUS (grant BINLOG MONITOR to the poller's account)",
 			mysql_error(my));
+		return NULL;
+	}
+	/* After the position: what changes the table from there on is in the stream. */
+	if (!query_row(my, id_column, place, sizeof(place), type, sizeof(type))) {
+		set_reason(b, "cannot see the column ws_events.id", mysql_error(my));
+		return NULL;
+	}
+	if (strcmp(place, "1") != 0 || strcasecmp(type, "bigint") != 0) {
+		set_reason(b, "ws_events.id is not the first column, or no BIGINT (put it back)",
+			type);
 		return NULL;
 	}
 	rpl = mariadb_rpl_init(my);
@@ -282,7 +399,7 @@ static bool stream(struct binlog *b)
 	MYSQL *my = NULL;
 	MARIADB_RPL *rpl = NULL;
 	MARIADB_RPL_EVENT *ev;
-	bool has_worked = false;
+	bool has_worked = false, is_same = true;
 
 	login.io_timeout_ms = SILENCE_S * 1000;
 	db = db_new(&login, no_statements);
@@ -292,14 +409,14 @@ static bool stream(struct binlog *b)
 		my = db_handle(db);
 	if (my && stream_may_block(b, my))
 		rpl = stream_open(b, my);
-	while (rpl && (ev = mariadb_rpl_fetch(rpl, NULL))) {
+	while (rpl && is_same && (ev = mariadb_rpl_fetch(rpl, NULL))) {
 		/* The first event shows that the server took us for a replica. */
 		if (!has_worked) {
 			has_worked = true;
 			set_streaming(b, my);
 			log_info("binlog_on", "commits are pushed by the binary log");
 		}
-		on_event(b, ev);
+		is_same = on_event(b, ev);
 		mariadb_free_rpl_event(ev);
 		pthread_mutex_lock(&b->lock);
 		b->heard_ms = clock_ms();
@@ -308,7 +425,8 @@ static bool stream(struct binlog *b)
 	stream_no_more(b);
 	if (has_worked) {
 		set_streaming(b, NULL);
-		set_reason(b, "the stream ended", mysql_error(my));
+		set_reason(b, is_same ? "the stream ended" : "a statement about ws_events was run",
+			is_same ? mysql_error(my) : "looking at the table again");
 	} else if (rpl) {
 		set_reason(b, "the server refused the stream", mysql_error(my));
 	}
@@ -316,6 +434,7 @@ static bool stream(struct binlog *b)
 		mariadb_rpl_close(rpl);
 	db_free(db);
 	b->tables_n = 0;
+	b->group = (struct group){0};
 	return has_worked;
 }
 

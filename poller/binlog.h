@@ -1,9 +1,9 @@
 /*
- * Registers as a replica and tells the tail of rows inserted into ws_events as they are written to
- * the binary log: about a millisecond after the writer's INSERT began. One thread of its own, one
- * connection; it never reads the table and decides nothing. When it cannot work (log_bin off,
- * format not ROW, right missing, server away) it says why, the timer takes over, and it tries
- * again.
+ * Registers as a replica and tells the tail of rows inserted into ws_events once the binary log has
+ * the commit of their transaction, a moment before they are visible: about a millisecond after the
+ * writer's INSERT began. One thread of its own, one connection; it never reads the table and
+ * decides nothing. When it cannot work (log_bin off, format not ROW, right missing, the id in
+ * another column, server away) it says why, the timer takes over, and it tries again.
  */
 #ifndef CMDB_BINLOG_H
 #define CMDB_BINLOG_H

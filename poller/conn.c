@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "event.h"
 #include "json.h"
 #include "log.h"
@@ -12,6 +13,7 @@
 /* A process reads what it is sent whatever else it does. One that leaves so much of it is asked for
  * nothing until it has: that bounds what it can have made here. */
 #define CLOGGED_BYTES (32u * 1024 * 1024)
+#define OUT_OF_TURN_MS 60000 /* a link that is down for longer has lost all that it held */
 
 bool conn_is_clogged(const struct conn *c)
 {
@@ -130,23 +132,27 @@ static void put_revoked(struct evbuffer *out, const struct record *r)
 	json_object_put(o);
 }
 
-void conn_revoke(struct hub *hub, const struct record *r)
+void conn_revoke(struct hub *hub, const struct record *r, bool is_out_of_turn)
 {
 	struct conn *c;
 
+	if (is_out_of_turn)
+		hub->out_of_turn_ms = clock_ms();
 	TAILQ_FOREACH (c, &hub->conns, entry) {
 		if (c->is_welcome && c->role != WIRE_ROLE_CLI)
 			put_revoked(bufferevent_get_output(c->bev), r);
 	}
 }
 
-/* The link of a process was down: what it missed is in the ring, if it was not down for long. */
+/* The link of a process was down: what it missed is in the ring, if it was not down for long and
+ * all came in turn. */
 static void on_recheck(struct conn *c, uint64_t since)
 {
 	struct evbuffer *out = bufferevent_get_output(c->bev);
 	const struct ring *ring = &c->hub->ring;
+	int64_t ago_ms = clock_ms() - c->hub->out_of_turn_ms;
 
-	if (since < ring->covered) {
+	if (since < ring->covered || (c->hub->out_of_turn_ms && ago_ms < OUT_OF_TURN_MS)) {
 		wire_put_revoked(out, WIRE_REVOKE_ALL, 0, "");
 		return;
 	}

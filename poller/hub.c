@@ -58,6 +58,15 @@ static void on_ready(struct hub *hub)
 	conn_let_in(hub);
 }
 
+/* An "_auth" event. A process whose link is down finds it in the ring, or, if it came out of its
+ * turn, is told when it is back. */
+static void obey(struct hub *hub, const struct record *r, bool is_out_of_turn)
+{
+	shm_raise(hub->shm, 0, EVENT_TOPIC_AUTH);
+	conn_revoke(hub, r, is_out_of_turn);
+	sessions_revoke(hub->sessions, r);
+}
+
 static void on_batch(struct mail *mail, void *owner)
 {
 	struct tail_batch *b = (struct tail_batch *)mail;
@@ -67,13 +76,10 @@ static void on_batch(struct mail *mail, void *owner)
 	for (size_t i = 0; i < b->n; i++) {
 		struct record *r = b->records[i];
 
-		if (!strcmp(r->topic, EVENT_TOPIC_AUTH)) {
-			shm_raise(hub->shm, 0, EVENT_TOPIC_AUTH);
-			conn_revoke(hub, r);
-			sessions_revoke(hub->sessions, r);
-		} else {
+		if (strcmp(r->topic, EVENT_TOPIC_AUTH) != 0)
 			shm_raise(hub->shm, r->tenant_id, r->topic);
-		}
+		else if (!r->is_told)
+			obey(hub, r, b->kind != BATCH_RELEASED);
 	}
 	if (b->kind == BATCH_LATE) {
 		fanout(hub, b->records, b->n, hub->tail, true);
@@ -87,7 +93,7 @@ static void on_batch(struct mail *mail, void *owner)
 			ring_push(&hub->ring, b->records[i]);
 		b->n = 0;
 		wait_tail_moved(hub);
-	} else {
+	} else if (b->kind == BATCH_READY) {
 		on_ready(hub);
 	}
 	tail_batch_free(b);

@@ -159,6 +159,7 @@ struct hub {
 	struct grave grave;
 	size_t conns_n;
 	struct body *answer; /* being made: of the tickets of those in touched; NULL: none */
+	int64_t out_of_turn_ms; /* the last "_auth" event that was not where it is looked for */
 	struct event *tick;
 	int64_t saved_ms, floor_ms;
 	int64_t tick_ms, stall_ms; /* the last tick, and the last that came far too late */
@@ -186,7 +187,9 @@ void conn_close(struct conn *c);
 bool conn_is_clogged(const struct conn *c);
 void conn_let_in(struct hub *hub);    /* if it is open: who said HELLO before it was */
 void conn_refreshed(struct hub *hub); /* who asked for it is told the floor */
-void conn_revoke(struct hub *hub, const struct record *r); /* an "_auth" event: tells all */
+/* An "_auth" event: tells all. Out of turn: who is not there now will not find it in the ring where
+ * it looks, and is told that there was something. */
+void conn_revoke(struct hub *hub, const struct record *r, bool is_out_of_turn);
 
 /* ---- answer.c ---- */
 /* Answers the waiter, which ends, with b, which is finished. Those who get one body in one turn of

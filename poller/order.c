@@ -25,11 +25,13 @@ struct order_item *order_drain(struct order *o)
 	return item;
 }
 
-static void announced_forget(struct order *o, uint64_t id)
+static void promises_forget(struct order *o, uint64_t id)
 {
-	for (size_t i = 0; i < o->announced_n; i++) {
-		if (o->announced[i] == id) {
-			o->announced[i] = o->announced[--o->announced_n];
+	for (size_t i = 0; i < o->promises_n; i++) {
+		if (o->promises[i].id == id) {
+			o->promises_n--;
+			memmove(&o->promises[i], &o->promises[i + 1],
+				(o->promises_n - i) * sizeof(o->promises[0]));
 			return;
 		}
 	}
@@ -43,7 +45,7 @@ void order_add(struct order *o, struct order_item *item)
 	o->seen = item->id;
 	if (o->largest < item->id)
 		o->largest = item->id;
-	announced_forget(o, item->id);
+	promises_forget(o, item->id);
 }
 
 bool order_fill(struct order *o, struct order_item *item)
@@ -62,7 +64,7 @@ bool order_fill(struct order *o, struct order_item *item)
 		return false;
 	TAILQ_INSERT_BEFORE(at, item, entry);
 	o->pending_n++;
-	announced_forget(o, item->id);
+	promises_forget(o, item->id);
 	return true;
 }
 
@@ -145,7 +147,7 @@ static bool is_pending(const struct order *o, uint64_t id)
 	return false;
 }
 
-bool order_announce(struct order *o, uint64_t id, struct span *late)
+bool order_announce(struct order *o, uint64_t id, int64_t now_ms, struct span *late)
 {
 	if (id <= o->tail)
 		return is_in_dead(o, id, late);
@@ -154,31 +156,39 @@ bool order_announce(struct order *o, uint64_t id, struct span *late)
 	if (id <= o->seen && is_pending(o, id))
 		return false;
 	/* One beyond the table's room is a hint less: its lock still keeps its gap alive. */
-	if (o->announced_n < ORDER_ANNOUNCED_N)
-		o->announced[o->announced_n++] = id;
+	if (o->promises_n < ORDER_PROMISES_N)
+		o->promises[o->promises_n++] = (struct order_promise){.id = id, .since_ms = now_ms};
 	return false;
 }
 
-bool order_is_awaited(const struct order *o)
+void order_unpromise(struct order *o)
 {
-	return o->announced_n > 0;
+	o->promises_n = 0;
 }
 
-/* An announced id that was read before its announcement came is settled or pending already. */
-static void announced_settle(struct order *o)
+/* A promised id that was read before its announcement came is settled or pending already; one that
+ * does not come was deleted again, or is of a server that has changed its mind. */
+static void promises_settle(struct order *o, int64_t now_ms)
 {
 	size_t kept = 0;
 
-	for (size_t i = 0; i < o->announced_n; i++)
-		if (o->announced[i] > o->tail)
-			o->announced[kept++] = o->announced[i];
-	o->announced_n = kept;
+	for (size_t i = 0; i < o->promises_n; i++)
+		if (o->promises[i].id > o->tail &&
+			now_ms - o->promises[i].since_ms < ORDER_PROMISE_MS)
+			o->promises[kept++] = o->promises[i];
+	o->promises_n = kept;
 }
 
-static bool has_announced(const struct order *o, struct span gap)
+bool order_is_awaited(struct order *o, int64_t now_ms)
 {
-	for (size_t i = 0; i < o->announced_n; i++)
-		if (gap.first <= o->announced[i] && o->announced[i] <= gap.last)
+	promises_settle(o, now_ms);
+	return o->promises_n > 0;
+}
+
+static bool has_promised(const struct order *o, struct span gap)
+{
+	for (size_t i = 0; i < o->promises_n; i++)
+		if (gap.first <= o->promises[i].id && o->promises[i].id <= gap.last)
 			return true;
 	return false;
 }
@@ -187,7 +197,7 @@ bool order_gap(struct order *o, int64_t now_ms, struct span *gap, enum order_age
 {
 	struct order_item *first = TAILQ_FIRST(&o->pending);
 
-	announced_settle(o);
+	promises_settle(o, now_ms);
 	if (!first || first->id == o->tail + 1) {
 		o->gap_first = 0;
 		return false;
@@ -200,7 +210,7 @@ bool order_gap(struct order *o, int64_t now_ms, struct span *gap, enum order_age
 	}
 	if (now_ms - o->gap_since_ms >= o->hold_limit_ms)
 		*age = ORDER_EXPIRED;
-	else if (gap->last < largest_then(o, now_ms) && !has_announced(o, *gap))
+	else if (gap->last < largest_then(o, now_ms) && !has_promised(o, *gap))
 		*age = ORDER_OLD;
 	else
 		*age = ORDER_YOUNG;

@@ -38,8 +38,15 @@ struct order_sample {
 	uint64_t largest;
 };
 
+/* An id that the binlog showed committed. */
+struct order_promise {
+	uint64_t id;
+	int64_t since_ms;
+};
+
 #define ORDER_SAMPLES_N 64
-#define ORDER_ANNOUNCED_N 1024
+#define ORDER_PROMISES_N 1024
+#define ORDER_PROMISE_MS 3000 /* how long one is waited for; then the probe decides */
 #define ORDER_DEAD_N 4096
 
 struct order {
@@ -51,9 +58,8 @@ struct order {
 	size_t pending_n;
 	struct order_sample samples[ORDER_SAMPLES_N]; /* a ring, oldest at samples_at */
 	size_t samples_at, samples_n;
-	uint64_t announced[ORDER_ANNOUNCED_N]; /* committed for certain, not yet visible; unordered
-						*/
-	size_t announced_n;
+	struct order_promise promises[ORDER_PROMISES_N]; /* not yet visible; oldest first */
+	size_t promises_n;
 	struct span dead[ORDER_DEAD_N]; /* the latest dead ranges, a ring */
 	size_t dead_at;
 	uint64_t gap_first; /* the gap that gap_since_ms belongs to */
@@ -79,14 +85,16 @@ void order_add(struct order *o, struct order_item *item);
 bool order_fill(struct order *o, struct order_item *item);
 /* Notes how far ids have got, at most every grace/8 or so; call once a cycle. */
 void order_sample(struct order *o, int64_t now_ms);
-/* An id that was announced as committed: never declared dead until it was seen. Returns true if it
- * lies in a range that was passed as dead or given up: it is late, and so may be those behind it in
- * that range; *late is where to look. */
-bool order_announce(struct order *o, uint64_t id, struct span *late);
+/* An id that was announced as committed: not declared dead before it was seen, or
+ * ORDER_PROMISE_MS are over. Returns true if it lies in a range that was passed as dead or given
+ * up: it is late, and so may be those behind it in that range; *late is where to look. */
+bool order_announce(struct order *o, uint64_t id, int64_t now_ms, struct span *late);
+/* Rows were deleted: what was announced may never show. The probe decides about all of it. */
+void order_unpromise(struct order *o);
 /* A late one has been delivered: it is not late a second time. */
 void order_late_seen(struct order *o, uint64_t id);
-/* Is something announced that no read has shown yet? */
-bool order_is_awaited(const struct order *o);
+/* Is something announced, not long ago, that no read has shown yet? */
+bool order_is_awaited(struct order *o, int64_t now_ms);
 
 /* The lowest gap, and what may be concluded about it now. false: there is none. */
 bool order_gap(struct order *o, int64_t now_ms, struct span *gap, enum order_age *age);

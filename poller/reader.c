@@ -96,10 +96,25 @@ static struct reader_mail *new_job(struct reader *r, enum reader_job job)
 	return m;
 }
 
+/* Who somebody is by now goes before what anybody missed: what is revoked must not wait for pages.
+ */
+static void insert(struct mail_list *jobs, struct reader_mail *m)
+{
+	struct mail *at = TAILQ_FIRST(jobs);
+
+	while (m->job == READER_PRINCIPAL && at &&
+		((struct reader_mail *)at)->job == READER_PRINCIPAL)
+		at = TAILQ_NEXT(at, entry);
+	if (m->job == READER_PRINCIPAL && at)
+		TAILQ_INSERT_BEFORE(at, &m->mail, entry);
+	else
+		TAILQ_INSERT_TAIL(jobs, &m->mail, entry);
+}
+
 static void put_job(struct reader *r, struct reader_mail *m)
 {
 	pthread_mutex_lock(&r->lock);
-	TAILQ_INSERT_TAIL(&r->jobs, &m->mail, entry);
+	insert(&r->jobs, m);
 	pthread_cond_signal(&r->cond);
 	pthread_mutex_unlock(&r->lock);
 }

@@ -1,8 +1,8 @@
 /*
  * The database work that is not following the tail: pages of old events for cursors that lie before
- * the ring, the retention floor, who the holder of a token or API key is by now, and noting how far
- * this poller has come. One thread, one connection, a queue of jobs in order; answers are mails to
- * the loop.
+ * the ring, the retention floor, who the holder of a token or API key is by now (which goes before
+ * all else), and noting how far this poller has come. One thread, one connection, a queue of jobs
+ * in order; answers are mails to the loop.
  */
 #ifndef CMDB_READER_H
 #define CMDB_READER_H

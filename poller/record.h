@@ -1,6 +1,6 @@
 /*
  * An event in the poller's memory: what routing needs to know, and its JSON, rendered once by the
- * thread that read it. Immutable; owned by one list, ring or page at a time.
+ * thread that read it. Immutable once it is posted; owned by one list, ring or page at a time.
  */
 #ifndef CMDB_RECORD_H
 #define CMDB_RECORD_H
@@ -19,6 +19,7 @@ struct record {
 	uint32_t json_len;
 	uint32_t payload_at, payload_len; /* in json */
 	enum event_type type;
+	bool is_told; /* a control event whose effect came ahead of its turn (tail.h) */
 	const char *topic, *room, *name; /* room, name: "" for none; all point into text */
 	char *json;               /* as a client gets it; for an internal topic the bare payload */
 	char text[];

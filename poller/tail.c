@@ -8,78 +8,17 @@
 #include <time.h>
 
 #include "clock.h"
-#include "db.h"
 #include "log.h"
 #include "mem.h"
-#include "order.h"
-#include "watch.h"
+#include "tail_internal.h"
 
-#define READ_ROWS_MAX 2000
-#define READ_BYTES_AIM (16u * 1024 * 1024) /* rows a read asks for shrink with their size */
-#define PENDING_MAX 200000 /* above it nothing more is read until a gap is settled */
-#define REWIND_MAX 200000  /* how far back a start goes to where the last run ended */
-#define WARM_EVENTS 20000  /* the ring begins with about that many */
 #define READY_WAIT_MS 1000 /* a start waits that long for gaps before it takes clients */
+/* A gap is looked at again after that, and when it stays, after a sixteenth of its age. */
 #define GAP_RETRY_MS 5
-#define AWAITED_RETRY_US \
-	100 /* the binlog tells of a row a moment before it is visible; doubled each time */
-#define AWAITED_RETRY_MAX_US 3200
-#define ANNOUNCED_MAX 4096
-
-static const struct db_stmt sql_log = {"log", "SELECT epoch, floor FROM ws_log", 0, 2};
-static const struct db_stmt sql_largest = {
-	"largest", "SELECT id FROM ws_events ORDER BY id DESC LIMIT 1", 0, 1};
-static const struct db_stmt sql_own_tail = {
-	"own_tail", "SELECT tail FROM ws_pollers WHERE node_id = ?", 1, 1};
-static const struct db_stmt sql_read = {"read",
-	"SELECT " RECORD_COLUMNS " FROM ws_events WHERE id > ? ORDER BY id LIMIT ?", 2,
-	RECORD_COLUMNS_N};
-static const struct db_stmt sql_range = {"range",
-	"SELECT " RECORD_COLUMNS " FROM ws_events WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?", 3,
-	RECORD_COLUMNS_N};
-static const struct db_stmt sql_probe = {"probe",
-	"SELECT id FROM ws_events WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ? LOCK IN SHARE MODE",
-	3, 1};
-
-static const struct db_set read_set = {"tail",
-	(const struct db_stmt *const[]){
-		&sql_log, &sql_largest, &sql_own_tail, &sql_read, &sql_range, NULL},
-	false};
-static const struct db_set probe_set = {
-	"probe", (const struct db_stmt *const[]){&sql_probe, NULL}, false};
-
-struct tail {
-	const struct config *cfg;
-	struct mailbox *to;
-	void (*open_start)(struct mail *, void *);
-	void (*open_batch)(struct mail *, void *);
-	pthread_t thread;
-
-	pthread_mutex_t lock; /* what wakes: the next five */
-	pthread_cond_t cond;
-	bool is_woken, is_stopping;
-	uint64_t announced[ANNOUNCED_MAX];
-	size_t announced_n;
-	_Atomic bool is_pushed;
-
-	/* the thread's own */
-	struct db *db, *probe;
-	unsigned probe_generation;
-	char epoch[33];
-	bool is_started, is_ready;
-	int64_t started_ms;
-	struct order order;
-	uint64_t row_bytes;               /* average, for the size of a read */
-	struct watch watch; /* where an event may still show up behind the tail */
-	int64_t watched_ms;
-	int64_t awaited_retry_us;
-	struct tail_stats stats;
-};
-
-static void discard_start(struct mail *mail)
-{
-	free(mail);
-}
+#define GAP_RETRY_MAX_MS 50
+/* The binlog tells of a row a moment before it is visible; the pause doubles each time. */
+#define AWAITED_RETRY_US 100
+#define AWAITED_RETRY_MAX_US 200000
 
 void tail_batch_free(struct tail_batch *b)
 {
@@ -97,8 +36,8 @@ static void discard_batch(struct mail *mail)
 struct tail *tail_new(const struct config *cfg, struct mailbox *to,
 	void (*open_start)(struct mail *, void *), void (*open_batch)(struct mail *, void *))
 {
-	static const struct db_set *const read_sets[] = {&read_set, NULL};
-	static const struct db_set *const probe_sets[] = {&probe_set, NULL};
+	static const struct db_set *const read_sets[] = {&tail_log_sql, &tail_read_sql, NULL};
+	static const struct db_set *const probe_sets[] = {&tail_probe_sql, NULL};
 	struct tail *t = xcalloc(1, sizeof(*t));
 	struct db_login login = config_login(cfg, CONFIG_POLLER);
 	pthread_condattr_t attr;
@@ -108,7 +47,6 @@ struct tail *tail_new(const struct config *cfg, struct mailbox *to,
 	t->open_start = open_start;
 	t->open_batch = open_batch;
 	t->row_bytes = 512;
-	t->awaited_retry_us = AWAITED_RETRY_US;
 	pthread_mutex_init(&t->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -128,6 +66,7 @@ void tail_free(struct tail *t)
 		return;
 	while ((item = order_drain(&t->order)))
 		record_free((struct record *)item);
+	told_fini(&t->told);
 	db_free(t->db);
 	db_free(t->probe);
 	pthread_cond_destroy(&t->cond);
@@ -149,9 +88,18 @@ void tail_announce(struct tail *t, const uint64_t *ids, size_t n)
 	atomic_fetch_add(&t->stats.wakes[SOURCE_BINLOG], 1);
 	pthread_mutex_lock(&t->lock);
 	/* What does not fit is found by the read it wakes, and protected by its lock until then. */
-	for (size_t i = 0; i < n && t->announced_n < ANNOUNCED_MAX; i++)
+	for (size_t i = 0; i < n && t->announced_n < TAIL_ANNOUNCED_MAX; i++)
 		t->announced[t->announced_n++] = ids[i];
 	t->is_woken = true;
+	pthread_cond_signal(&t->cond);
+	pthread_mutex_unlock(&t->lock);
+}
+
+void tail_unpromise(struct tail *t)
+{
+	atomic_fetch_add(&t->stats.wakes[SOURCE_BINLOG], 1);
+	pthread_mutex_lock(&t->lock);
+	t->is_unpromised = t->is_woken = true;
 	pthread_cond_signal(&t->cond);
 	pthread_mutex_unlock(&t->lock);
 }
@@ -187,26 +135,7 @@ static bool wait_until(struct tail *t, int64_t due_us)
 	return go_on;
 }
 
-static void take_announced(struct tail *t)
-{
-	uint64_t ids[ANNOUNCED_MAX];
-	struct span late;
-	size_t n;
-
-	pthread_mutex_lock(&t->lock);
-	n = t->announced_n;
-	memcpy(ids, t->announced, n * sizeof(ids[0]));
-	t->announced_n = 0;
-	pthread_mutex_unlock(&t->lock);
-	for (size_t i = 0; i < n; i++) {
-		if (order_announce(&t->order, ids[i], &late)) {
-			watch_add(&t->watch, late);
-			t->watched_ms = 0;
-		}
-	}
-}
-
-static void post_batch(struct tail *t, struct record **records, size_t n, enum tail_batch_kind kind)
+void tail_post(struct tail *t, struct record **records, size_t n, enum tail_batch_kind kind)
 {
 	struct tail_batch *b = xcalloc(1, sizeof(*b));
 
@@ -219,317 +148,62 @@ static void post_batch(struct tail *t, struct record **records, size_t n, enum t
 	mailbox_post(t->to, &b->mail);
 }
 
-/* Posts what is in order now. (A gap always has an event behind it, so the tail never moves alone.)
- */
-static void release(struct tail *t)
+static void publish_stats(struct tail *t, bool is_held)
 {
-	struct record **records = NULL;
-	struct order_item *item;
-	size_t n = 0, cap = 0;
-
-	while ((item = order_next(&t->order))) {
-		if (n == cap) {
-			cap = cap ? cap * 2 : 16;
-			records = xreallocarray(records, cap, sizeof(*records));
-		}
-		records[n++] = (struct record *)item;
-	}
-	atomic_fetch_add(&t->stats.released, n);
-	if (n)
-		post_batch(t, records, n, BATCH_RELEASED);
-}
-
-static int64_t read_limit(const struct tail *t)
-{
-	uint64_t limit = READ_BYTES_AIM / t->row_bytes;
-
-	return limit > READ_ROWS_MAX ? READ_ROWS_MAX : limit < 16 ? 16 : (int64_t)limit;
-}
-
-/* Reads what lies beyond all seen. *is_more: the read was full. */
-static enum err read_new(struct tail *t, bool *is_more)
-{
-	int64_t limit = read_limit(t);
-	const struct db_val in[] = {DBV_U(t->order.seen), DBV_I(limit)};
-	const struct db_val *row;
-	enum err e;
-	int64_t n = 0;
-	uint64_t bytes = 0;
-
-	*is_more = false;
-	if (t->order.pending_n >= PENDING_MAX)
-		return ERR_OK;
-	atomic_fetch_add(&t->stats.reads, 1);
-	e = db_query(t->db, &sql_read, in, 2);
-	if (e)
-		return e;
-	while ((row = db_fetch(t->db))) {
-		struct record *r = record_new(row);
-
-		bytes += record_size(r);
-		n++;
-		order_add(&t->order, &r->item);
-	}
-	db_done(t->db);
-	if (n)
-		t->row_bytes = (t->row_bytes * 3 + bytes / (uint64_t)n) / 4 + 1;
-	*is_more = n == limit;
-	return ERR_OK;
-}
-
-/* Reads rows that have come into the lowest gap. */
-static enum err read_gap(struct tail *t, struct span gap, size_t *filled)
-{
-	const struct db_val in[] = {DBV_U(gap.first), DBV_U(gap.last), DBV_I(read_limit(t))};
-	const struct db_val *row;
-	enum err e;
-
-	*filled = 0;
-	atomic_fetch_add(&t->stats.reads, 1);
-	e = db_query(t->db, &sql_range, in, 3);
-	if (e)
-		return e;
-	while ((row = db_fetch(t->db))) {
-		struct record *r = record_new(row);
-
-		if (order_fill(&t->order, &r->item))
-			(*filled)++;
-		else
-			record_free(r);
-	}
-	db_done(t->db);
-	return ERR_OK;
-}
-
-enum probe_says { PROBE_IN_FLIGHT, PROBE_HAS_ROWS, PROBE_EMPTY };
-
-static enum err probe_gap(struct tail *t, struct span gap, enum probe_says *says)
-{
-	const struct db_val in[] = {DBV_U(gap.first), DBV_U(gap.last), DBV_I(READ_ROWS_MAX)};
-	enum err e = db_ensure(t->probe);
-
-	if (!e && t->probe_generation != db_generation(t->probe)) {
-		e = db_script(t->probe, "SET SESSION innodb_lock_wait_timeout = 0");
-		if (!e)
-			t->probe_generation = db_generation(t->probe);
-	}
-	if (e)
-		return e;
-	atomic_fetch_add(&t->stats.probes, 1);
-	e = db_query(t->probe, &sql_probe, in, 3);
-	if (e == ERR_DB_RETRY) {
-		*says = PROBE_IN_FLIGHT;
-		return ERR_OK;
-	}
-	if (e)
-		return e;
-	*says = db_rows_n(t->probe) ? PROBE_HAS_ROWS : PROBE_EMPTY;
-	db_done(t->probe);
-	return ERR_OK;
-}
-
-static void give_up(struct tail *t, struct span gap)
-{
-	log_warn("gap_given_up",
-		"events %llu..%llu are held by an open transaction for longer than "
-		"poller.hold_limit_ms=%lld; going on, they will be delivered late",
-		(unsigned long long)gap.first, (unsigned long long)gap.last,
-		(long long)t->cfg->poller.hold_limit_ms);
-	atomic_fetch_add(&t->stats.given_up, gap.last - gap.first + 1);
-	order_gap_give_up(&t->order, gap);
-	watch_add(&t->watch, gap);
-}
-
-/* Settles gaps from the lowest up, as far as can be said now. *is_held: one is left. */
-static enum err settle(struct tail *t, bool *is_held)
-{
-	struct span gap;
-	enum order_age age;
-	enum probe_says says;
-	size_t filled;
-	enum err e;
-
-	for (;;) {
-		release(t);
-		*is_held = order_gap(&t->order, clock_ms(), &gap, &age);
-		if (!*is_held)
-			return ERR_OK;
-		if (age == ORDER_EXPIRED) {
-			give_up(t, gap);
-			continue;
-		}
-		if (age == ORDER_OLD) {
-			e = probe_gap(t, gap, &says);
-			if (e || says == PROBE_IN_FLIGHT)
-				return e;
-			if (says == PROBE_EMPTY) {
-				order_gap_dead(&t->order, gap);
-				continue;
-			}
-		}
-		e = read_gap(t, gap, &filled);
-		if (e || !filled)
-			return e;
-	}
-}
-
-/* Looks for events that came behind the tail. */
-static enum err look_behind(struct tail *t)
-{
-	size_t n = t->watch.n;
-
-	for (size_t i = 0; i < n; i++) {
-		struct span span = t->watch.spans[0];
-		const struct db_val in[] = {
-			DBV_U(span.first), DBV_U(span.last), DBV_I(READ_ROWS_MAX)};
-		struct record **records;
-		const struct db_val *row;
-		enum probe_says says;
-		size_t found = 0;
-		enum err e = probe_gap(t, span, &says);
-
-		if (!e)
-			e = db_query(t->db, &sql_range, in, 3);
-		if (e)
-			return e;
-		watch_drop_first(&t->watch);
-		records = xcalloc(db_rows_n(t->db) + 1, sizeof(*records));
-		while ((row = db_fetch(t->db))) {
-			struct record *r = record_new(row);
-
-			if (says == PROBE_IN_FLIGHT && span.first < r->item.id)
-				watch_add(&t->watch, (struct span){span.first, r->item.id - 1});
-			span.first = r->item.id + 1;
-			order_late_seen(&t->order, r->item.id);
-			records[found++] = r;
-			log_warn("event_late", "event %llu came behind the tail %llu",
-				(unsigned long long)r->item.id, (unsigned long long)t->order.tail);
-		}
-		db_done(t->db);
-		if (says == PROBE_IN_FLIGHT || found == READ_ROWS_MAX)
-			watch_add(&t->watch, span);
-		atomic_fetch_add(&t->stats.late, found);
-		if (found)
-			post_batch(t, records, found, BATCH_LATE);
-		else
-			free(records);
-	}
-	return ERR_OK;
-}
-
-/* One look at the table: everything that can be released is. */
-static enum err cycle(struct tail *t, int64_t *due_us)
-{
-	bool is_more, is_held;
-	int64_t now;
-	enum err e;
-
-	do {
-		take_announced(t);
-		e = read_new(t, &is_more);
-		if (e)
-			return e;
-		order_sample(&t->order, clock_ms());
-		e = settle(t, &is_held);
-		if (e)
-			return e;
-	} while (is_more && t->order.pending_n < PENDING_MAX);
-	now = clock_ms();
-	if (t->watch.n && now - t->watched_ms >= t->cfg->poller.safety_ms) {
-		t->watched_ms = now;
-		e = look_behind(t);
-		if (e)
-			return e;
-	}
-	if (!t->is_ready && (!is_held || now - t->started_ms >= READY_WAIT_MS)) {
-		t->is_ready = true;
-		post_batch(t, NULL, 0, BATCH_READY);
-	}
-	atomic_store(&t->stats.read_ok_ms, now);
+	atomic_store(&t->stats.read_ok_ms, clock_ms());
 	atomic_store(&t->stats.tail, t->order.tail);
 	atomic_store(&t->stats.seen, t->order.seen);
 	atomic_store(&t->stats.pending, t->order.pending_n);
 	atomic_store(&t->stats.dead, t->order.dead_ids);
 	atomic_store(&t->stats.gap_since_ms, is_held ? t->order.gap_since_ms : 0);
-	*due_us = clock_us();
-	if (order_is_awaited(&t->order)) {
-		*due_us += t->awaited_retry_us;
-		if (t->awaited_retry_us < AWAITED_RETRY_MAX_US)
-			t->awaited_retry_us *= 2;
-		return ERR_OK;
-	}
-	t->awaited_retry_us = AWAITED_RETRY_US;
-	if (is_held)
-		*due_us += GAP_RETRY_MS * 1000;
-	else
-		*due_us += 1000 * (atomic_load(&t->is_pushed) ? t->cfg->poller.safety_ms
-							      : t->cfg->poller.timer_ms);
-	return ERR_OK;
 }
 
-static enum err read_u64(struct tail *t, const struct db_stmt *st, const struct db_val *in,
-	size_t in_n, uint64_t *out)
+/* How long to sleep if nothing wakes. */
+static int64_t pause_us(struct tail *t, bool is_held)
 {
-	const struct db_val *row;
-	enum err e = db_one(t->db, st, in, in_n, &row);
+	int64_t now = clock_ms(), us, gap_ms;
 
-	*out = !e && row ? dbv_u(&row[0]) : 0;
-	return e;
+	us = 1000 *
+	     (atomic_load(&t->is_pushed) ? t->cfg->poller.safety_ms : t->cfg->poller.timer_ms);
+	if (is_held) {
+		gap_ms = (now - t->order.gap_since_ms) / 16;
+		gap_ms = gap_ms < GAP_RETRY_MS       ? GAP_RETRY_MS
+			 : gap_ms > GAP_RETRY_MAX_MS ? GAP_RETRY_MAX_MS
+						     : gap_ms;
+		us = gap_ms * 1000 < us ? gap_ms * 1000 : us;
+	}
+	if (order_is_awaited(&t->order, now)) {
+		t->awaited_retry_us =
+			t->awaited_retry_us ? t->awaited_retry_us * 2 : AWAITED_RETRY_US;
+		if (t->awaited_retry_us > AWAITED_RETRY_MAX_US)
+			t->awaited_retry_us = AWAITED_RETRY_MAX_US;
+		us = t->awaited_retry_us < us ? t->awaited_retry_us : us;
+	}
+	return us;
 }
 
-/* Where to begin: at the tail of the last run, or further back so that the ring holds what clients
- * are likely to ask for. Going over settled ground again costs a probe per hole and nothing else.
- */
-static enum err start(struct tail *t)
+/* One look at the table. */
+static enum err cycle(struct tail *t, int64_t *due_us)
 {
-	const struct db_val node = DBV_I(t->cfg->poller.node_id);
-	const struct db_val *row;
-	struct tail_start *s;
-	uint64_t floor, largest, own, begin;
-	char epoch[sizeof(t->epoch)] = "";
-	enum err e = db_one(t->db, &sql_log, NULL, 0, &row);
+	bool is_held;
+	int64_t now;
+	enum err e = tail_look(t, &is_held);
 
-	if (!e && !row)
-		e = ERR_DB;
 	if (e)
 		return e;
-	memccpy(epoch, dbv_text(&row[0]), '\0', sizeof(epoch) - 1);
-	floor = dbv_u(&row[1]);
-	if (t->is_started) {
-		if (!strcmp(epoch, t->epoch))
-			return ERR_OK;
-		log_fatal(EX_TEMPFAIL,
-			"the event log is another one now (epoch %s, was %s): "
-			"starting again",
-			epoch, t->epoch);
+	now = clock_ms();
+	if (t->watch.n && now - t->watched_ms >= t->cfg->poller.safety_ms) {
+		t->watched_ms = now;
+		e = tail_look_behind(t);
+		if (e)
+			return e;
 	}
-	e = read_u64(t, &sql_largest, NULL, 0, &largest);
-	if (!e)
-		e = read_u64(t, &sql_own_tail, &node, 1, &own);
-	if (e)
-		return e;
-	if (largest < floor)
-		largest = floor;
-	begin = largest > WARM_EVENTS ? largest - WARM_EVENTS : 0;
-	if (own && own < begin)
-		begin = own;
-	if (largest > REWIND_MAX && begin < largest - REWIND_MAX)
-		begin = largest - REWIND_MAX;
-	if (begin < floor)
-		begin = floor;
-	memcpy(t->epoch, epoch, sizeof(epoch));
-	order_init(&t->order, begin, t->cfg->poller.grace_ms, t->cfg->poller.hold_limit_ms);
-	s = xcalloc(1, sizeof(*s));
-	s->mail.open = t->open_start;
-	s->mail.discard = discard_start;
-	memcpy(s->epoch, epoch, sizeof(epoch));
-	s->floor = floor;
-	s->tail = begin;
-	mailbox_post(t->to, &s->mail);
-	t->is_started = true;
-	t->started_ms = clock_ms();
-	log_info("tail_start", "epoch %s, from event %llu, newest %llu, floor %llu", epoch,
-		(unsigned long long)begin, (unsigned long long)largest, (unsigned long long)floor);
+	if (!t->is_ready && (!is_held || now - t->started_ms >= READY_WAIT_MS)) {
+		t->is_ready = true;
+		tail_post(t, NULL, 0, BATCH_READY);
+	}
+	publish_stats(t, is_held);
+	*due_us = clock_us() + pause_us(t, is_held);
 	return ERR_OK;
 }
 
@@ -539,7 +213,7 @@ static enum err step(struct tail *t, unsigned *generation, int64_t *due_us)
 	enum err e = db_ensure(t->db);
 
 	if (!e && *generation != db_generation(t->db)) {
-		e = start(t);
+		e = tail_begin(t);
 		if (!e)
 			*generation = db_generation(t->db);
 	}

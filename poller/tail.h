@@ -39,6 +39,7 @@ enum tail_batch_kind {
 	BATCH_RELEASED, /* the next events, in order */
 	BATCH_LATE,     /* they lie behind the tail: delivered all the same, not kept */
 	BATCH_READY,    /* no events: the start has caught up with the table */
+	BATCH_CONTROL,  /* "_auth" events ahead of their turn, in which they come again, is_told */
 };
 
 /* Events, and how far the log is settled by them. */
@@ -62,8 +63,10 @@ void tail_batch_free(struct tail_batch *b); /* with its records */
 
 /* Any thread. */
 void tail_wake(struct tail *t, enum source source);
-/* Ids that are committed for certain; wakes as well. */
+/* Ids whose transaction has been committed, though it may not be visible yet; wakes as well. */
 void tail_announce(struct tail *t, const uint64_t *ids, size_t n);
+/* Rows were taken out of the table: what was announced may never show. Wakes as well. */
+void tail_unpromise(struct tail *t);
 /* Whether the binlog tells of commits now: the timer slows down then. */
 void tail_set_pushed(struct tail *t, bool is_pushed);
 const struct tail_stats *tail_stats(const struct tail *t);

@@ -2,6 +2,7 @@
 each committed event exactly once, in id order, whichever source wakes the poller.
 
 CMDB_TEST_SECONDS sets how long each source is tried (10; tests/run --long: 60)."""
+import json
 import os
 import socket
 import struct
@@ -13,6 +14,7 @@ import pytest
 import wire
 from conftest import SLOWER, wait_until
 from readers import Reader, check, fates, start_writers
+from sio import Client
 
 SECONDS = int(os.environ.get("CMDB_TEST_SECONDS", "10"))
 READERS = 8
@@ -123,3 +125,169 @@ def test_what_was_held_too_long_is_delivered_late(own_stack):
     assert [e["data"]["n"] for e in late] == ["late"] * late_n
     assert late[-1]["id"] < got[-1]["id"]
     assert stack.status()["gaps"]["late_events"] == late_n
+
+
+# Transactions whose rows are in the binlog and never become events: each is run, and then an event.
+NEVER = {
+    "rolled back with a temporary table": [
+        "BEGIN", "CREATE TEMPORARY TABLE scratch (i INT)", "{insert}", "ROLLBACK",
+        "DROP TEMPORARY TABLE scratch"],
+    "inserted and deleted in one": ["BEGIN", "{insert}", "DELETE FROM ws_events WHERE id = {id}", "COMMIT"],
+    "inserted and deleted at once": ["{insert}", "DELETE FROM ws_events WHERE id = {id}"],
+    "replaced": ["{insert}", "REPLACE INTO ws_events (id, topic, event_type, payload) "
+                             "VALUES ({id}, 'nobody', 'update', '{{}}')"],
+    "prepared and rolled back": ["XA START 'never'", "{insert}", "XA END 'never'", "XA PREPARE 'never'",
+                                 "XA ROLLBACK 'never'"],
+    "rolled back to a savepoint": ["BEGIN", "CREATE TEMPORARY TABLE scratch (i INT)", "SAVEPOINT s", "{insert}",
+                                   "ROLLBACK TO s", "COMMIT", "DROP TEMPORARY TABLE scratch"],
+}
+INSERT = "INSERT INTO ws_events (topic, event_type, payload) VALUES ('websites', 'update', '{}')"
+
+
+def run_never(db, statements):
+    event = None
+    with db.cursor() as c:
+        for s in statements:
+            c.execute(s.format(insert=INSERT, id=event))
+            event = c.lastrowid or event
+
+
+@pytest.mark.parametrize("what", NEVER)
+def test_a_row_in_the_binlog_is_no_promise(stack, admin, what):
+    """What was written down and taken back holds nobody up."""
+    wait_until(lambda: stack.status()["active_source"] == "binlog", 15)
+    with stack.connect() as db:
+        for _ in range(3):
+            since = admin.tail()
+            run_never(db, NEVER[what])
+            started = time.monotonic()
+            with db.cursor() as c:
+                c.execute(INSERT)
+                event = c.lastrowid
+            admin.read_events(since, lambda events: event in [e["id"] for e in events])
+            assert time.monotonic() - started < 1 * SLOWER
+
+
+def questions(db):
+    with db.cursor() as c:
+        c.execute("SHOW GLOBAL STATUS LIKE 'Com_stmt_execute'")
+        return int(c.fetchone()[1])
+
+
+@pytest.mark.parametrize("what", NEVER)
+def test_nothing_to_wait_for_costs_nothing(stack, what):
+    """With no event behind it, the poller soon goes back to sleep."""
+    wait_until(lambda: stack.status()["active_source"] == "binlog", 15)
+    with stack.connect() as db:
+        run_never(db, NEVER[what])
+
+        def is_quiet():
+            before = questions(db)
+            until = time.monotonic() + 1
+            while time.monotonic() < until:
+                time.sleep(0.1)
+            return questions(db) - before < 40
+        wait_until(is_quiet, 10, "a poller that sleeps")
+
+
+def test_a_table_of_another_shape_is_followed_by_the_timer(own_stack):
+    """A column before the id: the binlog's rows are not taken for what they are not."""
+    stack = own_stack()
+    admin = stack.admin()
+    wait_until(lambda: stack.status()["active_source"] == "binlog", 15)
+    with stack.connect() as db, db.cursor() as c:
+        for column in ("note VARCHAR(20) NOT NULL DEFAULT 'text text'", "note BIGINT NOT NULL DEFAULT 99999999"):
+            c.execute(f"ALTER TABLE ws_events ADD COLUMN {column} FIRST")
+            for n in range(5):
+                since = admin.tail()
+                c.execute(INSERT)
+                event = c.lastrowid
+                got = admin.read_events(since, lambda events: events)
+                assert [e["id"] for e in got] == [event]
+            status = wait_until(lambda: (stack.status()["sources"]["binlog"]["state"] == "connecting"
+                                         and stack.status()), 15)
+            assert status["newest_seen"] == event and status["gaps"]["held"] == 0
+            assert "first column" in wait_until(
+                lambda: "first" in stack.status()["sources"]["binlog"].get("reason", "")
+                and stack.status()["sources"]["binlog"]["reason"], 15)
+            before = questions(db)
+            until = time.monotonic() + 1
+            while time.monotonic() < until:
+                time.sleep(0.1)
+            assert questions(db) - before < 60
+            found = stack.ctl("doctor", check=False).stdout
+            assert "first column" in found, found
+            c.execute("ALTER TABLE ws_events DROP COLUMN note")
+            wait_until(lambda: stack.status()["active_source"] == "binlog", 30)
+            since = admin.tail()
+            c.execute(INSERT)
+            admin.read_events(since, lambda events: events)
+
+
+@pytest.mark.parametrize("way", ["disable", "logout"])
+def test_control_does_not_wait_for_a_gap(stack, admin, way):
+    """While a writer holds an id, whoever is shut out is out within a second, and once; others still
+    get their events in order."""
+    user = stack.user()
+    socket = Client(stack.url)
+    assert socket.connect({"token": user.token})[0] == "0"
+    socket.event("connected")
+    held = socket.hold()
+    got = []
+    poll = threading.Thread(target=lambda: got.append(
+        user.clone().get(f"/events?since={user.clone().tail()}&timeout=50", timeout=60)))
+    poll.start()
+    wait_until(lambda: stack.status()["waiters"] >= 2)
+    since = admin.tail()
+    slow, quick = stack.connect(autocommit=False), stack.connect()
+    first = slow.cursor()
+    first.execute(INSERT)
+    second = quick.cursor()
+    second.execute(INSERT)
+    wait_until(lambda: stack.status()["gaps"]["held"])
+    if way == "disable":
+        stack.ctl("user", "disable", user.user["username"])
+    else:
+        assert user.clone().post("/api/v1/auth/logout").status == 200
+    shut_out = time.monotonic()
+    packets = held.result(10)
+    poll.join(10 * SLOWER)
+    assert got and time.monotonic() - shut_out < 1 * SLOWER, time.monotonic() - shut_out
+    assert "error" in packets[0] and packets[-1] in ("41", "1"), packets
+    assert got[0].status == 401 or got[0].json["events"] == [], got
+    assert user.get("/events?timeout=0").status == 401
+    assert stack.status()["gaps"]["held"]
+    third = quick.cursor()
+    third.execute(INSERT)
+    slow.commit()
+    events = admin.read_events(since, lambda events: len(events) >= 3)
+    assert [e["id"] for e in events] == [first.lastrowid, second.lastrowid, third.lastrowid]
+    slow.close()
+    quick.close()
+
+
+def test_control_out_of_a_later_gap(stack):
+    """The event that shuts out commits behind others, within a gap that is not the lowest."""
+    user = stack.user()
+    socket = Client(stack.url)
+    assert socket.connect({"token": user.token})[0] == "0"
+    socket.event("connected")
+    held = socket.hold()
+    auth = "INSERT INTO ws_events (topic, event_type, payload) VALUES ('_auth', 'update', %s)"
+    slow, late, quick = [stack.connect(autocommit=False) for _ in range(3)]
+    slow.cursor().execute(INSERT)
+    quick.cursor().execute(INSERT)
+    with late.cursor() as c:
+        c.execute("UPDATE users SET status = 'disabled' WHERE username = %s", (user.user["username"],))
+        c.execute(auth, (json.dumps({"revoke": "user", "user_id": user.user["id"]}),))
+    quick.cursor().execute(INSERT)
+    quick.commit()
+    wait_until(lambda: stack.status()["gaps"]["events_behind"] >= 2)
+    committed = time.monotonic()
+    late.commit()
+    packets = held.result(10)
+    assert time.monotonic() - committed < 1 * SLOWER
+    assert "error" in packets[0], packets
+    slow.rollback()
+    for db in (slow, late, quick):
+        db.close()

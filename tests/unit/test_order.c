@@ -192,8 +192,8 @@ static void test_announced_is_never_dead(void **state)
 	struct order_item *it = item(2);
 
 	order_init(o, 0, GRACE_MS, HOLD_MS);
-	assert_false(order_announce(o, 1, &late));
-	assert_true(order_is_awaited(o));
+	assert_false(order_announce(o, 1, 0, &late));
+	assert_true(order_is_awaited(o, 1000));
 	order_add(o, it);
 	order_sample(o, 0);
 	assert_true(order_gap(o, 1000, &gap, &age));
@@ -203,7 +203,7 @@ static void test_announced_is_never_dead(void **state)
 	it = item(1);
 	assert_true(order_fill(o, it));
 	assert_false(order_fill(o, it));
-	assert_false(order_is_awaited(o));
+	assert_false(order_is_awaited(o, 1000));
 	for (uint64_t id = 1; id <= 2; id++) {
 		it = order_next(o);
 		assert_non_null(it);
@@ -211,6 +211,35 @@ static void test_announced_is_never_dead(void **state)
 		free(it);
 	}
 	assert_null(order_next(o));
+	free(o);
+}
+
+/* A promise that is not kept (rolled back, deleted again) holds nobody for long. */
+static void test_a_promise_ends(void **state)
+{
+	struct order *o = xmalloc(sizeof(*o));
+	struct span gap, late;
+	enum order_age age;
+
+	for (int is_deleted = 0; is_deleted < 2; is_deleted++) {
+		int64_t then = is_deleted ? 1000 : ORDER_PROMISE_MS;
+
+		order_init(o, 0, GRACE_MS, HOLD_MS);
+		assert_false(order_announce(o, 1, 0, &late));
+		assert_false(order_announce(o, 3, 0, &late));
+		order_add(o, item(2));
+		order_sample(o, 0);
+		assert_true(order_is_awaited(o, 1000));
+		assert_true(order_gap(o, 1000, &gap, &age));
+		assert_int_equal(age, ORDER_YOUNG);
+		if (is_deleted)
+			order_unpromise(o);
+		assert_false(order_is_awaited(o, then));
+		assert_true(order_gap(o, then, &gap, &age));
+		assert_int_equal(age, ORDER_OLD);
+		order_gap_dead(o, gap);
+		free(order_next(o));
+	}
 	free(o);
 }
 
@@ -231,19 +260,19 @@ static void test_held_too_long(void **state)
 	free(order_next(o));
 	assert_int_equal(o->tail, 14);
 	/* Each late one once, in whatever order they come. */
-	assert_true(order_announce(o, 12, &late));
+	assert_true(order_announce(o, 12, 0, &late));
 	assert_int_equal(late.first, 12);
 	assert_int_equal(late.last, 13);
 	order_late_seen(o, 12);
-	assert_false(order_announce(o, 12, &late));
-	assert_true(order_announce(o, 11, &late));
-	assert_true(order_announce(o, 13, &late));
+	assert_false(order_announce(o, 12, 0, &late));
+	assert_true(order_announce(o, 11, 0, &late));
+	assert_true(order_announce(o, 13, 0, &late));
 	order_late_seen(o, 11);
 	order_late_seen(o, 13);
-	assert_false(order_announce(o, 11, &late));
-	assert_false(order_announce(o, 13, &late));
+	assert_false(order_announce(o, 11, 0, &late));
+	assert_false(order_announce(o, 13, 0, &late));
 	/* What was released is not late. */
-	assert_false(order_announce(o, 14, &late));
+	assert_false(order_announce(o, 14, 0, &late));
 	free(o);
 }
 
@@ -253,6 +282,7 @@ int main(void)
 		cmocka_unit_test(test_nothing_is_missed),
 		cmocka_unit_test(test_without_grace_it_misses),
 		cmocka_unit_test(test_announced_is_never_dead),
+		cmocka_unit_test(test_a_promise_ends),
 		cmocka_unit_test(test_held_too_long),
 	};
 

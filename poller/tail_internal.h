@@ -1,0 +1,62 @@
+/* What the files of the tail share (tail.c, tail_read.c, tail_log.c); nobody else's. */
+#ifndef CMDB_TAIL_INTERNAL_H
+#define CMDB_TAIL_INTERNAL_H
+
+#include <pthread.h>
+
+#include "db.h"
+#include "err.h"
+#include "order.h"
+#include "tail.h"
+#include "told.h"
+#include "watch.h"
+
+#define TAIL_PENDING_MAX 200000 /* above it nothing more is read until a gap is settled */
+#define TAIL_ANNOUNCED_MAX 4096
+
+struct tail {
+	const struct config *cfg;
+	struct mailbox *to;
+	void (*open_start)(struct mail *, void *);
+	void (*open_batch)(struct mail *, void *);
+	pthread_t thread;
+
+	pthread_mutex_t lock; /* what wakes: the next six */
+	pthread_cond_t cond;
+	bool is_woken, is_stopping;
+	uint64_t announced[TAIL_ANNOUNCED_MAX];
+	size_t announced_n;
+	bool is_unpromised;
+	_Atomic bool is_pushed;
+
+	/* the thread's own */
+	struct db *db, *probe;
+	unsigned probe_generation;
+	char epoch[33];
+	bool is_started, is_ready;
+	int64_t started_ms;
+	struct order order;
+	uint64_t row_bytes; /* average, for the size of a read */
+	struct watch watch; /* where an event may still show up behind the tail */
+	int64_t watched_ms;
+	struct told told; /* control events that did not wait for their turn */
+	int64_t awaited_retry_us;
+	struct tail_stats stats;
+};
+
+/* ---- tail.c ---- */
+void tail_post(struct tail *t, struct record **records, size_t n, enum tail_batch_kind kind);
+
+/* ---- tail_read.c: the ordering rule, applied to the table ---- */
+extern const struct db_set tail_read_sql, tail_probe_sql;
+/* Releases all that can be now. *is_held: a gap is left, or there is more than may wait. */
+enum err tail_look(struct tail *t, bool *is_held);
+/* Looks for events that came behind the tail. */
+enum err tail_look_behind(struct tail *t);
+
+/* ---- tail_log.c: which log it is ---- */
+extern const struct db_set tail_log_sql;
+/* A new connection: begins, or makes sure that the log is the one it was. */
+enum err tail_begin(struct tail *t);
+
+#endif
