@@ -52,18 +52,6 @@ struct settings *app_settings_get(struct app *app)
 	return s;
 }
 
-/* Level and format are two words; config_load() has checked them. */
-static void apply_log(const struct config *cfg)
-{
-	static const char *const levels[] = {"debug", "info", "warn", "error"};
-	enum log_level level = LOG_INFO;
-
-	for (int i = LOG_DEBUG; i <= LOG_ERROR; i++)
-		if (strcmp(cfg->log.level, levels[i]) == 0)
-			level = (enum log_level)i;
-	log_init("cmdb-fcgi", level, strcmp(cfg->log.format, "json") == 0 ? LOG_JSON : LOG_TEXT);
-}
-
 bool app_init(struct app *app, const struct settings_source *source, struct str *errors)
 {
 	struct str page = STR_INIT;
@@ -72,7 +60,7 @@ bool app_init(struct app *app, const struct settings_source *source, struct str 
 	app->settings = settings_load(source, errors);
 	if (!app->settings)
 		return false;
-	apply_log(&app->settings->cfg);
+	config_log_init(&app->settings->cfg, "cmdb-fcgi");
 	pthread_mutex_init(&app->settings_lock, NULL);
 	app->started_ms = clock_ms();
 	config_page_path(&app->settings->cfg, &page);
@@ -105,6 +93,7 @@ void app_reload(struct app *app)
 {
 	struct str errors = STR_INIT;
 	struct settings *now = settings_load(&app->source, &errors), *old;
+	struct config_changes changes = {0};
 
 	if (!now) {
 		log_error("reload", "configuration kept as it was: %s", str_c(&errors));
@@ -113,9 +102,10 @@ void app_reload(struct app *app)
 	}
 	pthread_mutex_lock(&app->settings_lock);
 	old = app->settings;
+	config_carry_over(&now->cfg, &old->cfg, CONFIG_FCGI, &changes);
 	app->settings = now;
 	pthread_mutex_unlock(&app->settings_lock);
 	app_settings_put(old);
-	apply_log(&now->cfg);
-	log_info("reload", "configuration read again; fcgi.workers counts from the next start");
+	config_log_init(&now->cfg, "cmdb-fcgi");
+	config_log_changes(&changes);
 }

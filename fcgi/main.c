@@ -271,6 +271,7 @@ int main(int argc, char **argv)
 	struct str why = STR_INIT;
 
 	hold_standard_descriptors();
+	signal(SIGHUP, SIG_IGN); /* one that comes before set_signals() has nothing to reload */
 	log_init("cmdb-fcgi", LOG_INFO, LOG_TEXT);
 	read_options(&o, argc, argv);
 	raise_limits();

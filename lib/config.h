@@ -90,6 +90,20 @@ enum config_account { CONFIG_FCGI, CONFIG_POLLER, CONFIG_CLI };
 struct db_login config_login(const struct config *c, enum config_account who);
 /* log_init() with the configured level and format. */
 void config_log_init(const struct config *c, const char *program);
+/* ---- SIGHUP: config_reload.c ---- */
+/* Names of keys, joined by ", ". */
+struct config_changes {
+	struct str taken, waiting;
+};
+/* Does the program look at it only when it starts? */
+bool config_is_at_start(enum config_account who, const char *section, const char *key);
+/* now was just read and is to take the place of before: what counts from a start only keeps its
+ * value of before. changes says what is another now, and what will be after a restart. */
+void config_carry_over(struct config *now, const struct config *before, enum config_account who,
+	struct config_changes *changes);
+/* Says so in the log, and releases the names. */
+void config_log_changes(struct config_changes *changes);
+
 /* "<poller.socket>.page" */
 void config_page_path(const struct config *c, struct str *out);
 

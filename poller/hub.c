@@ -256,6 +256,11 @@ struct hub *hub_new(const struct config *cfg, struct event_base *base)
 	return hub;
 }
 
+void hub_reload(struct hub *hub, const struct config *cfg)
+{
+	hub->cfg = cfg;
+}
+
 void hub_stop(struct hub *hub)
 {
 	struct conn *c;

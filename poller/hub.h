@@ -172,6 +172,9 @@ struct hub *hub_new(const struct config *cfg, struct event_base *base);
 void hub_free(struct hub *hub);
 /* Ends a start with the cure when the socket cannot be made. */
 void hub_listen(struct hub *hub);
+/* From now on the loop thread goes by cfg, which is borrowed; the other threads keep the one that
+ * they were started with. */
+void hub_reload(struct hub *hub, const struct config *cfg);
 void hub_stop(struct hub *hub);               /* threads joined, tail noted, connections closed */
 bool hub_is_open(const struct hub *hub); /* the tail is known, and the sessions of before */
 /* Was this process held up a moment ago (stopped, starved), so that what clients sent may not have

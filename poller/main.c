@@ -19,6 +19,7 @@
 #include "db.h"
 #include "hub.h"
 #include "log.h"
+#include "mem.h"
 #include "secret.h"
 
 #define PROGRAM "cmdb-poller"
@@ -35,7 +36,8 @@ static void usage(FILE *to)
 	fputs("usage: " PROGRAM " [--config FILE] [--set SECTION.KEY=VALUE]...\n"
 	      "       " PROGRAM " --version | --help\n"
 	      "Follows the event log of cmdb and serves cmdb-fcgi on poller.socket.\n"
-	      "SIGTERM and SIGINT end it; see cmdb-poller(8).\n",
+	      "SIGHUP makes it read its configuration again, SIGTERM and SIGINT end it; see "
+	      "cmdb-poller(8).\n",
 		to);
 }
 
@@ -97,47 +99,91 @@ static void raise_nofile(void)
 	}
 }
 
+/* What a running poller consists of, for its signals. */
+struct life {
+	struct options options;
+	struct config at_start; /* of the threads */
+	struct config *read;    /* since then, on SIGHUP; NULL: it was not */
+	struct event_base *base;
+	struct hub *hub;
+	struct event *signals[3];
+};
+
 static void on_stop(evutil_socket_t signo, short what, void *arg)
 {
+	struct life *l = arg;
+
 	log_info("stop", "signal %d", (int)signo);
-	event_base_loopbreak(arg);
+	event_base_loopbreak(l->base);
+}
+
+static void free_config(struct config *cfg)
+{
+	if (cfg)
+		config_fini(cfg);
+	free(cfg);
+}
+
+static void on_reload(evutil_socket_t signo, short what, void *arg)
+{
+	struct life *l = arg;
+	struct config *now = xcalloc(1, sizeof(*now)), *before = l->read;
+	struct config_changes changes = {0};
+	struct str errors = STR_INIT;
+
+	if (!config_load(now, l->options.config, l->options.sets, l->options.sets_n, &errors)) {
+		log_error("reload", "configuration kept as it was: %s", str_c(&errors));
+		str_fini(&errors);
+		free(now);
+		return;
+	}
+	config_carry_over(now, before ? before : &l->at_start, CONFIG_POLLER, &changes);
+	hub_reload(l->hub, now);
+	l->read = now;
+	free_config(before);
+	config_log_init(now, PROGRAM);
+	config_log_changes(&changes);
+	str_fini(&errors);
+}
+
+static void catch_signals(struct life *l)
+{
+	l->signals[0] = evsignal_new(l->base, SIGTERM, on_stop, l);
+	l->signals[1] = evsignal_new(l->base, SIGINT, on_stop, l);
+	l->signals[2] = evsignal_new(l->base, SIGHUP, on_reload, l);
+	for (size_t i = 0; i < 3; i++)
+		event_add(l->signals[i], NULL);
 }
 
 int main(int argc, char **argv)
 {
-	struct options options = {0};
-	struct config cfg;
-	struct event_base *base;
-	struct event *term, *intr;
-	struct hub *hub;
+	struct life life = {0};
 
-	log_init(PROGRAM, LOG_INFO, LOG_TEXT);
-	parse_options(&options, argc, argv);
-	load_config(&cfg, &options);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN); /* one that comes before catch_signals() has nothing to reload */
+	log_init(PROGRAM, LOG_INFO, LOG_TEXT);
+	parse_options(&life.options, argc, argv);
+	load_config(&life.at_start, &life.options);
 	raise_nofile();
 	secret_init();
 	db_library_init();
 	evthread_use_pthreads();
-	base = event_base_new();
-	if (!base)
+	life.base = event_base_new();
+	if (!life.base)
 		log_fatal(EX_OSERR, "cannot make an event loop: %s", strerror(errno));
-	term = evsignal_new(base, SIGTERM, on_stop, base);
-	intr = evsignal_new(base, SIGINT, on_stop, base);
-	event_add(term, NULL);
-	event_add(intr, NULL);
+	life.hub = hub_new(&life.at_start, life.base);
+	catch_signals(&life);
+	hub_listen(life.hub);
+	event_base_dispatch(life.base);
 
-	hub = hub_new(&cfg, base);
-	hub_listen(hub);
-	event_base_dispatch(base);
-
-	hub_stop(hub);
-	hub_free(hub);
-	event_free(term);
-	event_free(intr);
-	event_base_free(base);
+	hub_stop(life.hub);
+	hub_free(life.hub);
+	for (size_t i = 0; i < 3; i++)
+		event_free(life.signals[i]);
+	event_base_free(life.base);
 	db_library_fini();
 	libevent_global_shutdown();
-	config_fini(&cfg);
+	free_config(life.read);
+	config_fini(&life.at_start);
 	return 0;
 }

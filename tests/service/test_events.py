@@ -307,6 +307,40 @@ def test_reload_takes_a_good_configuration_and_refuses_a_bad_one(own_stack):
                            admin.get("/healthz", headers=origin).headers for _ in range(8)))
 
 
+def test_reload_of_the_poller(own_stack):
+    """What may change does, a bad file changes nothing, and a storm of signals does no harm."""
+    stack = own_stack()
+    admin, pid, path = stack.admin(), stack.pid("poller"), stack.env["CMDB_CONFIG"]
+    with open(path, encoding="utf-8") as f:
+        good = f.read()
+
+    def reload(text):
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        os.kill(pid, signal.SIGHUP)
+
+    def open_session():
+        return admin.clone(token=None).get(f"/socket.io/?EIO=4&transport=polling&token={admin.token}")
+
+    reload(good + "\n[socketio]\nnonsense = 1\n")
+    wait_until(lambda: "kept as it was" in stack.log("poller"))
+    assert "nonsense" in stack.log("poller")
+    assert open_session().status == 200
+    reload(good.replace("[poller]", "[poller]\ntimer_ms = 44")
+           + "\n[socketio]\nmax_sessions = 1\n[log]\nlevel = debug\n")
+    wait_until(lambda: "changed: socketio.max_sessions, log.level" in stack.log("poller"))
+    assert "next start only: poller.timer_ms" in stack.log("poller")
+    wait_until(lambda: open_session().status == 403)
+    for _ in range(300):
+        os.kill(pid, signal.SIGHUP)
+        for name in ("fcgi-1", "fcgi-2"):
+            os.kill(stack.pid(name), signal.SIGHUP)
+    reload(good)
+    wait_until(lambda: open_session().status == 200)
+    assert stack.pid("poller") == pid and stack.status()
+    assert admin.get("/api/v1/websites").status == 200
+
+
 def sent_on_and_refused(client, reply, code):
     """What is held has its status already: it ends without events, and the next request is told."""
     assert reply.status == 200 and reply.json["events"] == [], reply

@@ -326,6 +326,74 @@ static void logins(void **state)
 	str_fini(&errors);
 }
 
+/* What counts from a start only keeps its value, and is named again at each reload. */
+static void reload(void **state)
+{
+	static const char *const sets[] = {"socketio.events_per_s=7", "poller.timer_ms=77",
+		"http.cors_origins=https://a.example", "log.level=debug", "fcgi.workers=9",
+		"database.name=other"};
+	static const struct {
+		enum config_account who;
+		const char *taken, *waiting;
+	} rows[] = {
+		{CONFIG_POLLER, "fcgi.workers, socketio.events_per_s, http.cors_origins, log.level",
+			"database.name, poller.timer_ms"},
+		{CONFIG_FCGI,
+			"database.name, poller.timer_ms, socketio.events_per_s, "
+			"http.cors_origins, log.level",
+			"fcgi.workers"},
+	};
+
+	for (size_t i = 0; i < ARRAY_N(rows); i++) {
+		struct config before, now;
+		struct config_changes changes = {0}, again = {0};
+		struct str errors = STR_INIT;
+
+		assert_true(config_load(&before, "/dev/null", NULL, 0, &errors));
+		assert_true(config_load(&now, "/dev/null", sets, ARRAY_N(sets), &errors));
+		config_carry_over(&now, &before, rows[i].who, &changes);
+		assert_string_equal(str_c(&changes.taken), rows[i].taken);
+		assert_string_equal(str_c(&changes.waiting), rows[i].waiting);
+		assert_int_equal(now.socketio.events_per_s, 7);
+		assert_string_equal(now.http.cors_origins.v[0], "https://a.example");
+		assert_int_equal(now.poller.timer_ms, rows[i].who == CONFIG_POLLER ? 50 : 77);
+		assert_string_equal(
+			now.database.name, rows[i].who == CONFIG_POLLER ? "cmdb" : "other");
+		assert_int_equal(now.fcgi.workers, rows[i].who == CONFIG_FCGI ? 4 : 9);
+		config_log_changes(&changes);
+		config_fini(&before);
+		assert_true(config_load(&before, "/dev/null", sets, ARRAY_N(sets), &errors));
+		config_carry_over(&before, &now, rows[i].who, &again);
+		assert_string_equal(str_c(&again.taken), "");
+		assert_string_equal(str_c(&again.waiting), rows[i].waiting);
+		config_log_changes(&again);
+		config_fini(&before);
+		config_fini(&now);
+		str_fini(&errors);
+	}
+}
+
+static void find_row(const char *section, const char *key, const char *unit, const char *def,
+	const char *help, void *arg)
+{
+	(void)unit, (void)def, (void)help;
+	for (int who = CONFIG_FCGI; who <= CONFIG_POLLER; who++)
+		*(int *)arg += config_is_at_start((enum config_account)who, section, key);
+}
+
+/* The list of config_reload.c names keys that there are. */
+static void reload_list(void **state)
+{
+	int n = 0;
+
+	config_each(find_row, &n);
+	assert_true(n >= 20);
+	assert_true(config_is_at_start(CONFIG_FCGI, "fcgi", "workers"));
+	assert_false(config_is_at_start(CONFIG_FCGI, "fcgi", "max_body"));
+	assert_true(config_is_at_start(CONFIG_POLLER, "poller", "grace_ms"));
+	assert_false(config_is_at_start(CONFIG_POLLER, "socketio", "limit"));
+}
+
 static void the_sample_is_what_is_printed(void **state)
 {
 	struct str sample = STR_INIT, printed = STR_INIT;
@@ -397,6 +465,8 @@ int main(void)
 		cmocka_unit_test(print_and_read_back),
 		cmocka_unit_test(json_has_the_types),
 		cmocka_unit_test(logins),
+		cmocka_unit_test(reload),
+		cmocka_unit_test(reload_list),
 		cmocka_unit_test(the_sample_is_what_is_printed),
 		cmocka_unit_test(the_manual_has_every_key),
 	};
