@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "mem.h"
+#include "out.h"
 
 /* Options of every command. */
 static const struct opt global_opts[] = {
@@ -20,15 +21,22 @@ static const struct opt global_opts[] = {
 
 enum ctl_exit cmd_fail(enum ctl_exit status, const char *fmt, ...)
 {
-	struct str line = STR_INIT;
+	struct str text = STR_INIT, safe = STR_INIT;
+	char *rest, *line;
 	va_list ap;
 
 	va_start(ap, fmt);
-	str_addv(&line, fmt, ap);
+	str_addv(&text, fmt, ap);
 	va_end(ap);
-	fflush(stdout);
-	fprintf(stderr, "cmdbctl: %s\n", str_c(&line));
-	str_fini(&line);
+	rest = text.p;
+	while ((line = strsep(&rest, "\n"))) {
+		out_add_safe(&safe, line);
+		str_addc(&safe, '\n');
+	}
+	out_flush();
+	fprintf(stderr, "cmdbctl: %s", str_c(&safe));
+	str_fini(&text);
+	str_fini(&safe);
 	return status;
 }
 
@@ -284,9 +292,10 @@ static void help_verb(const struct cmd *cmd, const struct verb *v, FILE *to)
 void cmd_help(const struct call *call, FILE *to)
 {
 	if (call->verb) {
-		fprintf(to, "usage: cmdbctl [options]\n");
-		help_verb(call->cmd, call->verb, to);
-		fputs("options:\n", to);
+		fprintf(to, "usage: cmdbctl %s%s%s%s%s [OPTION...]\n", call->cmd->name,
+			*call->verb->name ? " " : "", call->verb->name,
+			*call->verb->args ? " " : "", call->verb->args);
+		fprintf(to, "%s\noptions:\n", call->verb->help);
 		help_opts(call->verb->opts, to);
 		help_opts(global_opts, to);
 		return;

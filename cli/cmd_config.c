@@ -1,33 +1,30 @@
-#include <stdio.h>
-
+#include "out.h"
 #include "rows.h"
 
-static enum ctl_exit print_and_free(struct str *out)
+/* cfg NULL: the defaults. */
+static enum ctl_exit print(const struct call *call, const struct config *cfg, bool with_secrets)
 {
-	fputs(str_c(out), stdout);
-	str_fini(out);
+	struct str out = STR_INIT;
+
+	if (call->json) {
+		config_print_json(&out, cfg);
+		out_json_text(&out);
+	} else {
+		config_print(&out, cfg, with_secrets);
+		out_text(str_c(&out));
+	}
+	str_fini(&out);
 	return CTL_OK;
 }
 
 static enum ctl_exit config_show(struct call *call)
 {
-	struct str out = STR_INIT;
-
-	if (call->json) {
-		config_print_json(&out, call->cfg);
-		str_addc(&out, '\n');
-	} else {
-		config_print(&out, call->cfg, opt_flag(call, "with-secrets"));
-	}
-	return print_and_free(&out);
+	return print(call, call->cfg, opt_flag(call, "with-secrets"));
 }
 
 static enum ctl_exit config_default(struct call *call)
 {
-	struct str out = STR_INIT;
-
-	config_print(&out, NULL, false);
-	return print_and_free(&out);
+	return print(call, NULL, false);
 }
 
 static enum ctl_exit config_check(struct call *call)
@@ -40,7 +37,7 @@ static enum ctl_exit config_check(struct call *call)
 	if (call->json || call->cfg)
 		rows_print_done(call, o, "the configuration is right");
 	else
-		fprintf(stderr, "%s\n", errors);
+		cmd_fail(CTL_FAILED, "the configuration is wrong:\n%s", errors);
 	json_object_put(o);
 	return call->cfg ? CTL_OK : CTL_FAILED;
 }

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "out.h"
 #include "rows.h"
 
 static const struct check {
@@ -81,11 +82,15 @@ static void print_finding(const struct check *c, const struct finding *f)
 	struct str line = STR_INIT;
 
 	str_addf(&line, "%s  %s: ", labels[f->verdict], c->name);
-	rows_add_safe(&line, str_c(&f->text));
-	puts(str_c(&line));
-	if (f->cure.len)
-		printf("      cure: %s\n", str_c(&f->cure));
-	fflush(stdout);
+	out_add_safe(&line, str_c(&f->text));
+	out_line(str_c(&line));
+	if (f->cure.len) {
+		str_clear(&line);
+		str_adds(&line, "      cure: ");
+		out_add_safe(&line, str_c(&f->cure));
+		out_line(str_c(&line));
+	}
+	out_flush();
 	str_fini(&line);
 }
 
@@ -125,9 +130,9 @@ static enum ctl_exit doctor(struct call *call)
 	if (call->json)
 		rows_print(call, rows, "");
 	else
-		printf("%u ok, %u skipped, %u warnings, %u failures%s\n", seen[VERDICT_OK],
-			seen[VERDICT_SKIP], seen[VERDICT_WARN], seen[VERDICT_FAIL],
-			opt_flag(call, "deep") ? "" : "; --deep tries more");
+		rows_print_done(call, NULL, "%u ok, %u skipped, %u warnings, %u failures%s",
+			seen[VERDICT_OK], seen[VERDICT_SKIP], seen[VERDICT_WARN],
+			seen[VERDICT_FAIL], opt_flag(call, "deep") ? "" : "; --deep tries more");
 	json_object_put(rows);
 	json_object_put(d.poller);
 	rest_free(d.rest);

@@ -8,6 +8,7 @@
 #include "json.h"
 #include "people.h"
 #include "poller.h"
+#include "out.h"
 #include "rows.h"
 
 #define PAYLOAD_MAX (1024 * 1024)
@@ -82,7 +83,7 @@ static enum ctl_exit events_stats(struct call *call)
 			json_object_object_add(all, sections[i].name, json_object_get(rows[i]));
 	rows_print_one(call, all);
 	for (size_t i = 0; !call->json && i < SECTIONS_N; i++) {
-		puts("");
+		out_line("");
 		rows_print(call, rows[i], sections[i].shown);
 	}
 out:

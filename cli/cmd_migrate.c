@@ -17,6 +17,7 @@
 #include "mem.h"
 #include "migrate.h"
 #include "migrations.h"
+#include "out.h"
 #include "rows.h"
 #include "secret.h"
 
@@ -236,8 +237,9 @@ static enum ctl_exit apply_one(struct run *r, const struct migration *f)
 		return fail_migration(r, f, e);
 	json_object_array_add(r->applied, json_object_new_string(label));
 	if (!call->json) {
-		printf("applied %s (%lld ms)\n", label, (long long)(clock_ms() - from));
-		fflush(stdout);
+		rows_print_done(
+			call, NULL, "applied %s (%lld ms)", label, (long long)(clock_ms() - from));
+		out_flush();
 	}
 	return CTL_OK;
 }
@@ -341,7 +343,7 @@ static enum ctl_exit show_pending(struct run *r)
 	for (size_t i = r->had_n; i < r->files.n; i++)
 		json_object_array_add(rows, state_row(&r->files.v[i], NULL));
 	if (status == CTL_OK && !json_object_array_length(rows) && !r->call->json)
-		puts("nothing to apply");
+		out_line("nothing to apply");
 	else if (status == CTL_OK)
 		rows_print(r->call, rows, "version name state");
 	json_object_put(rows);

@@ -48,7 +48,7 @@ static struct json_object *ask_poller(const struct call *call, bool *is_up)
 	return o;
 }
 
-static struct json_object *ask_database(struct call *call)
+static struct json_object *ask_database(struct call *call, bool *is_up)
 {
 	struct str why = STR_INIT;
 	unsigned version = 0, unfinished = 0;
@@ -62,7 +62,8 @@ static struct json_object *ask_database(struct call *call)
 		e = schema_version(call->db, &version, &unfinished);
 	if (e != ERR_OK)
 		str_adds(&why, db_errmsg(call->db));
-	o = state_of(e == ERR_OK, &why);
+	*is_up = e == ERR_OK;
+	o = state_of(*is_up, &why);
 	if (e == ERR_OK) {
 		json_object_object_add(o, "schema_version", json_object_new_int64(version));
 		json_object_object_add(
@@ -72,22 +73,29 @@ static struct json_object *ask_database(struct call *call)
 	return o;
 }
 
-static struct json_object *ask_web(const struct call *call)
+/* Its /api/ws/health, which also finds out whether the database can be written to. */
+static struct json_object *ask_web(const struct call *call, enum ctl_exit *status)
 {
 	struct rest *r = rest_new(call->cfg->cli.url, NULL, NULL);
 	struct str why = STR_INIT;
-	struct rest_answer a;
-	struct json_object *o;
-	bool is_up = false;
+	struct rest_answer a = {0};
+	struct json_object *o, *health = NULL;
 
-	if (rest_call(r, "GET", "/healthz", NULL, WEB_TIMEOUT_MS, &a, &why)) {
-		is_up = a.status == 200;
-		if (!is_up)
-			str_addf(&why, "/healthz answers %d", a.status);
-		rest_answer_fini(&a);
+	*status = CTL_UNREACHABLE;
+	if (rest_call(r, "GET", "/api/ws/health", NULL, WEB_TIMEOUT_MS, &a, &why)) {
+		health = rest_data(&a);
+		if (!json_get(health, "healthy"))
+			str_addf(&why, "/api/ws/health answers %d", a.status);
+		else
+			*status = a.status == 200 ? CTL_OK : CTL_FAILED;
 	}
-	o = state_of(is_up, &why);
+	o = state_of(*status != CTL_UNREACHABLE, &why);
 	json_object_object_add(o, "url", json_object_new_string(call->cfg->cli.url));
+	if (*status != CTL_UNREACHABLE) {
+		json_object_object_foreach(health, name, v)
+			json_object_object_add(o, name, json_object_get(v));
+	}
+	rest_answer_fini(&a);
 	rest_free(r);
 	str_fini(&why);
 	return o;
@@ -96,14 +104,15 @@ static struct json_object *ask_web(const struct call *call)
 static enum ctl_exit status(struct call *call)
 {
 	struct json_object *o = json_object_new_object();
-	bool is_poller_up;
+	bool is_poller_up, is_db_up;
+	enum ctl_exit status;
 
 	json_object_object_add(o, "poller", ask_poller(call, &is_poller_up));
-	json_object_object_add(o, "database", ask_database(call));
-	json_object_object_add(o, "web", ask_web(call));
+	json_object_object_add(o, "database", ask_database(call, &is_db_up));
+	json_object_object_add(o, "web", ask_web(call, &status));
 	rows_print_one(call, o);
 	json_object_put(o);
-	return is_poller_up ? CTL_OK : CTL_UNREACHABLE;
+	return is_poller_up && is_db_up ? status : CTL_UNREACHABLE;
 }
 
 const struct cmd cmd_status = {
@@ -111,7 +120,9 @@ const struct cmd cmd_status = {
 	"how it is",
 	(const struct verb[]){
 		{"", "", 0, 0, NULL, status,
-			"ask poller, database and web server; exits 3 without a poller", false},
+			"ask poller, database and web server; exits 3 if one is down, 1 if one is "
+			"not well",
+			false},
 		{0},
 	},
 };

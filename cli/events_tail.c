@@ -10,6 +10,7 @@
 #include "api.h"
 #include "events.h"
 #include "json.h"
+#include "out.h"
 #include "rows.h"
 #include "secret.h"
 
@@ -18,12 +19,18 @@
 #define BACKOFF_FIRST_MS 250
 #define BACKOFF_MAX_MS 10000
 #define LAST_DEFAULT 10
+#define LOOK_FIRST 100 /* ids to look back through at first */
+#define LOOK_FACTOR 8
 
 struct tail {
 	const struct call *call;
 	struct rest *rest;
 	const char *topics, *room;
 	bool has_since, follows, is_caught_up;
+	struct json_object
+		*kept; /* looking back: the newest events so far; NULL: they are printed */
+	size_t kept_max;
+	bool was_reset;
 	uint64_t since;
 	char epoch[33]; /* "" until the server has said it */
 	int64_t backoff_ms;
@@ -34,15 +41,6 @@ static uint64_t u64_of(struct json_object *o, const char *key)
 	return json_object_get_uint64(json_get(o, key));
 }
 
-static void print_json_line(struct json_object *o)
-{
-	struct str line = STR_INIT;
-
-	json_print(&line, o);
-	puts(str_c(&line));
-	str_fini(&line);
-}
-
 static void print_event(const struct tail *t, struct json_object *e)
 {
 	const char *room = json_get_str(e, "room"), *name = json_get_str(e, "name");
@@ -51,7 +49,7 @@ static void print_event(const struct tail *t, struct json_object *e)
 	struct str line = STR_INIT, data = STR_INIT;
 
 	if (t->call->json) {
-		print_json_line(e);
+		out_json(e);
 		return;
 	}
 	if (json_get(e, "data"))
@@ -61,8 +59,8 @@ static void print_event(const struct tail *t, struct json_object *e)
 		room ? room : "", name ? " name=" : "", name ? name : "");
 	str_adds(&line, str_c(&data));
 	str_clear(&data);
-	rows_add_safe(&data, str_c(&line));
-	puts(str_c(&data));
+	out_add_safe(&data, str_c(&line));
+	out_line(str_c(&data));
 	str_fini(&line);
 	str_fini(&data);
 }
@@ -73,12 +71,30 @@ static void print_reset(const struct tail *t, struct json_object *answer, struct
 	const char *reason = json_get_str(reset, "reason");
 
 	if (t->call->json)
-		print_json_line(answer);
+		out_json(answer);
 	else
-		fprintf(stderr,
-			"cmdbctl: reset (%s): going on after event %llu, "
-			"what was before may be missing\n",
+		cmd_fail(CTL_OK,
+			"reset (%s): going on after event %llu, "
+			"what was before may be missing",
 			reason ? reason : "?", (unsigned long long)u64_of(answer, "lastEventId"));
+}
+
+/* The newest kept_max of all that come; now and then a little more. */
+static void keep_event(struct tail *t, struct json_object *e)
+{
+	size_t n = json_object_array_length(t->kept);
+
+	if (n >= 2 * t->kept_max)
+		json_object_array_del_idx(t->kept, 0, n - t->kept_max + 1);
+	json_object_array_add(t->kept, json_object_get(e));
+}
+
+static void take_event(struct tail *t, struct json_object *e)
+{
+	if (t->kept)
+		keep_event(t, e);
+	else
+		print_event(t, e);
 }
 
 /* Takes an answer's events; true if there is more to fetch at once. */
@@ -87,11 +103,12 @@ static bool take_events(struct tail *t, struct json_object *answer)
 	struct json_object *events = json_get(answer, "events"), *reset = json_get(answer, "reset");
 	const char *epoch = json_get_str(answer, "epoch");
 
-	if (reset && t->has_since)
+	t->was_reset = reset && t->has_since;
+	if (t->was_reset && !t->kept)
 		print_reset(t, answer, reset);
 	if (json_object_is_type(events, json_type_array))
 		for (size_t i = 0; i < json_object_array_length(events); i++)
-			print_event(t, json_object_array_get_idx(events, i));
+			take_event(t, json_object_array_get_idx(events, i));
 	t->since = u64_of(answer, "lastEventId");
 	t->has_since = true;
 	if (epoch && strlen(epoch) < sizeof(t->epoch))
@@ -159,7 +176,7 @@ static enum ctl_exit ask(struct tail *t, bool waits, bool *done)
 			*done = !take_events(t, a.json);
 			t->is_caught_up = *done;
 			/* Whoever reads us has gone. */
-			if (fflush(stdout) != 0)
+			if (!out_flush())
 				status = CTL_FAILED;
 		} else if (t->follows && is_passing(a.status)) {
 			back_off(t, a.retry_after_s);
@@ -173,17 +190,61 @@ static enum ctl_exit ask(struct tail *t, bool waits, bool *done)
 	return status;
 }
 
-/* Without --since: from so many ids ago. */
+/* Keeps the newest events of the last `ids` ids before `end`. */
+static enum ctl_exit look_from(struct tail *t, uint64_t end, uint64_t ids)
+{
+	enum ctl_exit status = CTL_OK;
+	bool done = false;
+
+	json_object_put(t->kept);
+	t->kept = json_object_new_array();
+	t->since = end > ids ? end - ids : 0;
+	while (status == CTL_OK && !done && !(t->was_reset && !json_object_array_length(t->kept)))
+		status = ask(t, false, &done);
+	return status;
+}
+
+/* Finds the last n events that we may see: how far back they lie is not known, since other topics
+ * and tenants take ids too. So it looks at more and more ids until there are enough, or at as many
+ * as the log still has. */
+static enum ctl_exit look_back(struct tail *t, uint64_t n)
+{
+	uint64_t end = t->since, good = 0, bad = UINT64_MAX, ids = n < LOOK_FIRST ? LOOK_FIRST : n;
+	enum ctl_exit status = CTL_OK;
+	size_t len = 0;
+
+	t->kept_max = n;
+	for (;;) {
+		t->was_reset = false;
+		status = look_from(t, end, ids);
+		len = status == CTL_OK ? json_object_array_length(t->kept) : 0;
+		if (status != CTL_OK || len >= n || (!t->was_reset && ids >= end))
+			break;
+		*(t->was_reset ? &bad : &good) = ids;
+		if (bad - good <= 1)
+			break;
+		ids = bad < UINT64_MAX ? good + (bad - good) / 2 : ids * LOOK_FACTOR;
+	}
+	if (status == CTL_OK && t->was_reset && good)
+		status = look_from(t, end, good);
+	len = status == CTL_OK ? json_object_array_length(t->kept) : 0;
+	for (size_t i = len > n ? len - n : 0; i < len; i++)
+		print_event(t, json_object_array_get_idx(t->kept, i));
+	json_object_put(t->kept);
+	t->kept = NULL;
+	return status == CTL_OK && !out_flush() ? CTL_FAILED : status;
+}
+
+/* Without --since: the last events, and then what comes. */
 static enum ctl_exit find_start(struct tail *t)
 {
-	uint64_t last = (uint64_t)opt_number(t->call, "n", t->follows ? 0 : LAST_DEFAULT);
+	uint64_t n = (uint64_t)opt_number(t->call, "n", t->follows ? 0 : LAST_DEFAULT);
 	enum ctl_exit status = CTL_OK;
 	bool done = false;
 
 	while (status == CTL_OK && !t->has_since)
 		status = ask(t, false, &done);
-	t->since = t->since > last ? t->since - last : 0;
-	return status;
+	return status == CTL_OK && n > 0 ? look_back(t, n) : status;
 }
 
 enum ctl_exit events_tail(struct call *call)
@@ -217,8 +278,7 @@ const struct opt events_tail_opts[] = {
 	{"topics", OPT_TEXT, "A,B", "only these topics", 0, 0},
 	{"room", OPT_TEXT, "ROOM", "only events of this room", 0, 0},
 	{"since", OPT_NUMBER, "ID", "what came after this event", 0, INT64_MAX},
-	{"n", OPT_NUMBER, "N", "without --since: begin N ids before the newest (10; with -f 0)", 0,
-		1000000},
+	{"n", OPT_NUMBER, "N", "without --since: the last N events (10; with -f 0)", 0, 1000000},
 	{"f", OPT_FLAG, NULL, "go on with what comes", 0, 0},
 	API_OPTS,
 	{0},

@@ -4,13 +4,16 @@
  */
 #include "autoconf.h"
 
+#include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cmd.h"
 #include "log.h"
+#include "out.h"
 #include "secret.h"
 
 extern const struct cmd cmd_migrate, cmd_tenant, cmd_role, cmd_user, cmd_apikey, cmd_token,
@@ -35,9 +38,15 @@ const struct cmd *const cmd_table[] = {
 static enum ctl_exit completion_bash(struct call *call)
 {
 	struct str out = STR_INIT;
+	struct json_object *o = json_object_new_object();
 
 	cmd_completion(&out);
-	fputs(str_c(&out), stdout);
+	json_object_object_add(o, "bash", json_object_new_string(str_c(&out)));
+	if (call->json)
+		out_json(o);
+	else
+		out_text(str_c(&out));
+	json_object_put(o);
 	str_fini(&out);
 	return CTL_OK;
 }
@@ -72,11 +81,25 @@ static enum ctl_exit run(struct call *call)
 	return status;
 }
 
+/* What is opened later must not get the number of a standard stream that is closed: a write to it
+ * would go into the database's socket. These take no output, and say so. */
+static void hold_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDONLY);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	struct call call = {0};
 	enum ctl_exit status = CTL_OK;
 
+	hold_standard_descriptors();
 	/* A poller or reader of our output that went away shows as a failed write. */
 	signal(SIGPIPE, SIG_IGN);
 	setlocale(LC_CTYPE, "C.UTF-8");
@@ -88,12 +111,12 @@ int main(int argc, char **argv)
 	else if (call.help)
 		cmd_help(&call, stdout);
 	else if (call.version)
-		puts("cmdbctl " PACKAGE_VERSION);
+		out_line("cmdbctl " PACKAGE_VERSION);
 	else
 		status = run(&call);
 	cmd_fini(&call);
 	db_library_fini();
-	if (fflush(stdout) != 0 || ferror(stdout))
-		status = status == CTL_OK ? CTL_FAILED : status;
+	if (!out_finish() && status == CTL_OK)
+		status = CTL_FAILED;
 	return (int)status;
 }

@@ -1,16 +1,15 @@
-#include "autoconf.h" /* wcwidth() */
-
 #include "rows.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <wchar.h>
-#include <wctype.h>
 
 #include "clock.h"
 #include "json.h"
 #include "mem.h"
+#include "out.h"
+
+#define COLUMN_MAX 60 /* one long cell is not to widen all rows */
 
 /* Length of the word at p, which ends at a blank or the end. */
 static size_t word_len(const char *p)
@@ -94,60 +93,26 @@ enum err rows_query(struct db *db, const struct db_stmt *st, const struct db_val
 
 /* ---- text ---- */
 
-/* Calls for each character of text; returns the columns they take on a terminal. */
-static size_t add_safe(struct str *out, const char *text)
-{
-	mbstate_t state = {0};
-	size_t left = strlen(text), width = 0;
-
-	while (left > 0) {
-		wchar_t c;
-		size_t n = mbrtowc(&c, text, left, &state);
-		int w;
-
-		if (n == (size_t)-1 || n == (size_t)-2) {
-			memset(&state, 0, sizeof(state));
-			n = 1;
-			w = -1;
-		} else {
-			w = iswprint((wint_t)c) ? wcwidth(c) : -1;
-		}
-		if (w < 0)
-			str_addc(out, '?');
-		else
-			str_add(out, text, n);
-		width += w < 0 ? 1 : (size_t)w;
-		text += n;
-		left -= n;
-	}
-	return width;
-}
-
-void rows_add_safe(struct str *out, const char *text)
-{
-	add_safe(out, text);
-}
-
 /* A value as a cell of a table; returns its width. */
 static size_t add_cell(struct str *out, struct json_object *v)
 {
 	size_t width = 0;
 
 	if (!v)
-		return add_safe(out, "-");
+		return out_add_safe(out, "-");
 	if (json_object_is_type(v, json_type_boolean))
-		return add_safe(out, json_object_get_boolean(v) ? "yes" : "no");
+		return out_add_safe(out, json_object_get_boolean(v) ? "yes" : "no");
 	if (!json_object_is_type(v, json_type_array)) {
 		const char *text = json_object_get_string(v);
 
-		return add_safe(out, *text ? text : "-");
+		return out_add_safe(out, *text ? text : "-");
 	}
 	for (size_t i = 0; i < json_object_array_length(v); i++) {
 		if (i > 0)
-			width += add_safe(out, ",");
+			width += out_add_safe(out, ",");
 		width += add_cell(out, json_object_array_get_idx(v, i));
 	}
-	return width ? width : add_safe(out, "-");
+	return width ? width : out_add_safe(out, "-");
 }
 
 static struct json_object *member(struct json_object *o, const char *word)
@@ -157,16 +122,6 @@ static struct json_object *member(struct json_object *o, const char *word)
 
 	free(name);
 	return v;
-}
-
-static void print_json(struct json_object *o)
-{
-	struct str out = STR_INIT;
-
-	json_print(&out, o);
-	str_addc(&out, '\n');
-	fputs(str_c(&out), stdout);
-	str_fini(&out);
 }
 
 static size_t column_width(struct json_object *rows, const char *word)
@@ -182,12 +137,13 @@ static size_t column_width(struct json_object *rows, const char *word)
 			most = width;
 	}
 	str_fini(&cell);
-	return most;
+	return most < COLUMN_MAX ? most : COLUMN_MAX;
 }
 
-static void pad(struct str *out, size_t n)
+/* Up to the column's width and two blanks; a longer cell pushes on what follows it in its row. */
+static void pad(struct str *out, size_t width, size_t column)
 {
-	while (n-- > 0)
+	for (size_t n = (width < column ? column - width : 0) + 2; n > 0; n--)
 		str_addc(out, ' ');
 }
 
@@ -197,7 +153,7 @@ void rows_print(const struct call *call, struct json_object *rows, const char *c
 	size_t widths[32], n = 0;
 
 	if (call->json) {
-		print_json(rows);
+		out_json(rows);
 		return;
 	}
 	for (const char *p = cols; *p && n < sizeof(widths) / sizeof(widths[0]);
@@ -207,7 +163,8 @@ void rows_print(const struct call *call, struct json_object *rows, const char *c
 			str_addc(&out, p[i] == '_' ? ' '
 						   : (char)(p[i] >= 'a' && p[i] <= 'z' ? p[i] - 32
 										       : p[i]));
-		pad(&out, *next_word(p) ? widths[n] - word_len(p) + 2 : 0);
+		if (*next_word(p))
+			pad(&out, word_len(p), widths[n]);
 	}
 	str_addc(&out, '\n');
 	for (size_t i = 0; i < json_object_array_length(rows); i++) {
@@ -217,11 +174,12 @@ void rows_print(const struct call *call, struct json_object *rows, const char *c
 			size_t width =
 				add_cell(&out, member(json_object_array_get_idx(rows, i), p));
 
-			pad(&out, *next_word(p) ? widths[k] - width + 2 : 0);
+			if (*next_word(p))
+				pad(&out, width, widths[k]);
 		}
 		str_addc(&out, '\n');
 	}
-	fputs(str_c(&out), stdout);
+	out_text(str_c(&out));
 	str_fini(&out);
 }
 
@@ -235,7 +193,7 @@ static void add_members(struct str *out, const char *prefix, struct json_object 
 		if (json_object_is_type(v, json_type_object)) {
 			add_members(out, str_c(&dotted), v);
 		} else {
-			rows_add_safe(out, str_c(&dotted));
+			out_add_safe(out, str_c(&dotted));
 			str_adds(out, ": ");
 			add_cell(out, v);
 			str_addc(out, '\n');
@@ -249,11 +207,11 @@ void rows_print_one(const struct call *call, struct json_object *o)
 	struct str out = STR_INIT;
 
 	if (call->json) {
-		print_json(o);
+		out_json(o);
 		return;
 	}
 	add_members(&out, "", o);
-	fputs(str_c(&out), stdout);
+	out_text(str_c(&out));
 	str_fini(&out);
 }
 
@@ -263,14 +221,14 @@ void rows_print_done(const struct call *call, struct json_object *o, const char 
 	va_list ap;
 
 	if (call->json) {
-		print_json(o);
+		out_json(o);
 		return;
 	}
 	va_start(ap, fmt);
 	str_addv(&text, fmt, ap);
 	va_end(ap);
-	rows_add_safe(&out, str_c(&text));
-	puts(str_c(&out));
+	out_add_safe(&out, str_c(&text));
+	out_line(str_c(&out));
 	str_fini(&text);
 	str_fini(&out);
 }

@@ -35,7 +35,4 @@ enum ctl_exit rows_show(struct call *call, const struct db_set *const *sets,
 /* What a change did: text for people, o for --json. */
 void rows_print_done(const struct call *call, struct json_object *o, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
-/* Adds text, with '?' for what could steer a terminal. */
-void rows_add_safe(struct str *out, const char *text);
-
 #endif

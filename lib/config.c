@@ -286,6 +286,11 @@ static void add_json_value(struct str *out, const struct config *c, const struct
 
 void config_print_json(struct str *out, const struct config *c)
 {
+	struct config defaults;
+
+	config_defaults(&defaults);
+	if (!c)
+		c = &defaults;
 	for (size_t i = 0; i < CONFIG_ROWS_N; i++) {
 		const struct config_row *r = &config_rows[i];
 		bool is_first = i == 0 || strcmp(r->section, config_rows[i - 1].section) != 0;
@@ -295,6 +300,7 @@ void config_print_json(struct str *out, const struct config *c)
 		add_json_value(out, c, r);
 	}
 	str_adds(out, "}}");
+	config_fini(&defaults);
 }
 
 void config_each(void (*visit)(const char *section, const char *key, const char *unit,

@@ -80,7 +80,7 @@ void config_fini(struct config *c);
 /* The whole configuration as a commented file; defaults when c is NULL. Passwords show as
  * ******** unless with_secrets. */
 void config_print(struct str *out, const struct config *c, bool with_secrets);
-void config_print_json(struct str *out, const struct config *c);
+void config_print_json(struct str *out, const struct config *c); /* NULL: the defaults */
 /* Visits every key, for docs and tests. */
 void config_each(void (*visit)(const char *section, const char *key, const char *unit,
 			  const char *def, const char *help, void *arg), void *arg);

@@ -11,8 +11,8 @@
 #include <ini.h>
 
 #include "config_row.h"
-#include "json.h"
 #include "mem.h"
+#include "text.h"
 
 #define CONFIG_FILE "/etc/cmdb/cmdb.conf"
 #define CONFIG_SIZE_MAX (1024 * 1024)
@@ -136,10 +136,15 @@ static void set_int(struct load *l, const struct config_row *r, const char *valu
 
 static bool is_printable(const char *text, size_t len)
 {
-	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+	for (size_t n; len > 0; text += n, len -= n) {
+		bool is_utf8;
+		uint32_t c;
+
+		n = text_next(text, len, &c, &is_utf8);
+		if (!is_utf8 || text_is_unsafe(c))
 			return false;
-	return json_is_utf8(text, len);
+	}
+	return true;
 }
 
 /* Is text read back from a file as it is? */

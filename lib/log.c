@@ -9,6 +9,7 @@
 
 #include "clock.h"
 #include "json.h"
+#include "text.h"
 
 /* No memory is allocated here, so that running out of it can be logged; longer messages end in
  * "...". */
@@ -48,27 +49,31 @@ static void put(struct line *l, const char *text, size_t len)
 	l->len += len;
 }
 
-/* Adds a message so that it can neither end the line nor command a terminal: control characters,
- * C1 among them, and bytes that are no UTF-8 are written as escapes. */
+/* Adds a message so that it can neither end the line nor command a terminal nor turn what stands
+ * around it: such characters, and the bytes of a message that is no UTF-8, are written as escapes.
+ */
 static void put_safe(struct line *l, const char *text, size_t len)
 {
-	bool is_json = format_now == LOG_JSON;
-	bool is_utf8 = json_is_utf8(text, len);
-	char esc[8];
+	bool is_json = format_now == LOG_JSON, is_text = json_is_utf8(text, len);
+	char esc[16];
 
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)text[i], c1 = 0;
+	for (size_t n; len > 0; text += n, len -= n) {
+		bool is_utf8;
+		uint32_t c;
 
-		if (is_utf8 && c == 0xc2 && (unsigned char)text[i + 1] < 0xa0)
-			c1 = (unsigned char)text[++i];
+		n = text_next(text, is_text ? len : 1, &c, &is_utf8);
 		if (c == '\n')
 			put(l, "\\n", 2);
 		else if (is_json && (c == '"' || c == '\\'))
 			put(l, (char[]){'\\', (char)c}, 2);
-		else if (c < 0x20 || c == 0x7f || c1 || (c >= 0x80 && !is_utf8))
-			put(l, esc, (size_t)snprintf(esc, sizeof(esc), "\\u%04x", c1 ? c1 : c));
+		else if (is_utf8 && !text_is_unsafe(c))
+			put(l, text, n);
+		else if (c < 0x10000)
+			put(l, esc, (size_t)snprintf(esc, sizeof(esc), "\\u%04x", c));
 		else
-			put(l, (char[]){(char)c}, 1);
+			put(l, esc,
+				(size_t)snprintf(esc, sizeof(esc), "\\u%04x\\u%04x",
+					0xd800 + ((c - 0x10000) >> 10), 0xdc00 + (c & 0x3ff)));
 	}
 }
 

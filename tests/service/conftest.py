@@ -246,7 +246,8 @@ class Stack:
         """What the poller says of itself (`poller` in `cmdbctl status --json`), or None while there
         is none to ask."""
         done = self.ctl("status", "--json", check=False)
-        return json.loads(done.stdout)["poller"] if done.returncode == 0 else None
+        poller = json.loads(done.stdout)["poller"] if done.stdout else None
+        return poller if poller and poller["state"] == "up" else None
 
     def pid(self, name):
         """The pid now: mariadb, poller, fcgi-1, fcgi-2, lighttpd."""

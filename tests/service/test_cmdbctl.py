@@ -113,6 +113,52 @@ def test_the_completion_file_and_the_manual_keep_up_with_the_commands(stack):
             assert re.search(rf"Fl Fl {option}\b", manual), f"{command} {verb} --{option}"
 
 
+def manual_of(command):
+    """The manual's section of a command: {verb: its line}, and all of it."""
+    manual = (ROOT / "docs/cmdbctl.1").read_text()
+    text = re.search(rf"^\.Ss {command}\n(.*?)(?=^\.Ss |^\.Sh )", manual, re.M | re.S).group(1)
+    common = re.search(r"^\.Ss Options of commands that ask.*?(?=^\.Sh )", manual, re.M | re.S)
+    lines = re.findall(rf"^\.It Cm {command}(?: (.*))?$", text, re.M)
+    return lines, text, common.group(0)
+
+
+def test_usage_help_and_manual_say_the_same(stack):
+    """Verbs, arguments and options of each command: none missing, and none that is not there."""
+    for leaf in leaves(stack):
+        lines, text, common = manual_of(leaf[0])
+        help_text = stack.ctl(*leaf, "--help").stdout
+        usage = help_text.splitlines()[0]
+        assert usage.startswith("usage: cmdbctl " + " ".join(leaf)), usage
+        words = usage[len("usage: cmdbctl " + " ".join(leaf)):].replace(" [OPTION...]", "").split()
+        line = next(li for li in lines if len(leaf) == 1 or re.match(rf"{leaf[1]}\b", li))
+        # What is said in capitals there is an argument here; a field is an option.
+        named = re.findall(r"[A-Z]+", " ".join(w for w in words if not w.startswith("--")))
+        line = line.replace(" Ar field ...", "").replace(" field ...", "")
+        shown = re.sub(r"Fl (Fl )?[\w-]+ Ar [\w,| ]+?(?= Oc|$)|Op .*|Oo Fl.*|Fl .*", "", line)
+        assert [a.lower() for a in named] == re.findall(
+            r"(?<=Ar )[a-z]+|(?<= )(?:name|permission|role|department|jti)(?= \.\.\.| name|$)",
+            re.sub(r"Ar (\w+) (\w+) \.\.\.", r"Ar \1 Ar \2 ...", shown)), (leaf, usage, line)
+        own = help_text.split("options:\n")[1].split("  --config FILE")[0]
+        for option in re.findall(r"^  (--?[\w-]+)", own, re.M):
+            name = option.lstrip("-")
+            assert re.search(rf"Fl (Fl )?{name}\b", text + common), (leaf, option)
+    for command in {leaf[0] for leaf in leaves(stack)}:
+        _, text, _ = manual_of(command)
+        offered = "".join(stack.ctl(*leaf, "--help").stdout for leaf in leaves(stack)
+                          if leaf[0] == command)
+        for name in re.findall(r"Fl Fl ([\w-]+)", text):
+            assert f"--{name}" in offered, (command, name)
+
+
+def test_exit_statuses_are_documented(stack):
+    manual = (ROOT / "docs/cmdbctl.1").read_text()
+    section = re.search(r"^\.Sh EXIT STATUS\n(.*?)^\.Sh ", manual, re.M | re.S).group(1)
+    numbers = re.findall(r"^\.It (\d)$", section, re.M)
+    assert numbers == list("01234")
+    said = re.search(r"exit status: (.*)", stack.ctl("--help").stdout).group(1)
+    assert re.findall(r"\b(\d) ", said) == numbers
+
+
 def test_a_reader_that_has_gone_is_a_failure_not_a_crash(stack):
     read, write = os.pipe()
     os.close(read)
@@ -788,11 +834,26 @@ def test_status_says_what_is_down(stack, tmp_path):
     done = stack.ctl("status", "--json", "--set", f"poller.socket={tmp_path}/none", check=False)
     assert done.returncode == UNREACHABLE
     assert json.loads(done.stdout)["poller"]["state"] == "down"
-    done = stack.ctl("status", "--json", "--set", f"database.socket={tmp_path}/none", "--set",
-                     "cli.url=http://127.0.0.1:1")
-    assert (done["poller"]["state"], done["database"]["state"], done["web"]["state"]) == (
-        "up", "down", "down")
-    assert done["database"]["error"] and done["web"]["error"]
+    for part, setting in (("database", f"database.socket={tmp_path}/none"),
+                          ("web", "cli.url=http://127.0.0.1:1"),
+                          ("poller", f"poller.socket={tmp_path}/none")):
+        done = stack.ctl("status", "--json", "--set", setting, check=False)
+        assert done.returncode == UNREACHABLE
+        said = json.loads(done.stdout)
+        assert {p: said[p]["state"] for p in ("poller", "database", "web")} == {
+            p: "down" if p == part else "up" for p in ("poller", "database", "web")}
+        assert said[part]["error"]
+
+
+def test_status_of_a_database_that_takes_no_writes(own_stack):
+    stack = own_stack()
+    assert stack.ctl("status", "--json")["web"]["writes"] == "ok"
+    with stack.connect() as db, db.cursor() as c:
+        c.execute("SET GLOBAL read_only = 1")
+    wait_until(lambda: stack.ctl("status", check=False).returncode == FAILED, 10)
+    done = stack.ctl("status", "--json", check=False)
+    web = json.loads(done.stdout)["web"]
+    assert (done.returncode, web["healthy"], web["writes"]) == (FAILED, False, "failing")
 
 
 def test_database_that_is_not_there_or_denies(stack, tmp_path):
@@ -891,3 +952,152 @@ def test_doctor_on_a_stack_that_needs_care(own_stack, tmp_path):
 def test_audit_names_the_system_user_of_each_change(stack, db):
     stack.tenant()
     assert last_audit(db, "tenant.add")[0] == f"cmdbctl:{getpass.getuser()}"
+
+
+# ---- what is printed ----
+
+STEERS = "\x9b31m\u202egpj.exe\u2066\x7f\U000e0041"
+
+
+def leaves(stack):
+    """Every command and verb, out of the completion file."""
+    script = stack.ctl("completion", "bash").stdout
+    found = re.findall(r"^\t([\w-]+):(\S+)\) what=", script, re.M)
+    verbs = {c for c, v in found if v != "*"}
+    return [(c,) if v == "*" and c not in verbs else (c, v) for c, v in found
+            if v != "*" or c not in verbs]
+
+
+def test_output_that_cannot_be_written_is_said(stack):
+    for args in (("config", "default"), ("tenant", "list"), ("--help",), ("user", "list", "--json"),
+                 ("--version",), ("status",), ("doctor",), ("events", "stats"),
+                 ("events", "tail", "-n", "1")):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([stack.env["CMDB_CTL"], *args], stdout=full, text=True,
+                                  stderr=subprocess.PIPE,
+                                  env={**os.environ, "CMDB_CONFIG": stack.env["CMDB_CONFIG"]})
+        assert done.returncode == FAILED, (args, done)
+        assert "cmdbctl: the output cannot be written: No space left" in done.stderr, args
+    # A closed standard output is not the database's socket.
+    done = subprocess.run(["sh", "-c", '"$0" tenant list >&-', stack.env["CMDB_CTL"]], text=True,
+                          capture_output=True,
+                          env={**os.environ, "CMDB_CONFIG": stack.env["CMDB_CONFIG"]})
+    assert done.returncode == FAILED and "cannot be written: Bad file descriptor" in done.stderr
+    # head(1) has what it wanted: no complaint.
+    done = subprocess.run(["bash", "-c", '"$0" config default | true; echo ${PIPESTATUS[0]}',
+                           stack.env["CMDB_CTL"]], text=True, capture_output=True)
+    assert done.stderr == "" and done.stdout in ("0\n", "1\n")
+
+
+def test_nothing_steers_a_terminal(stack, db):
+    name = stack.tenant()
+    with db.cursor() as c:
+        c.execute("INSERT INTO users (tenant_id, username, display_name, password_hash) SELECT id, "
+                  "%s, %s, '-' FROM tenants WHERE name = %s", (unique("u"), STEERS, name))
+    made = stack.ctl("events", "publish", unique("topic"), "add",
+                     json.dumps({"text": STEERS}, ensure_ascii=False), "--json")["id"]
+    wait_until(lambda: stack.status()["tail"] >= made, 5, "it is released")
+    for args in (("user", "list", "--tenant", name), ("events", "tail", "--since", made - 1)):
+        for how in ((), ("--json",)):
+            done = subprocess.run([stack.env["CMDB_CTL"], *map(str, args), *how], text=True,
+                                  capture_output=True,
+                                  env={**os.environ, "CMDB_CONFIG": stack.env["CMDB_CONFIG"]})
+            assert done.returncode == OK and not set(STEERS) - set("31mgpj.exe") & set(done.stdout)
+            if how:
+                shown = json.loads(done.stdout.splitlines()[0])
+                text = shown[0]["display_name"] if args[0] == "user" else shown["data"]["text"]
+                assert text == STEERS and "\\u009b31m\\u202egpj" in done.stdout
+            else:
+                assert "?31m?gpj.exe?" in done.stdout
+    done = stack.ctl("user", "show", STEERS, check=False)
+    assert done.returncode == NOT_FOUND and '"?31m?gpj.exe?' in done.stderr
+    done = stack.ctl("config", "check", "--set", f"{STEERS}.x=1", check=False)
+    assert not set(STEERS) - set("31mgpj.exe") & set(done.stderr)
+
+
+def test_one_long_row_does_not_widen_the_others(stack, db):
+    name = stack.tenant()
+    with db.cursor() as c:
+        for display in ("x" * 128, "\u4e2d" * 60, "short"):
+            c.execute("INSERT INTO users (tenant_id, username, display_name, password_hash) SELECT "
+                      "id, %s, %s, '-' FROM tenants WHERE name = %s", (unique("u"), display, name))
+    lines = stack.ctl("user", "list", "--tenant", name).stdout.splitlines()
+    assert len(lines) == 4
+    short = next(line for line in lines if "short" in line)
+    assert len(short) < 220 and "x" * 128 in "".join(lines) and "\u4e2d" * 60 in "".join(lines)
+
+
+def test_json_is_one_document_or_one_a_line(stack):
+    """Every command with --json, told to do something that it can."""
+    topic, tenant, user, role = unique("topic"), unique("t"), unique("u"), unique("r")
+    schema = str(ROOT / "schema")
+    args = {
+        "migrate": ["--status", "--schema", schema], "tenant add": [tenant],
+        "tenant disable": [tenant], "tenant enable": [tenant], "role add": [role, "websites:read"],
+        "role show": [role], "role grant": [role, "nodes:read"],
+        "role revoke": [role, "websites:read"], "user add": [user],
+        "user show": [user], "user passwd": [user], "user disable": [user], "user enable": [user],
+        "user grant-role": [user, "viewer"], "user revoke-role": [user, "viewer"],
+        "user add-department": [user, "d"], "user remove-department": [user, "d"],
+        "apikey add": [unique("k"), "--scope", "websites:read"],
+        "token issue": [user], "events publish": [topic, "add", "{}"],
+        "events tail": ["-n", "3"], "events prune": ["--dry-run"],
+        "websites create": ["--domain", unique("w") + ".example.com", "--origin-mode", "redirect",
+                            "--redirect-url", "https://example.org/"],
+        "websites show": [3], "websites update": [3, "--status", "active"],
+    }
+    made = {}
+    last = ["token check", "token revoke", "user delete", "role delete", "apikey revoke",
+            "websites delete"]
+    names = [" ".join(leaf) for leaf in leaves(stack)]
+    assert set(args) | set(last) <= set(names)
+    first = sorted(set(names) - set(last), key=lambda n: (
+        not n.endswith((" add", " create")), not re.search(" (add|grant)", n),
+        not n.endswith(" disable"), not n.endswith(" enable")))
+    for name in first + last:
+        if name == "user delete":
+            given = [user]
+        elif name == "role delete":
+            given = [role]
+        elif name == "apikey revoke":
+            given = args["apikey add"][:1]
+        elif name in ("token check", "token revoke"):
+            given = [made["token issue"].get("token") or made["token issue"]["access_token"]]
+        elif name == "websites delete":
+            given = [made["websites create"]["id"]]
+        else:
+            given = args.get(name, [])
+        done = stack.ctl(*name.split(), *given, "--json", check=False)
+        assert done.returncode == OK or name == "doctor", (name, given, done)
+        if name == "events tail":
+            assert done.stdout and [json.loads(line) for line in done.stdout.splitlines()]
+            continue
+        assert done.stdout.count("\n") == 1, (name, done.stdout)
+        made[name] = json.loads(done.stdout)
+    assert made["config default"]["poller"]["socket"] == "/run/cmdb/poller.sock"
+    assert made["config show"].keys() == made["config default"].keys()
+
+
+def test_tail_counts_events_that_show(stack, own_stack):
+    """Whatever other topics, tenants and gaps lie between; and at the end of the log."""
+    topic = unique("topic")
+    ids = [stack.ctl("events", "publish", topic, "add", "{}", "--json")["id"] for _ in range(4)]
+    with stack.connect() as db:
+        fill(db, 300)
+        with db.cursor() as c:
+            c.execute("SELECT MAX(id) FROM ws_events")
+            end = c.fetchone()[0]
+    wait_until(lambda: stack.status()["tail"] >= end, 10, "all are released")
+
+    def tail(n, *args, of=stack):
+        lines = of.ctl("events", "tail", "-n", n, "--json", "--topics", topic, *args, check=False)
+        return [json.loads(line)["id"] for line in lines.stdout.splitlines()]
+
+    assert tail(3) == ids[1:] and tail(1) == ids[3:] and tail(100) == ids and tail(0) == []
+    own = own_stack()
+    kept = [own.ctl("events", "publish", topic, "add", "{}", "--json")["id"] for _ in range(30)]
+    own.ctl("events", "prune", "--rows", 5)
+    floor = wait_until(lambda: own.status()["floor"], 10, "the poller knows")
+    left = [i for i in kept if i > floor]
+    assert 3 <= len(left) < len(kept)
+    assert tail(3, of=own) == kept[-3:] and tail(50, of=own) == left

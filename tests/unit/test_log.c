@@ -71,10 +71,14 @@ static void nobody_forges_a_line(void **state)
 	} rows[] = {
 		{"a\nERROR b", "a\\nERROR b"},
 		{"a\r\x1b[2J\x7f\t", "a\\u000d\\u001b[2J\\u007f\\u0009"},
-		{"\xc2\x9b""2J \xc2\x85", "\\u009b2J \\u0085"},
+		{"\xc2\x9b"
+		 "2J \xc2\x85",
+			"\\u009b2J \\u0085"},
 		{"\xc3\xa4 \xc2\xa0 \xe2\x82\xac", "\xc3\xa4 \xc2\xa0 \xe2\x82\xac"},
 		{"bad \xff\xc3\xa4", "bad \\u00ff\\u00c3\\u00a4"},
 		{"cut \xc2", "cut \\u00c2"},
+		{"a\xe2\x80\xaetxt.exe", "a\\u202etxt.exe"},
+		{"\xf3\xa0\x80\x81", "\\udb40\\udc01"},
 		{"\"quoted\" \\", "\"quoted\" \\"},
 		{"", ""},
 	};
