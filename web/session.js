@@ -1,16 +1,34 @@
 // Who is signed in on this page: the access token, and getting the next one in time.
 //
-// The access token is kept for this tab, so that a reload need not ask again. The refresh token is
-// not: a second tab made from this one would use it again, and that revokes both.
+// Both tokens are kept for this tab, so that a reload need not ask again. A tab made from this one
+// has a copy of them, and a refresh token that comes twice revokes all: so only the tab that holds
+// the lock of its sign-in uses it. Where there are no locks (plain HTTP), it is kept for this page
+// alone.
 
 const KEY = "cmdb.session";
+const { locks } = navigator;
 
-let token = null, refreshToken = null, username = null, renewing = null;
+let token = null, refreshToken = null, username = null, signIn = null, renewing = null;
+let owned = null;       // the sign-in whose lock this page holds
 
 try {
-	({ token, username } = JSON.parse(sessionStorage.getItem(KEY)));
+	({ token, username, refreshToken = null, signIn = null } =
+		JSON.parse(sessionStorage.getItem(KEY)));
 } catch {
 	// Nothing kept, or storage is closed to us: signing in works all the same.
+}
+
+/* Does this page hold the lock of its sign-in? Until it goes away, then. */
+async function isOwner() {
+	if (!locks || owned === signIn)
+		return true;
+	await new Promise(done => locks.request(`${KEY}.${signIn}`, { ifAvailable: true }, lock => {
+		if (lock)
+			owned = signIn;
+		done();
+		return lock && new Promise(() => {});
+	}).catch(done));
+	return owned === signIn;
 }
 
 function keep(data) {
@@ -19,7 +37,8 @@ function keep(data) {
 	username = data ? data.user.username : null;
 	try {
 		if (data)
-			sessionStorage.setItem(KEY, JSON.stringify({ token, username }));
+			sessionStorage.setItem(KEY, JSON.stringify({ token, username,
+				...(locks && { refreshToken, signIn }) }));
 		else
 			sessionStorage.removeItem(KEY);
 	} catch {
@@ -47,10 +66,16 @@ async function post(path, body, headers = {}) {
 export const session = {
 	get token() { return token; },
 	get username() { return username; },
-	get isRenewable() { return refreshToken !== null; },
+
+	async isRenewable() {
+		return refreshToken !== null && isOwner();
+	},
 
 	async login(name, password) {
-		keep(await post("login", { username: name, password }));
+		const data = await post("login", { username: name, password });
+		signIn = `${Date.now()}.${Math.random()}`;
+		await isOwner();
+		keep(data);
 	},
 
 	// A new access token for the refresh token, once for all who ask meanwhile.
@@ -72,3 +97,7 @@ export const session = {
 		keep(null);
 	},
 };
+
+// Taken now, lest a tab that was made from this one be the first to ask.
+if (refreshToken)
+	isOwner();

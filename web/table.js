@@ -1,101 +1,21 @@
-// The table of websites: rows by id, a text filter, and what changed lit up for a moment.
+// The table of websites, newest on top: rows by id, a filter, and what changed lit up for a moment.
+//
+// `rows` is what is known, `lines` what is on the page. Changes only mark; render() makes the lines
+// what they should be, once a frame for however many changes came.
+
+import { columns, element, filter, title, website } from "./cells.js";
+import { changes } from "./changes.js";
 
 const $ = id => document.getElementById(id);
 const SHOWN_STEP = 500;     // rows in the page; more are shown when asked for
-const CHANGES_KEPT = 30;
 
 const rows = new Map();     // id -> website
 const lines = new Map();    // id -> its <tr>, if it is shown
-let isLoaded = false, shown = SHOWN_STEP, words = [], frame = null;
+const changed = new Map();  // id -> the website that its line shows, or undefined: since render()
+const unseen = new Set();   // ids of new rows whose lines have not been in sight
+let isLoaded = false, shown = SHOWN_STEP, frame = null;
 
-const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
-const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
-
-function element(tag, className, text) {
-	const e = document.createElement(tag);
-	if (className)
-		e.className = className;
-	if (text !== undefined)
-		e.textContent = text;
-	return e;
-}
-
-function time(text) {
-	const at = new Date(text), e = element("time");
-	e.dateTime = text;
-	e.title = at.toLocaleString();
-	e.textContent = at.toDateString() === new Date().toDateString() ?
-		clock.format(at) : day.format(at);
-	return e;
-}
-
-// A host name that may wrap after its dots.
-function hostname(className, name) {
-	const e = element("span", className);
-	name.split(/(?<=\.)/).forEach(label => e.append(label, element("wbr")));
-	return e;
-}
-
-// ---- cells: what a column shows of a website, as text to compare and as nodes to show ----
-
-const origin = {
-	group: w => ["group", w.origin_group_name],
-	manual: w => ["set", w.origin_set_name],
-	redirect: w => [String(w.redirect_status_code ?? "redirect"), w.redirect_url],
-};
-
-function originOf(w) {
-	return (origin[w.origin_mode] || (() => [w.origin_mode, ""]))(w);
-}
-
-const columns = [
-	{
-		name: "Domains",
-		text: w => w.domains.join("\n"),
-		show: w => w.domains.map((d, i) => hostname(i ? "domain also" : "domain", d)),
-	},
-	{
-		name: "Line group",
-		text: w => w.line_group_name || "",
-		show: w => [w.line_group_name || element("span", "none", "none")],
-	},
-	{
-		name: "Origin",
-		text: w => originOf(w).join(" "),
-		show: w => {
-			const [mode, target] = originOf(w);
-			return [element("span", "mode", mode), element("span", "target", target || "")];
-		},
-	},
-	{
-		name: "Status",
-		text: w => w.status,
-		show: w => {
-			const e = element("span", "chip", w.status);
-			e.dataset.value = w.status;
-			return [e];
-		},
-	},
-	{
-		name: "HTTPS",
-		text: w => w.https_enabled ? "on" : "off",
-		show: w => [element("span", w.https_enabled ? "on" : "off", w.https_enabled ? "on" : "off")],
-	},
-	{
-		name: "Version",
-		text: w => String(w.version),
-		show: w => [String(w.version)],
-		className: "number",
-	},
-	{
-		name: "Updated",
-		text: w => w.updated_at,
-		show: w => [time(w.updated_at)],
-		className: "when",
-	},
-];
-
-// ---- rows ----
+// ---- lines ----
 
 function makeLine(w) {
 	const tr = element("tr");
@@ -112,81 +32,38 @@ function makeLine(w) {
 	return tr;
 }
 
-function light(e, className) {
-	e.classList.remove(className);
-	void e.offsetWidth;     // so that the animation of a second change starts anew
-	e.classList.add(className);
-}
-
+// Writes what is another than before, and returns what is to be lit: [element, class].
 function updateLine(tr, old, w) {
+	const lit = [[tr, "touched"]];
 	columns.forEach((c, i) => {
 		if (c.text(old) === c.text(w))
 			return;
 		tr.cells[i].replaceChildren(...c.show(w));
-		light(tr.cells[i], "changed");
+		lit.push([tr.cells[i], "changed"]);
 	});
-	light(tr, "touched");
+	unfold(tr, w);
+	return lit;
 }
 
-function isWanted(w) {
-	if (!words.length)
-		return true;
-	const text = columns.map(c => c.text(w)).join("\n").toLowerCase();
-	return words.every(word => text.includes(word));
+// Opens what is folded away where the filter found something in it.
+function unfold(tr, w) {
+	const more = tr.querySelector("details");
+	if (more)
+		more.open = filter.isFolded(w);
 }
 
-function wanted() {
-	return [...rows.values()].filter(isWanted).sort((a, b) => a.id - b.id);
+function light(lit) {
+	lit.forEach(([e, className]) => e.classList.remove(className));
+	void $("rows").offsetWidth;     // so that the animation of a second change starts anew
+	lit.forEach(([e, className]) => e.classList.add(className));
 }
 
-// What stands around the lines. Many changes at once make for one look at all rows.
-function showFrame() {
-	const n = words.length ? wanted().length : rows.size, hidden = n - lines.size;
-	frame = null;
-	$("list").setAttribute("aria-busy", String(!isLoaded));
-	$("loading").hidden = isLoaded;
-	$("count").textContent = !isLoaded ? "" : words.length ? `${n} of ${rows.size}` : `${n}`;
-	$("empty").hidden = !isLoaded || n > 0;
-	$("empty").textContent = rows.size === 0 ?
-		"There are no websites yet." : "No website matches the filter.";
-	$("more").hidden = hidden <= 0;
-	$("more").textContent = `Show ${Math.min(SHOWN_STEP, hidden)} more of ${hidden}`;
-}
-
-function showFrameSoon() {
-	frame ??= requestAnimationFrame(showFrame);
-}
-
-function showAll() {
-	lines.clear();
-	for (const w of wanted().slice(0, shown))
-		lines.set(w.id, makeLine(w));
-	$("rows").replaceChildren(...lines.values());
-	showFrame();
-}
-
-// Shows one website where it belongs: the lines are in order of id.
-function insertLine(w) {
-	if (lines.size >= shown) {
-		showAll();
-		return lines.get(w.id);
-	}
-	const tr = makeLine(w);
-	let after = null;
-	for (const [id, line] of lines)
-		if (id > w.id && (!after || id < Number(after.dataset.id)))
-			after = line;
-	$("rows").insertBefore(tr, after);
-	lines.set(w.id, tr);
-	return tr;
-}
-
-function removeLine(tr, id) {
-	if (lines.size >= shown) {
-		showAll();
+function removeLine(tr, isShown) {
+	sight.unobserve(tr);
+	if (!isShown) {
+		tr.remove();
 		return;
 	}
-	lines.delete(id);
 	tr.classList.add("gone");
 	const remove = () => tr.remove();
 	tr.addEventListener("animationend", remove);
@@ -195,82 +72,209 @@ function removeLine(tr, id) {
 		remove();
 }
 
-// ---- latest changes ----
-
-const verbs = { add: "added", update: "updated", delete: "deleted" };
-
-function note(type, w, old) {
-	const li = element("li");
-	li.dataset.type = type;
-	li.append(time(new Date().toISOString()), hostname("what", w.domains[0]),
-		element("span", "verb", verbs[type] || type));
-	if (type === "update" && old) {
-		const changed = columns.filter(c => c.text(old) !== c.text(w)).map(c => c.name)
-			.filter(name => name !== "Version" && name !== "Updated");
-		if (changed.length)
-			li.append(element("span", "fields", changed.join(", ").toLowerCase()));
+/* Makes the lines those of `list`, in its order, which no line ever leaves. Returns the new ones. */
+function arrange(list) {
+	const made = [], kept = new Set(list.map(w => w.id));
+	for (const [id, tr] of lines) {
+		if (!kept.has(id)) {
+			lines.delete(id);
+			removeLine(tr, changed.has(id));
+		}
 	}
-	$("changes").prepend(li);
-	while ($("changes").children.length > CHANGES_KEPT)
-		$("changes").lastElementChild.remove();
-	$("no-changes").hidden = true;
+	let at = $("rows").firstElementChild;
+	for (const w of list) {
+		while (at && at.classList.contains("gone"))
+			at = at.nextElementSibling;
+		let tr = lines.get(w.id);
+		if (tr) {
+			at = tr.nextElementSibling;
+		} else {
+			lines.set(w.id, tr = makeLine(w));
+			$("rows").insertBefore(tr, at);
+			made.push(tr);
+		}
+	}
+	return made;
+}
+
+function wanted() {
+	const list = filter.isOn ? [...rows.values()].filter(filter.finds) : [...rows.values()];
+	return list.sort((a, b) => b.id - a.id);
+}
+
+function render() {
+	cancelAnimationFrame(frame);
+	frame = null;
+	const list = wanted(), lit = [], n = list.length;
+	for (const [id, old] of changed)
+		if (old && rows.has(id) && lines.has(id))
+			lit.push(...updateLine(lines.get(id), old, rows.get(id)));
+	for (const tr of arrange(list.slice(0, shown))) {
+		const id = Number(tr.dataset.id);
+		unfold(tr, rows.get(id));
+		if (changed.has(id)) {
+			lit.push([tr, "added"]);
+			if (!changed.get(id))
+				sight.observe(tr);
+		}
+	}
+	changed.clear();
+	if (lit.length)
+		light(lit);
+
+	const hidden = n - lines.size;
+	$("list").setAttribute("aria-busy", String(!isLoaded));
+	$("loading").hidden = isLoaded;
+	$("count").textContent = !isLoaded ? "" : filter.isOn ? `${n} of ${rows.size}` : `${n}`;
+	$("empty").hidden = !isLoaded || n > 0;
+	$("empty").textContent = rows.size === 0 ?
+		"There are no websites yet." : "No website matches the filter.";
+	$("more").hidden = hidden <= 0;
+	$("more").textContent = `Show ${Math.min(SHOWN_STEP, hidden)} more of ${hidden}`;
+	unseen.forEach(id => lines.has(id) || unseen.delete(id));
+	showUnseen();
+}
+
+// ---- new rows that are out of sight ----
+
+// The topmost of them.
+function firstUnseen() {
+	const id = Math.max(...unseen);
+	return lines.get(id);
+}
+
+function showUnseen() {
+	$("new").hidden = unseen.size === 0;
+	if (!unseen.size)
+		return;
+	const isAbove = firstUnseen().getBoundingClientRect().top < innerHeight / 2;
+	$("new").textContent = `${isAbove ? "\u2191" : "\u2193"} ${unseen.size} new`;
+}
+
+const sight = new IntersectionObserver(entries => {
+	for (const { target, isIntersecting } of entries) {
+		const id = Number(target.dataset.id);
+		if (isIntersecting) {
+			unseen.delete(id);
+			sight.unobserve(target);
+		} else if (lines.has(id)) {
+			unseen.add(id);
+		}
+	}
+	showUnseen();
+}, { rootMargin: "-100px 0px 0px 0px" });   // what the bar and the head of the table cover
+
+function goTo(tr, className) {
+	tr.scrollIntoView({ block: "center" });
+	light([[tr, className]]);
+}
+
+/* Brings a website into sight. One that is not on the page is looked for by its name. */
+function reveal(id) {
+	if (!lines.has(id) && rows.has(id)) {
+		$("filter").value = title(rows.get(id));
+		applyFilter();
+	}
+	if (lines.has(id))
+		goTo(lines.get(id), "added");
 }
 
 // ---- for websites.js ----
 
 export const table = {
+	get isLoaded() { return isLoaded; },
+
 	// As if nothing had come yet.
 	clear() {
 		rows.clear();
 		isLoaded = false;
 		shown = SHOWN_STEP;
-		$("changes").replaceChildren();
-		$("no-changes").hidden = false;
-		showAll();
+		changes.clear();
+		changed.clear();
+		unseen.clear();
+		render();
 	},
 
-	// All the rows.
-	set(items) {
-		rows.clear();
+	// Nothing will come.
+	fail() {
+		$("list").setAttribute("aria-busy", "false");
+		$("loading").hidden = true;
+	},
+
+	/* The rows, or, unless isWhole, those with the smallest ids. What is another in them than before
+	 * was changed while nobody told us. */
+	set(items, isWhole) {
+		if (isLoaded) {
+			const end = isWhole ? Infinity : items.at(-1).id, left = new Set(rows.keys());
+			items.forEach(w => left.delete(w.id));
+			left.forEach(id => id <= end && this.apply("delete", { id }, true));
+			[...items].sort((a, b) => a.updated_at < b.updated_at ? -1 : 1)
+				.forEach(w => this.apply("update", w, true));
+			return;
+		}
 		for (const w of items)
-			rows.set(w.id, w);
+			rows.set(w.id, website(w));
 		isLoaded = true;
-		showAll();
+		render();
 	},
 
-	// One change. An event may come twice or tell what is shown already: that changes nothing.
-	apply(type, w) {
-		const old = rows.get(w.id);
+	/* One change; isMissed: it came later than it happened. An event may come twice or tell what is
+	 * shown already: that changes nothing. */
+	apply(type, data, isMissed = false) {
+		if (!data || !Number.isInteger(data.id))
+			return;
+		const { id } = data, old = rows.get(id);
 		if (type === "delete") {
 			if (!old)
 				return;
-			rows.delete(w.id);
-			note("delete", old);
-			if (lines.has(w.id))
-				removeLine(lines.get(w.id), w.id);
+			rows.delete(id);
+			changes.add("delete", old, old, isMissed);
 		} else {
+			const w = website(data, old);
 			if (old && JSON.stringify(old) === JSON.stringify(w))
 				return;
-			rows.set(w.id, w);
-			note(old ? "update" : "add", w, old);
-			let tr = lines.get(w.id);
-			if (tr && isWanted(w))
-				updateLine(tr, old, w);
-			else if (tr)
-				removeLine(tr, w.id);
-			else if (isWanted(w) && (tr = insertLine(w)))
-				light(tr, "added");
+			rows.set(id, w);
+			changes.add(old ? "update" : "add", w, old, isMissed);
 		}
-		showFrameSoon();
+		if (!changed.has(id))
+			changed.set(id, old);
+		frame ??= requestAnimationFrame(render);
 	},
 };
 
-$("filter").addEventListener("input", () => {
-	words = $("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
+// ---- the page ----
+
+function applyFilter() {
+	filter.set($("filter").value);
 	shown = SHOWN_STEP;
-	showAll();
-});
+	render();
+	lines.forEach((tr, id) => unfold(tr, rows.get(id)));
+}
+
+// A new day: what was shown by the clock is shown by its day.
+function showDays() {
+	filter.forget();
+	lines.forEach((tr, id) => columns.forEach((c, i) => c.className === "when" &&
+		tr.cells[i].replaceChildren(...c.show(rows.get(id)))));
+	atMidnight();
+}
+
+function atMidnight() {
+	setTimeout(showDays, new Date().setHours(24, 0, 0, 0) - Date.now());
+}
+
+$("filter").addEventListener("input", applyFilter);
 $("more").addEventListener("click", () => {
 	shown += SHOWN_STEP;
-	showAll();
+	render();
 });
+$("new").addEventListener("click", () => {
+	goTo(firstUnseen(), "added");
+	$("list").focus({ preventScroll: true });
+});
+$("changes").addEventListener("click", event => {
+	const what = event.target.closest("button.what");
+	if (what)
+		reveal(Number(what.dataset.id));
+});
+atMidnight();

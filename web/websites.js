@@ -9,9 +9,12 @@ import { table } from "./table.js";
 const $ = id => document.getElementById(id);
 const RETRY_MAX_S = 30;
 const STEADY_MS = 10000;    // a connection that lasted this long was a good one
+const CATCH_UP_MS = 3000;   // what comes so soon after a connect happened before it
+const ASK_AGAIN_MS = 5000;
 
-let socket = null, lastEventId = 0, retry = null, reason = "";
+let socket = null, lastEventId = 0, retry = null, asking = null, reason = "";
 let isWhole = false;       // nothing is missing before lastEventId
+let incomplete = "";       // what is said of a list that is not all
 let connectedAt = 0, tries = 0, unauthorized = 0;
 
 // ---- what one sees of the connection ----
@@ -45,7 +48,7 @@ function start() {
 	$("login").hidden = true;
 	$("live").hidden = $("who").hidden = false;
 	$("user").textContent = session.username;
-	notice("");
+	notice(incomplete = "");
 	table.clear();
 	lastEventId = tries = unauthorized = 0;
 	say("wait", "Connecting …");
@@ -67,6 +70,7 @@ function start() {
 
 function stop() {
 	clearTimeout(retry);
+	clearTimeout(asking);
 	if (socket) {
 		socket.off();
 		socket.io.off();
@@ -79,19 +83,31 @@ function onConnect() {
 	connectedAt = Date.now();
 	unauthorized = 0;
 	reason = "";
-	notice("");
-	if (socket.recovered) {
+	notice(incomplete, "info");
+	// What was asked for may have been lost with the connection. Then it is asked for again.
+	if (socket.recovered && isWhole) {
 		say("live", "Live", "recovered: nothing was missed");
 		return;
 	}
 	say("live", "Live", lastEventId ? "connected anew, caught up" : "");
+	ask();
+}
+
+// What of the list we do not have.
+function ask() {
+	clearTimeout(asking);
 	// Live events may come before the missed ones: lastEventId stays until those are here.
 	isWhole = false;
 	socket.emit("request:websites", lastEventId ? { lastEventId } : {}, answer => {
 		if (answer.error) {
 			notice(answer.error.message || answer.error.code);
+			if (answer.error.code === "forbidden")
+				table.fail();
+			else
+				asking = setTimeout(() => socket.connected && ask(), ASK_AGAIN_MS);
 			return;
 		}
+		notice(incomplete, "info");
 		lastEventId = Math.max(lastEventId, answer.lastEventId);
 		isWhole = true;
 	});
@@ -112,7 +128,7 @@ function onDisconnect(why) {
 
 function onConnectError(error) {
 	if (error.data && error.data.code === 401) {
-		if (++unauthorized > 1 || !session.isRenewable)
+		if (++unauthorized > 1)
 			end();
 		else
 			again();
@@ -133,12 +149,12 @@ function end() {
 async function again() {
 	tries++;
 	try {
-		if (session.isRenewable)
+		if (await session.isRenewable())
 			await session.renew();
 	} catch (e) {
 		if (!socket)
 			return;
-		if (e.status && e.status < 500)
+		if (e.status && e.status < 500 && e.status !== 429)
 			end();
 		else
 			later();
@@ -158,9 +174,9 @@ async function renew(...args) {
 	const ack = args.at(-1);
 	if (typeof ack === "function")
 		ack({ ok: true });
-	if (!session.isRenewable)
-		return;
 	try {
+		if (!await session.isRenewable())
+			return;
 		await session.renew();
 		socket.emit("auth:refresh", { token: session.token }, answer => {
 			if (answer && answer.error)
@@ -175,16 +191,17 @@ async function renew(...args) {
 
 function onInitial({ items, total, lastEventId: id }) {
 	lastEventId = id;
-	table.set(items);
+	table.set(items, total <= items.length);
 	say("live", "Live");
-	notice(total > items.length ?
-		`These are the first ${items.length} of ${total} websites.` : "", "info");
+	incomplete = total > items.length ?
+		`These are the oldest ${items.length} of ${total} websites, and those that are new.` : "";
+	notice(incomplete, "info");
 }
 
 function onUpdate({ eventId, type, data }) {
 	if (isWhole)
 		lastEventId = Math.max(lastEventId, eventId);
-	table.apply(type, data);
+	table.apply(type, data, Date.now() - connectedAt < CATCH_UP_MS);
 }
 
 // ---- the page ----
@@ -207,10 +224,13 @@ $("login").addEventListener("submit", async event => {
 });
 
 $("logout").addEventListener("click", async () => {
-	stop();
-	await session.logout();
 	showLogin();
+	await session.logout();
 });
+
+// What stays at the top must not cover what is scrolled to, nor the head of the table.
+new ResizeObserver(([bar]) => document.documentElement.style
+	.setProperty("--bar", `${bar.target.offsetHeight}px`)).observe(document.querySelector(".bar"));
 
 if (!window.io) {
 	say("down", "Not available");

@@ -24,8 +24,21 @@ async function open(w, options = {}) {
 	return page;
 }
 
+// The page of websites, signed in: as the viewer of the demo data, or as whoever is given.
+async function signedIn(w, options, who) {
+	const { username, password } = who || { username: process.env.CMDB_VIEWER_USER,
+		password: process.env.CMDB_VIEWER_PASSWORD };
+	const page = await open(w, options);
+	await page.goto(`${process.env.CMDB_URL}/websites.html`);
+	await page.fill("#username", username);
+	await page.fill("#password", password);
+	await page.click("#login button");
+	await page.waitForSelector("#rows tr");
+	return page;
+}
+
 // Screenshots go to CMDB_SHOTS.
 const shoot = (page, name) =>
 	page.screenshot({ path: path.join(process.env.CMDB_SHOTS, `${name}.png`) });
 
-module.exports = { open, shoot };
+module.exports = { open, shoot, signedIn };

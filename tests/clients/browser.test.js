@@ -2,7 +2,7 @@
 // In Chromium: the stock client in a page, and our own page of websites.
 
 const { assert, cases, sql, suite, until, CLIENTS, NEWEST } = require("./support");
-const { open, shoot } = require("./browser");
+const { open, shoot, signedIn } = require("./browser");
 
 const URL_ = process.env.CMDB_URL;
 
@@ -77,17 +77,6 @@ const stock = {
 };
 
 // ---- our page ----
-
-// A page that shows the demo websites: signed in as the viewer.
-async function signedIn(w, options) {
-	const page = await open(w, options);
-	await page.goto(`${URL_}/websites.html`);
-	await page.fill("#username", process.env.CMDB_VIEWER_USER);
-	await page.fill("#password", process.env.CMDB_VIEWER_PASSWORD);
-	await page.click("#login button");
-	await page.waitForSelector("#rows tr");
-	return page;
-}
 
 const cell = (id, name) => `#rows tr[data-id="${id}"] [data-name="${name}"]`;
 
