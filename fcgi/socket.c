@@ -136,8 +136,10 @@ void socket_join(struct socket_work *w, const struct op *op, struct identity *id
 		identity_put(id);
 		return;
 	}
-	w->socks[w->socks_n++] =
-		(struct socket){.nsp = op->nsp, .caller = op->caller, .identity = id};
+	w->socks[w->socks_n++] = (struct socket){.nsp = op->nsp,
+		.caller = op->caller,
+		.identity = id,
+		.is_before = op->flags & OP_RESUMES};
 	ops_put(w->ops, op);
 }
 
@@ -161,8 +163,25 @@ static void leave(struct socket_work *w, struct socket *k)
 	const struct op op = {.type = OP_DISCONNECT, .nsp = k->nsp};
 
 	ops_put(w->ops, &op);
+	if (k->is_before) {
+		/* On purpose: nobody goes on from there, later in this POST neither. */
+		w->state.flags &= (uint8_t)~OPS_STATE_HAS_BEFORE;
+		w->state.flags |= OPS_STATE_OVER;
+	}
+	if (w->left_n < OPS_SOCKETS_MAX)
+		w->left[w->left_n++] = k->nsp;
 	identity_put(k->identity);
 	*k = w->socks[--w->socks_n];
+}
+
+/* What a client sent for a socket and then disconnected may come behind that: the reference server
+ * takes no notice of it either (socket.io 4, socket.js, dispatch()). */
+static bool has_left(const struct socket_work *w, struct slice nsp)
+{
+	for (size_t i = 0; i < w->left_n; i++)
+		if (slice_same(w->left[i], nsp))
+			return true;
+	return false;
 }
 
 /* ---- packets ---- */
@@ -276,6 +295,8 @@ static void on_packet(struct socket_work *w, const struct packet *p, bool is_all
 
 	if (!k && p->type == PACKET_CONNECT)
 		on_connect(w, p, is_allowed);
+	else if (!k && p->type != PACKET_CONNECT_ERROR && has_left(w, p->nsp))
+		return;
 	else if (!k || p->type == PACKET_CONNECT || !find_namespace(w, p->nsp))
 		w->why_bad = "a packet out of place";
 	else if (p->type == PACKET_EVENT)
@@ -343,14 +364,21 @@ static void save_pending(struct socket_work *w, const struct packet_pending *pen
 	str_fini(&saved);
 }
 
+static bool is_before(const struct socket_work *w, const struct ops_socket *k)
+{
+	return slice_is(k->nsp, "/") && (w->state.flags & OPS_STATE_HAS_BEFORE) &&
+	       slice_same(k->socket_id, w->state.before.socket_id);
+}
+
 static void run(struct socket_work *w)
 {
 	struct packet_pending pending = {0};
 	const char *why;
 
 	for (size_t i = 0; i < w->state.sockets_n; i++)
-		w->socks[w->socks_n++] = (struct socket){
-			.nsp = w->state.sockets[i].nsp, .caller = w->state.sockets[i].caller};
+		w->socks[w->socks_n++] = (struct socket){.nsp = w->state.sockets[i].nsp,
+			.caller = w->state.sockets[i].caller,
+			.is_before = is_before(w, &w->state.sockets[i])};
 	w->allowed = w->state.events_allowed;
 	if (!packet_pending_load(&pending, w->state.pending, &why))
 		log_error("socket", "what was kept of a packet is no good: %s", why);

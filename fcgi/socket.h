@@ -45,6 +45,7 @@ struct socket {
 	struct slice nsp;
 	struct ops_caller caller;
 	struct identity *identity; /* of the caller; NULL until asked for */
+	bool is_before;            /* the pid that LOOKUP was asked about is its */
 };
 
 /* One POST at work. */
@@ -54,6 +55,8 @@ struct socket_work {
 	struct ops_state state;
 	struct socket socks[OPS_SOCKETS_MAX];
 	size_t socks_n;
+	struct slice left[OPS_SOCKETS_MAX]; /* namespaces that it has left in this POST */
+	size_t left_n;
 	struct str *ops;
 	size_t allowed; /* messages that are still within the session's rate */
 	bool is_limit_told;

@@ -20,12 +20,13 @@
 /* A session that its poller does not know any more, or that was another host's. */
 static const struct db_stmt select_before = {
 	.name = "connect.before",
-	.sql = "SELECT socket_id, tenant_id, user_id, api_key_id, cursor_id, topics"
+	.sql = "SELECT socket_id, tenant_id, user_id, api_key_id, cursor_id, topics, epoch,"
+	       " is_over"
 	       " FROM ws_sessions WHERE pid = ? AND COALESCE(ended_at, seen_at) >"
 	       " NOW(3) - INTERVAL IF(ended_at IS NULL, ?, ?) * 1000 MICROSECOND"
 	       " ORDER BY connected_at DESC LIMIT 1",
 	.params_n = 3,
-	.cols_n = 6,
+	.cols_n = 8,
 };
 const struct db_set socket_connect_sql = {
 	.name = "socket_connect",
@@ -148,6 +149,13 @@ static struct slice slice_of(const struct db_val *v)
 	return (struct slice){.p = v->s.p, .len = v->s.len};
 }
 
+static bool is_of_log(const struct socket_work *w, const struct db_val *epoch)
+{
+	const struct shm *page = w->ctx->shm;
+
+	return page && slice_is(slice_of(epoch), page->epoch);
+}
+
 static void read_past(
 	struct socket_work *w, const char *pid, const struct principal *who, struct past *past)
 {
@@ -166,13 +174,13 @@ static void read_past(
 	if (e != ERR_OK)
 		log_error(
 			"connect", "%s request_id=%s", db_errmsg(w->ctx->db), w->post->request_id);
-	if (!row)
+	if (!row || dbv_u(&row[7]))
 		return;
 	b = (struct ops_before){.socket_id = slice_of(&row[0]),
 		.caller = {.tenant_id = (uint32_t)dbv_u(&row[1]),
 			.user_id = dbv_u(&row[2]),
 			.apikey_id = dbv_u(&row[3])},
-		.cursor = dbv_u(&row[4]),
+		.cursor = is_of_log(w, &row[6]) ? dbv_u(&row[4]) : UINT64_MAX,
 		.requested = slice_of(&row[5])};
 	take_past(past, who, &b);
 }
@@ -199,7 +207,7 @@ static void find_past(struct socket_work *w, const struct packet *p, const char 
 
 	if (w->state.flags & OPS_STATE_HAS_BEFORE)
 		take_past(past, who, &w->state.before);
-	else
+	else if (!(w->state.flags & OPS_STATE_OVER))
 		read_past(w, pid, who, past);
 	if (!past->is_known || !page)
 		return;

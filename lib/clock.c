@@ -1,5 +1,6 @@
 #include "clock.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -27,6 +28,22 @@ int64_t clock_us(void)
 int64_t clock_wall_ms(void)
 {
 	return now_us(CLOCK_REALTIME) / 1000;
+}
+
+uint64_t clock_boot(void)
+{
+	static const char path[] = "/proc/sys/kernel/random/boot_id";
+	FILE *f = fopen(path, "re");
+	uint64_t boot = 0;
+	int c;
+
+	if (!f)
+		return 0;
+	while ((c = getc(f)) != EOF)
+		if (isxdigit(c))
+			boot = boot * 31 + (uint64_t)c;
+	fclose(f);
+	return boot;
 }
 
 void clock_rfc3339(int64_t wall_ms, char out[CLOCK_RFC3339_SIZE])

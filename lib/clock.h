@@ -12,6 +12,8 @@
 int64_t clock_ms(void);      /* CLOCK_MONOTONIC: the same in all processes of a host */
 int64_t clock_us(void);      /* CLOCK_MONOTONIC */
 int64_t clock_wall_ms(void); /* CLOCK_REALTIME, since 1970 */
+/* Which boot of the machine this is: monotonic times of another one mean nothing. 0: not known. */
+uint64_t clock_boot(void);
 void clock_rfc3339(int64_t wall_ms, char out[CLOCK_RFC3339_SIZE]);
 /* "2026-11-22 19:35:00.123" as MariaDB prints DATETIME(3) in UTC -> RFC 3339. A shorter or NULL
  * text gives "". */

@@ -92,7 +92,8 @@ bool ops_next(struct bytes *b, struct op *op);
 
 enum ops_state_flag {
 	OPS_STATE_WATCHED = 1, /* somebody looks at events: send their args with OP_HEARD */
-	OPS_STATE_HAS_BEFORE = 2
+	OPS_STATE_HAS_BEFORE = 2,
+	OPS_STATE_OVER = 4 /* the pid was that of a socket that was disconnected on purpose */
 };
 
 struct ops_socket {
@@ -104,7 +105,7 @@ struct ops_socket {
 struct ops_before {
 	struct slice socket_id;
 	struct ops_caller caller;
-	uint64_t cursor;        /* all up to there it has got */
+	uint64_t cursor; /* all up to there it has got; UINT64_MAX: it cannot be gone on from */
 	struct slice requested; /* topics it asked for, joined by commas */
 };
 

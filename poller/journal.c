@@ -374,6 +374,15 @@ size_t journal_size(const struct journal *j)
 
 /* ---- beginning anew ---- */
 
+void journal_set_epoch(struct journal *j, const char *epoch)
+{
+	free(j->epoch);
+	j->epoch = xstrdup(epoch);
+	str_fini(&j->tape.buf);
+	j->is_broken = true;
+	j->rewrite_at_ms = 0;
+}
+
 bool journal_wants_rewrite(const struct journal *j)
 {
 	bool is_large = j->tape.size > j->rewrite_size && j->tape.size / 2 > j->rewritten_size;

@@ -24,7 +24,7 @@
 
 #include "str.h"
 
-#define JOURNAL_VERSION 1u /* of this layout and of what the records say */
+#define JOURNAL_VERSION 2u                     /* of this layout and of what the records say */
 #define JOURNAL_BUFFER_MAX (16u * 1024 * 1024) /* bytes not yet written, about */
 
 struct journal;
@@ -53,6 +53,8 @@ size_t journal_size(const struct journal *j); /* bytes in the file */
 /* Is it time to begin anew: the file has more than rewrite_size bytes and more than twice what the
  * last rewrite left, or it is broken. After a rewrite that failed, not before a second is over. */
 bool journal_wants_rewrite(const struct journal *j);
+/* What is written from the next rewrite on is of this epoch; until it succeeds, nothing is. */
+void journal_set_epoch(struct journal *j, const char *epoch);
 /* Replaces the file by what dump adds with journal_add(), which has to be all that counts, what is
  * still buffered included. Written beside it as <path>.new and renamed, so that whoever is killed
  * leaves the old one or the new one. false: the old one is in use as before. */

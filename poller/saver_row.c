@@ -23,6 +23,8 @@ enum {
 	COL_CURSOR,
 	COL_TOPICS,
 	COL_ADDRESS,
+	COL_EPOCH,
+	COL_OVER,
 	COL_RECORD,
 	COL_TOKEN_EXPIRES,
 	COL_CONNECTED,
@@ -30,21 +32,22 @@ enum {
 	COL_ENDED,
 	COL_N
 };
-#define COLUMNS \
+#define COLUMNS                                                                                 \
 	"id, pid, socket_id, tenant_id, user_id, api_key_id, username, jti, cursor_id, topics," \
-	" address, record"
+	" address, epoch, is_over, record"
 
 static const struct db_stmt sql_put = {
 	.name = "session.put",
 	.sql = "INSERT INTO ws_sessions (" COLUMNS
 	       ", token_expires_at, connected_at, seen_at, ended_at, node_id)"
-	       " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-	       TO_TIME ", " TO_TIME ", " TO_TIME ", " TO_TIME ", ?)"
+	       " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, " TO_TIME ", " TO_TIME
+	       ", " TO_TIME ", " TO_TIME ", ?)"
 	       " ON DUPLICATE KEY UPDATE pid = VALUES(pid), socket_id = VALUES(socket_id),"
 	       " tenant_id = VALUES(tenant_id), user_id = VALUES(user_id),"
 	       " api_key_id = VALUES(api_key_id), username = VALUES(username),"
 	       " jti = VALUES(jti), cursor_id = VALUES(cursor_id), topics = VALUES(topics),"
-	       " address = VALUES(address), record = VALUES(record),"
+	       " address = VALUES(address), epoch = VALUES(epoch),"
+	       " is_over = VALUES(is_over), record = VALUES(record),"
 	       " token_expires_at = VALUES(token_expires_at),"
 	       " connected_at = VALUES(connected_at), seen_at = VALUES(seen_at),"
 	       " ended_at = VALUES(ended_at), node_id = VALUES(node_id)",
@@ -87,7 +90,7 @@ size_t saver_row_size(const struct saver_row *r)
 	if (r->is_gone)
 		return sizeof(*r);
 	return sizeof(*r) + text_len(r->socket_id) + text_len(r->username) + text_len(r->jti) +
-	       text_len(r->topics) + text_len(r->address) + 5 + r->record.len;
+	       text_len(r->topics) + text_len(r->address) + text_len(r->epoch) + 6 + r->record.len;
 }
 
 static char *copy_text(char *at, const char **text)
@@ -114,6 +117,7 @@ struct saver_row *saver_row_dup(const struct saver_row *r)
 	at = copy_text(at, &copy->jti);
 	at = copy_text(at, &copy->topics);
 	at = copy_text(at, &copy->address);
+	at = copy_text(at, &copy->epoch);
 	if (r->record.len)
 		memcpy(at, r->record.p, r->record.len);
 	copy->record.p = at;
@@ -148,6 +152,8 @@ enum err saver_row_write(struct db *db, int64_t node_id, const struct saver_row 
 		[COL_CURSOR] = DBV_U(r->cursor_id),
 		[COL_TOPICS] = text_val(r->topics),
 		[COL_ADDRESS] = text_val(r->address),
+		[COL_EPOCH] = text_val(r->epoch),
+		[COL_OVER] = DBV_U(r->is_over),
 		[COL_RECORD] = dbv_b(r->record.p, r->record.len),
 		[COL_TOKEN_EXPIRES] = time_val(r->token_expires_at_ms),
 		[COL_CONNECTED] = time_val(r->connected_at_ms),
@@ -174,6 +180,8 @@ static struct saver_row *read_row(const struct db_val *row)
 		.cursor_id = dbv_u(&row[COL_CURSOR]),
 		.topics = dbv_text(&row[COL_TOPICS]),
 		.address = dbv_text(&row[COL_ADDRESS]),
+		.epoch = dbv_text(&row[COL_EPOCH]),
+		.is_over = dbv_u(&row[COL_OVER]) != 0,
 		.record = {row[COL_RECORD].s.p, row[COL_RECORD].s.len},
 		.token_expires_at_ms = dbv_i(&row[COL_TOKEN_EXPIRES]),
 		.connected_at_ms = dbv_i(&row[COL_CONNECTED]),

@@ -21,9 +21,11 @@
 struct saver_row {
 	uint8_t id[SAVER_ID_SIZE]; /* secret_hash_short() of the sid */
 	bool is_gone;              /* to be deleted: the rest does not count */
+	bool is_over;              /* nobody may go on from the pid */
 	bool has_pid;
 	uint8_t pid[SAVER_ID_SIZE];
 	const char *socket_id, *username, *jti, *topics, *address;
+	const char *epoch; /* what cursor_id is of; "": of none */
 	uint32_t tenant_id;
 	uint64_t user_id, apikey_id, cursor_id;
 	int64_t token_expires_at_ms, connected_at_ms, seen_at_ms, ended_at_ms;

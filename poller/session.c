@@ -308,6 +308,14 @@ static bool may_return(enum session_end how)
 	       how == END_TRANSPORT_ERROR || how == END_FORCED_CLOSE;
 }
 
+/* What hung on a socket that will not come back. */
+static void forget_wishes(struct session *s)
+{
+	strlist_fini(&s->joined);
+	strlist_fini(&s->requested);
+	skips_fini(s);
+}
+
 void session_leave(struct session *s, struct sock *k, enum session_end how)
 {
 	struct sessions *ss = s->hub->sessions;
@@ -323,8 +331,10 @@ void session_leave(struct session *s, struct sock *k, enum session_end how)
 	if (strcmp(k->nsp, NSP_MAIN) == 0) {
 		s->cursor = session_cursor(s);
 		session_set_group(s, ss->nothing);
-		if (!may_return(how))
-			session_set_pid(s, NULL);
+		if (!may_return(how)) {
+			session_over(s);
+			forget_wishes(s);
+		}
 	}
 	if (may_return(how) && k->has_offsets)
 		return; /* whoever comes back wants to know whose it was */
@@ -443,11 +453,25 @@ bool session_is_overdue(struct session *s, int64_t now)
 	return false;
 }
 
+/* Its client waits for the next ping from when it got the last one, whenever we heard of that. */
+void session_pong(struct session *s)
+{
+	int64_t now = clock_ms(), next = s->ping_ms + s->hub->cfg->socketio.ping_interval_ms;
+
+	if (!s->pong_ms)
+		return;
+	s->pong_ms = 0;
+	s->ping_ms = next > now ? next : now;
+	store_clocks(s);
+	session_wind(s);
+}
+
 static void ping(struct session *s, int64_t now)
 {
 	if (!s->pong_ms && s->ping_ms && now >= s->ping_ms) {
 		/* From when it was due: who is late is not later for a busy server. */
 		s->pong_ms = s->ping_ms + s->hub->cfg->socketio.ping_timeout_ms;
+		store_clocks(s);
 		if (!session_queue(s, "2", 1))
 			return;
 		session_flush(s);
@@ -482,9 +506,40 @@ void sessions_tick(struct sessions *ss, int64_t now)
 		store_forget(s);
 		session_free(s);
 	}
+	sessions_over_tick(ss, now);
 	store_tick(ss, now);
 	admin_tick(ss->admin, now);
 	store_flush(ss);
+}
+
+/* ---- another log ---- */
+
+/* What is on its way to it is of a log that is no more. */
+static void begin_anew(struct session *s)
+{
+	static const struct slice main_nsp = {NSP_MAIN, 1};
+	bool follows = s->state == SESSION_JOINED && session_sock(s, main_nsp);
+
+	s->acked = s->cursor = s->hub->tail;
+	skips_fini(s);
+	if (follows || s->state == SESSION_GONE)
+		s->has_lost = true;
+	if (follows) {
+		str_fini(&s->queue);
+		str_fini(&s->inflight);
+		s->queue_rows = 0;
+		s->is_answered = false;
+		session_close(s, END_FORCED_CLOSE);
+	}
+}
+
+void sessions_epoch_changed(struct sessions *ss)
+{
+	for (size_t i = 0; i < ss->slots_n; i++)
+		if (ss->slots[i])
+			begin_anew(ss->slots[i]);
+	store_epoch(ss);
+	log_info("epoch", "the event log is another one: sessions begin anew");
 }
 
 /* ---- all of them ---- */
@@ -507,6 +562,7 @@ struct sessions *sessions_new(struct hub *hub)
 	struct sessions *ss = xcalloc(1, sizeof(*ss));
 
 	ss->hub = hub;
+	ss->boot = clock_boot();
 	for (int i = 0; i < SESSION_STATES; i++)
 		TAILQ_INIT(&ss->lists[i]);
 	TAILQ_INIT(&ss->dirty);
@@ -516,10 +572,41 @@ struct sessions *sessions_new(struct hub *hub)
 	return ss;
 }
 
-/* It was here before this process: its clocks begin anew. */
-static void adopt(struct session *s)
+static int64_t later(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* The ping clock goes on where it was: its client's did, too. Who should have been pinged
+ * meanwhile, or whose clock is not known, is pinged within a moment, not all in the same one. Who
+ * may have been silent only because nobody listened is given time to be heard. */
+static void resume_clocks(struct session *s, int64_t now)
 {
 	const struct config *cfg = s->hub->cfg;
+	int64_t interval = cfg->socketio.ping_interval_ms, timeout = cfg->socketio.ping_timeout_ms;
+	int64_t spread =
+		timeout / 4 < SESSION_PING_SPREAD_MS ? timeout / 4 + 1 : SESSION_PING_SPREAD_MS;
+	int64_t grace = now + (timeout < SESSION_GRACE_MS ? timeout : SESSION_GRACE_MS);
+
+	if (s->pong_ms && s->pong_ms <= now + timeout)
+		s->pong_ms = later(s->pong_ms, grace);
+	else
+		s->pong_ms = 0;
+	if (!s->pong_ms && (s->ping_ms <= now || s->ping_ms > now + interval))
+		s->ping_ms = now + s->num % spread;
+	if (s->state != SESSION_OPEN)
+		s->connect_ms = 0;
+	else if (s->connect_ms && s->connect_ms <= now + cfg->socketio.connect_timeout_ms)
+		s->connect_ms = later(s->connect_ms, grace);
+	else
+		s->connect_ms = now + cfg->socketio.connect_timeout_ms;
+	/* No restart fills the bucket. */
+	s->tokens = cfg->socketio.events_per_s * 1000;
+}
+
+/* It was here before this process. */
+static void adopt(struct session *s)
+{
 	int64_t now = clock_ms();
 	char user[24];
 
@@ -528,11 +615,11 @@ static void adopt(struct session *s)
 		return;
 	tally_add(s->hub->sessions, 'a', s->address, 0);
 	if (s->state == SESSION_CLOSING) {
-		s->close_ms = now + CLOSE_WAIT_MS;
+		if (!s->close_ms || s->close_ms > now + CLOSE_WAIT_MS)
+			s->close_ms = now + CLOSE_WAIT_MS;
+		s->close_ms = later(s->close_ms, now + LATE_GET_MS);
 	} else {
-		s->ping_ms = now + cfg->socketio.ping_interval_ms;
-		if (s->state == SESSION_OPEN)
-			s->connect_ms = now + cfg->socketio.connect_timeout_ms;
+		resume_clocks(s, now);
 		for (size_t i = 0; i < s->socks_n; i++) {
 			if (!s->socks[i].person->user_id)
 				continue;
@@ -545,10 +632,34 @@ static void adopt(struct session *s)
 	session_wind(s);
 }
 
+static int by_end(const void *a, const void *b)
+{
+	const struct session *const *x = a, *const *y = b;
+
+	return ((*x)->ended_ms > (*y)->ended_ms) - ((*x)->ended_ms < (*y)->ended_ms);
+}
+
+/* Oldest first, as they leave. */
+static void sort_gone(struct sessions *ss)
+{
+	size_t n = ss->n[SESSION_GONE], i = 0;
+	struct session **all = xcalloc(n + 1, sizeof(*all)), *s;
+
+	TAILQ_FOREACH (s, &ss->lists[SESSION_GONE], entry)
+		all[i++] = s;
+	qsort(all, n, sizeof(struct session *), by_end);
+	for (i = 0; i < n; i++) {
+		unlist(all[i]);
+		enlist(all[i], SESSION_GONE);
+	}
+	free(all);
+}
+
 void sessions_adopted(struct sessions *ss)
 {
 	struct session *s;
 
+	sort_gone(ss);
 	for (int i = 0; i < SESSION_STATES; i++)
 		TAILQ_FOREACH (s, &ss->lists[i], entry)
 			adopt(s);
@@ -583,6 +694,7 @@ void sessions_free(struct sessions *ss)
 		free(t->name);
 		free(t);
 	}
+	sessions_over_free(ss);
 	admin_free(ss->admin);
 	store_free(ss);
 	free(ss->slots);

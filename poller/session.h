@@ -45,6 +45,9 @@
 
 #define SESSION_KEY_SIZE SECRET_SHORT_SIZE
 
+#define SESSION_PING_SPREAD_MS 1000 /* sessions to be pinged at once are, within that */
+#define SESSION_GRACE_MS 5000       /* to be heard once we are here again */
+
 enum session_state { SESSION_OPEN, SESSION_JOINED, SESSION_CLOSING, SESSION_GONE, SESSION_STATES };
 
 /* Why a session or socket ends: what the Admin UI and the log say, as the reference server calls
@@ -154,6 +157,8 @@ struct sessions {
 	struct session **slots;        /* by num */
 	size_t slots_n, slots_free;    /* slots_free: where to look for a free one */
 	struct revoked_lately *lately; /* session_auth.c */
+	struct over *overs;            /* session_over.c */
+	uint64_t boot;                 /* clock_boot() */
 	struct tally *tallies;
 	struct group *nothing; /* the group of those that want no events */
 	struct journal *journal;
@@ -167,6 +172,9 @@ struct sessions {
 /* ---- session.c ---- */
 struct sessions *sessions_new(struct hub *hub);
 void sessions_free(struct sessions *ss);
+/* hub->epoch, tail and floor are those of another log: no cursor of before means anything in it.
+ * Sessions that follow it end, and none is recovered from before. */
+void sessions_epoch_changed(struct sessions *ss);
 /* Once the epoch is known: takes up the sessions of before the start. */
 void sessions_adopt(struct sessions *ss);
 void sessions_adopted(struct sessions *ss); /* they are here: requests may come */
@@ -202,11 +210,25 @@ void session_set_pid(struct session *s, const unsigned char pid[SESSION_KEY_SIZE
 bool session_is_of(const struct session *s, uint64_t user);
 struct sock *session_sock(struct session *s, struct slice nsp);
 void session_leave(struct session *s, struct sock *k, enum session_end how);
-void session_wind(struct session *s);               /* sets its timer to its next deadline */
+void session_wind(struct session *s); /* sets its timer to its next deadline */
+void session_pong(struct session *s); /* its client has answered the ping */
 /* Has its client not answered the ping in time? Not if it was we who could not hear it. */
 bool session_is_overdue(struct session *s, int64_t now);
 const char *session_end_text(enum session_end how); /* as the reference server calls it */
 const char *session_end_name(enum session_end how); /* snake_case */
+
+/* ---- session_over.c: private ids of sockets that were disconnected on purpose: nobody goes on
+ * from there, whatever a late row of the table says ---- */
+struct saver_row;
+void session_over(struct session *s); /* its pid, if it has one, is over; it has none any more */
+bool sessions_is_over(const struct sessions *ss, const unsigned char pid[SESSION_KEY_SIZE]);
+void sessions_over_put(const struct sessions *ss, struct str *rec, const struct over *o);
+void sessions_over_get(struct sessions *ss, struct bytes *b);
+void sessions_over_load(struct sessions *ss, const struct saver_row *row);
+struct over *sessions_over_next(const struct sessions *ss, const struct over *o); /* NULL: first */
+void sessions_over_tick(struct sessions *ss, int64_t now);
+void sessions_over_save(struct sessions *ss); /* to the table, what the journal had */
+void sessions_over_free(struct sessions *ss);
 
 /* ---- session_who.c ---- */
 struct person *person_new(const struct ops_caller *c);
@@ -277,6 +299,9 @@ void store_answered(struct session *s);
 void store_taken(struct session *s); /* the queue became inflight */
 void store_queued(struct session *s, const void *packets, size_t len);
 void store_applied(struct session *s);
+void store_clocks(struct session *s); /* ping_ms, pong_ms */
+void store_over(struct sessions *ss, const struct over *o);
+void store_epoch(struct sessions *ss); /* the journal begins anew, of the hub's epoch */
 void store_forget(struct session *s);
 void store_flush(struct sessions *ss); /* before an answer can leave */
 void store_run(struct sessions *ss);   /* starts the thread that writes the table */

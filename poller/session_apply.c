@@ -43,7 +43,7 @@ static void join(struct str *out, const struct strlist *l)
 	}
 }
 
-/* Who has, or had, the pid. What was thrown away makes it as far behind as can be. */
+/* Who has, or had, the pid. From where something was thrown away nobody goes on. */
 static void add_before(struct ops_state *st, struct session *b, struct str *requested)
 {
 	struct sock *k = session_sock(b, slice_text(MAIN_NSP));
@@ -54,7 +54,7 @@ static void add_before(struct ops_state *st, struct session *b, struct str *requ
 	st->flags |= OPS_STATE_HAS_BEFORE;
 	st->before = (struct ops_before){.socket_id = slice_text(k->id),
 		.caller = person_caller(k->person),
-		.cursor = b->has_lost ? 0 : b->acked,
+		.cursor = b->has_lost ? UINT64_MAX : b->acked,
 		.requested = {.p = str_c(requested), .len = requested->len}};
 }
 
@@ -96,6 +96,8 @@ void session_lookup(struct conn *c, const struct wire_frame *f)
 		before = session_find_pid(c->hub->sessions, pid);
 		if (before)
 			add_before(&st, before, &requested);
+		else if (sessions_is_over(c->hub->sessions, pid))
+			st.flags |= OPS_STATE_OVER;
 	}
 	ops_state_put(&bytes, &st);
 	wire_put_session(bufferevent_get_output(c->bev), f->lookup.ticket, &bytes);
@@ -133,6 +135,7 @@ struct heritage {
 	struct strlist joined, requested;
 	struct str events;
 	uint64_t acked;
+	int64_t tokens, tokens_ms;
 };
 
 static void inherit(struct heritage *h, struct session *from)
@@ -143,6 +146,8 @@ static void inherit(struct heritage *h, struct session *from)
 	keep_events(&h->events, &from->inflight);
 	keep_events(&h->events, &from->queue);
 	h->acked = from->acked;
+	h->tokens = from->tokens;
+	h->tokens_ms = from->tokens_ms;
 	session_set_pid(from, NULL);
 	if (from->state == SESSION_GONE) {
 		store_forget(from);
@@ -244,8 +249,11 @@ static bool join_nsp(struct session *s, const struct op *op)
 	if (is_main && op->pid.len) {
 		session_key(pid, op->pid);
 		before = session_find_pid(ss, pid);
-		if (before)
+		if (before) {
 			inherit(&h, before);
+			s->tokens = h.tokens;
+			s->tokens_ms = h.tokens_ms;
+		}
 		session_set_pid(s, pid);
 		s->joined = h.joined;
 		s->requested = h.requested;
@@ -400,13 +408,6 @@ static void identity(struct session *s, const struct op *op)
 	session_wind(s);
 }
 
-static void pong(struct session *s)
-{
-	s->pong_ms = 0;
-	s->ping_ms = clock_ms() + s->hub->cfg->socketio.ping_interval_ms;
-	session_wind(s);
-}
-
 static void heard(struct session *s, const struct op *op)
 {
 	struct sock *k = session_sock(s, op->nsp);
@@ -434,13 +435,13 @@ static bool run(struct session *s, const struct op *op)
 
 	switch (op->type) {
 	case OP_PONG:
-		pong(s);
+		session_pong(s);
 		return true;
 	case OP_LOST:
 		/* One byte can only have been a pong. Whatever else it was, the client has to know
 		 * that it was lost. */
 		if (op->id == 1) {
-			pong(s);
+			session_pong(s);
 			return true;
 		}
 		session_close(s, END_TRANSPORT_ERROR);
@@ -497,38 +498,102 @@ static bool run(struct session *s, const struct op *op)
 	return true;
 }
 
-/* Can these operations be done here and now? */
+/* The session as the operations before the one at hand will have left it. */
+struct trial {
+	const struct session *s;
+	struct slice nsps[OPS_SOCKETS_MAX];
+	size_t nsps_n;
+	uint64_t cursor;
+	bool has_left; /* the socket in "/" that it has now */
+};
+
+static struct trial trial_of(const struct session *s)
+{
+	struct trial t = {.s = s, .cursor = session_cursor(s), .nsps_n = s->socks_n};
+
+	for (size_t i = 0; i < s->socks_n; i++)
+		t.nsps[i] = slice_text(s->socks[i].nsp);
+	return t;
+}
+
+/* Its index, or nsps_n. */
+static size_t trial_find(const struct trial *t, struct slice nsp)
+{
+	size_t i = 0;
+
+	while (i < t->nsps_n &&
+		(t->nsps[i].len != nsp.len || memcmp(t->nsps[i].p, nsp.p, nsp.len) != 0))
+		i++;
+	return i;
+}
+
+/* May op go on from the session that has its pid? */
+static bool may_resume(const struct trial *t, const struct op *op)
+{
+	struct sessions *ss = t->s->hub->sessions;
+	unsigned char pid[SESSION_KEY_SIZE];
+	struct session *before;
+	struct sock *k;
+
+	session_key(pid, op->pid);
+	before = session_find_pid(ss, pid);
+	/* It was left on purpose, a moment ago or by an operation before this one. */
+	if (sessions_is_over(ss, pid) || (before == t->s && t->has_left))
+		return false;
+	/* The log may have become another one since this was decided. */
+	if ((op->flags & OP_RESUMES) &&
+		(op->id < ss->hub->floor || (before ? before->has_lost : op->id > ss->hub->tail)))
+		return false;
+	k = before ? session_sock(before, op->nsp) : NULL;
+	return !before || (k && is_owner(k->person, &op->caller));
+}
+
+static enum wire_done try_connect(struct trial *t, const struct op *op)
+{
+	if (trial_find(t, op->nsp) < t->nsps_n || t->nsps_n == OPS_SOCKETS_MAX)
+		return WIRE_DONE_BAD;
+	if (op->pid.len && !may_resume(t, op))
+		return WIRE_DONE_STALE;
+	t->nsps[t->nsps_n++] = op->nsp;
+	if (slice_is(op->nsp, MAIN_NSP))
+		t->cursor = op->id == OPS_FROM_NOW ? t->s->hub->tail : op->id;
+	return WIRE_DONE_OK;
+}
+
+static void try_disconnect(struct trial *t, const struct op *op)
+{
+	size_t i = trial_find(t, op->nsp);
+
+	if (i == t->nsps_n)
+		return;
+	t->nsps[i] = t->nsps[--t->nsps_n];
+	t->has_left = t->has_left || slice_is(op->nsp, MAIN_NSP);
+}
+
+static enum wire_done try_op(struct trial *t, const struct op *op)
+{
+	if (op->type == OP_CONNECT)
+		return try_connect(t, op);
+	if (op->type == OP_DISCONNECT)
+		try_disconnect(t, op);
+	/* What has to be told again is not in memory any more: with a newer snapshot it will be. */
+	if (op->type == OP_EMIT && (op->flags & OP_SYNC) && op->id < t->s->hub->ring.covered &&
+		op->id < t->cursor)
+		return WIRE_DONE_STALE;
+	return WIRE_DONE_OK;
+}
+
+/* Can these operations be done here and now, one after the other? */
 static enum wire_done check(const struct session *s, struct slice ops)
 {
-	const struct sessions *ss = s->hub->sessions;
 	struct bytes b = bytes_of(ops.p, ops.len);
-	size_t socks_n = s->socks_n;
-	struct op op;
+	struct trial t = trial_of(s);
+	enum wire_done what = WIRE_DONE_OK;
+	struct op op = {0};
 
-	while (ops_next(&b, &op)) {
-		if (op.type == OP_CONNECT) {
-			unsigned char pid[SESSION_KEY_SIZE];
-			struct session *before;
-			struct sock *k;
-
-			if (session_sock((struct session *)s, op.nsp) ||
-				socks_n++ == OPS_SOCKETS_MAX)
-				return WIRE_DONE_BAD;
-			if (!op.pid.len)
-				continue;
-			session_key(pid, op.pid);
-			before = session_find_pid((struct sessions *)ss, pid);
-			k = before ? session_sock(before, op.nsp) : NULL;
-			if (before && (!k || !is_owner(k->person, &op.caller)))
-				return WIRE_DONE_STALE;
-		}
-		/* What has to be told again is not in memory any more: with a newer snapshot it
-		 * will be. */
-		if (op.type == OP_EMIT && (op.flags & OP_SYNC) && op.id < s->hub->ring.covered &&
-			op.id < session_cursor(s))
-			return WIRE_DONE_STALE;
-	}
-	return b.is_bad ? WIRE_DONE_BAD : WIRE_DONE_OK;
+	while (what == WIRE_DONE_OK && op.type != OP_CLOSE && ops_next(&b, &op))
+		what = try_op(&t, &op);
+	return b.is_bad ? WIRE_DONE_BAD : what;
 }
 
 /* To one that is closed nothing is done any more; but its client may have understood. */

@@ -59,6 +59,7 @@ static bool warn(struct session *s, struct sock *k)
 	bool ok;
 
 	k->is_warned = true;
+	store_session(s);
 	str_addf(&args, "\"token_expiring\",{\"expires_in\":%lld,\"expires_at\":%lld}",
 		(long long)(left / 1000), (long long)k->person->expires_s);
 	/* With the wish to hear that it was understood: the status counts it. */

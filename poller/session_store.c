@@ -30,9 +30,16 @@ enum kind {
 	REC_TAKEN,       /* the queue became inflight */
 	REC_QUEUED,      /* the rest: packets */
 	REC_APPLIED,     /* u64 tag of the POST */
-	REC_FORGET
+	REC_FORGET,
+	REC_CLOCKS, /* boot, i64 ping_ms, pong_ms */
+	REC_OVER    /* of no session: session_over.c */
 };
 
+/* Of the layout of a session's record, which is also in the table. Greater than any state, with
+ * which a record began before it had a version. */
+#define RECORD_VERSION 0x12
+
+enum sock_flag { SOCK_OFFSETS = 1, SOCK_WARNED = 2 };
 enum flag { HAS_PID = 1, HAS_LOST = 2, IS_ANSWERED = 4, HAS_PERSON = 8 };
 
 /* ---- writing ---- */
@@ -74,9 +81,19 @@ static void put_text(struct str *rec, const char *text)
 	bytes_put_text(rec, text ? text : "");
 }
 
+/* Monotonic, and so of this boot alone. */
+static void put_clocks(struct str *rec, const struct session *s)
+{
+	bytes_put(rec, s->hub->sessions->boot, 8);
+	bytes_put(rec, (uint64_t)s->ping_ms, 8);
+	bytes_put(rec, (uint64_t)s->pong_ms, 8);
+}
+
 static void put_session(struct str *rec, const struct session *s)
 {
+	bytes_put(rec, RECORD_VERSION, 1);
 	bytes_put(rec, s->state, 1);
+	bytes_put(rec, s->end, 1);
 	bytes_put(rec,
 		(s->has_pid ? HAS_PID : 0) | (s->has_lost ? HAS_LOST : 0) |
 			(s->is_answered ? IS_ANSWERED : 0) | (s->person ? HAS_PERSON : 0),
@@ -95,7 +112,8 @@ static void put_session(struct str *rec, const struct session *s)
 		put_text(rec, k->id);
 		put_person(rec, k->person);
 		bytes_put(rec, (uint64_t)k->joined_wall_ms, 8);
-		bytes_put(rec, k->has_offsets, 1);
+		bytes_put(rec,
+			(k->has_offsets ? SOCK_OFFSETS : 0) | (k->is_warned ? SOCK_WARNED : 0), 1);
 		bytes_put(rec, k->next_ack, 8);
 	}
 	bytes_put_blob(rec, s->group->key, s->group->key_len);
@@ -111,6 +129,10 @@ static void put_session(struct str *rec, const struct session *s)
 	bytes_put(rec, s->tag, 8);
 	bytes_put(rec, s->post_tag, 8);
 	bytes_put(rec, (uint64_t)s->opened_wall_ms, 8);
+	put_clocks(rec, s);
+	bytes_put(rec, (uint64_t)s->connect_ms, 8);
+	bytes_put(rec, (uint64_t)s->close_ms, 8);
+	bytes_put(rec, (uint64_t)s->ended_ms, 8);
 	bytes_put(
 		rec, s->ended_ms ? (uint64_t)(clock_wall_ms() - (clock_ms() - s->ended_ms)) : 0, 8);
 	bytes_put_blob(rec, str_c(&s->pending), s->pending.len);
@@ -156,6 +178,26 @@ void store_answered(struct session *s)
 void store_applied(struct session *s)
 {
 	put_number(s, REC_APPLIED, s->post_tag);
+}
+
+void store_clocks(struct session *s)
+{
+	struct str rec = begin(s, REC_CLOCKS);
+
+	put_clocks(&rec, s);
+	put(s, &rec);
+}
+
+void store_over(struct sessions *ss, const struct over *o)
+{
+	struct str rec = STR_INIT;
+
+	bytes_put(&rec, REC_OVER, 1);
+	bytes_put(&rec, 0, 4);
+	sessions_over_put(ss, &rec, o);
+	if (ss->journal)
+		journal_add(ss->journal, rec.p, rec.len);
+	str_fini(&rec);
 }
 
 void store_taken(struct session *s)
@@ -208,6 +250,7 @@ static struct person *read_person(struct bytes *b)
 static void read_socks(struct bytes *b, struct session *s)
 {
 	size_t n = bytes_u8(b);
+	uint8_t flags;
 
 	for (size_t i = 0; i < n && i < OPS_SOCKETS_MAX && !b->is_bad; i++) {
 		struct sock *k = &s->socks[s->socks_n++];
@@ -216,7 +259,9 @@ static void read_socks(struct bytes *b, struct session *s)
 		k->id = slice_dup(bytes_text(b));
 		k->person = read_person(b);
 		k->joined_wall_ms = (int64_t)bytes_u64(b);
-		k->has_offsets = bytes_u8(b);
+		flags = bytes_u8(b);
+		k->has_offsets = flags & SOCK_OFFSETS;
+		k->is_warned = flags & SOCK_WARNED;
 		k->next_ack = bytes_u64(b);
 	}
 }
@@ -242,6 +287,32 @@ static void read_skips(struct bytes *b, struct session *s)
 	}
 }
 
+/* false: they were of another boot, and are not known. */
+static bool read_clocks(struct bytes *b, struct session *s)
+{
+	bool is_known = bytes_u64(b) == s->hub->sessions->boot && s->hub->sessions->boot;
+	int64_t ping = (int64_t)bytes_u64(b), pong = (int64_t)bytes_u64(b);
+
+	s->ping_ms = is_known ? ping : 0;
+	s->pong_ms = is_known ? pong : 0;
+	return is_known;
+}
+
+static void read_deadlines(struct bytes *b, struct session *s)
+{
+	bool is_known = read_clocks(b, s);
+	int64_t connect = (int64_t)bytes_u64(b), close = (int64_t)bytes_u64(b);
+	int64_t ended = (int64_t)bytes_u64(b), ended_wall = (int64_t)bytes_u64(b);
+	int64_t age = clock_wall_ms() - ended_wall;
+
+	s->connect_ms = is_known ? connect : 0;
+	s->close_ms = is_known ? close : 0;
+	if (!ended || is_known)
+		s->ended_ms = ended;
+	else
+		s->ended_ms = clock_ms() - (age > 0 ? age : 0);
+}
+
 static struct session *slot(struct sessions *ss, uint32_t num)
 {
 	return num < ss->slots_n ? ss->slots[num] : NULL;
@@ -251,14 +322,14 @@ static struct session *slot(struct sessions *ss, uint32_t num)
  * it is no such record. */
 static struct session *read_session(struct sessions *ss, uint32_t num, struct bytes *b)
 {
+	bool is_ours = bytes_u8(b) == RECORD_VERSION;
 	enum session_state state = (enum session_state)bytes_u8(b);
-	uint8_t flags = bytes_u8(b);
+	uint8_t end = bytes_u8(b), flags = bytes_u8(b);
 	struct slice key = bytes_take(b, SESSION_KEY_SIZE), pid = bytes_take(b, SESSION_KEY_SIZE);
 	struct session *s = slot(ss, num), *other;
 	struct str queue = STR_INIT, inflight = STR_INIT;
-	int64_t ended;
 
-	if (b->is_bad || state >= SESSION_STATES)
+	if (b->is_bad || !is_ours || state >= SESSION_STATES || end >= END_N)
 		return NULL;
 	if (s) {
 		queue = s->queue;
@@ -290,8 +361,8 @@ static struct session *read_session(struct sessions *ss, uint32_t num, struct by
 	s->tag = bytes_u64(b);
 	s->post_tag = bytes_u64(b);
 	s->opened_wall_ms = (int64_t)bytes_u64(b);
-	ended = (int64_t)bytes_u64(b);
-	s->ended_ms = ended ? clock_ms() - (clock_wall_ms() - ended) : 0;
+	read_deadlines(b, s);
+	s->end = (enum session_end)end;
 	s->has_lost = flags & HAS_LOST;
 	s->is_answered = flags & IS_ANSWERED;
 	other = session_find_pid(ss, (const unsigned char *)pid.p);
@@ -329,7 +400,9 @@ static void replay_one(struct sessions *ss, struct bytes b)
 			log_warn("journal", "a session in the journal cannot be read");
 		return;
 	}
-	if (!s)
+	if (kind == REC_OVER)
+		sessions_over_get(ss, &b);
+	if (!s || kind == REC_OVER)
 		return;
 	switch (kind) {
 	case REC_POLLED:
@@ -353,7 +426,11 @@ static void replay_one(struct sessions *ss, struct bytes b)
 	case REC_FORGET:
 		session_free(s);
 		break;
+	case REC_CLOCKS:
+		read_clocks(&b, s);
+		break;
 	case REC_SESSION:
+	case REC_OVER:
 		break;
 	}
 }
@@ -389,6 +466,8 @@ static void dump(struct journal *j, void *arg)
 				store_queued(s, s->queue.p, s->queue.len);
 		}
 	}
+	for (struct over *o = sessions_over_next(ss, NULL); o; o = sessions_over_next(ss, o))
+		store_over(ss, o);
 }
 
 void store_flush(struct sessions *ss)
@@ -398,6 +477,17 @@ void store_flush(struct sessions *ss)
 	journal_flush(ss->journal);
 	if (journal_wants_rewrite(ss->journal))
 		journal_rewrite(ss->journal, dump, ss);
+}
+
+void store_epoch(struct sessions *ss)
+{
+	for (size_t i = 0; i < ss->slots_n; i++)
+		if (ss->slots[i])
+			touch(ss->slots[i]);
+	if (!ss->journal)
+		return;
+	journal_set_epoch(ss->journal, ss->hub->epoch);
+	journal_rewrite(ss->journal, dump, ss);
 }
 
 static void open_journal(struct sessions *ss)
@@ -423,6 +513,7 @@ static struct saver_row row_of(const struct session *s, struct str *record, stru
 	const struct sock *k = session_sock((struct session *)s, (struct slice){"/", 1});
 	int64_t now = clock_wall_ms();
 	struct saver_row row = {.has_pid = true,
+		.epoch = s->has_lost ? "" : s->hub->epoch,
 		.address = s->address,
 		.cursor_id = s->acked,
 		.connected_at_ms = s->opened_wall_ms,
@@ -501,10 +592,21 @@ static void on_loaded(struct mail *mail, void *owner)
 
 	for (size_t i = 0; i < m->n; i++) {
 		struct bytes b = bytes_of(m->rows[i]->record.p, m->rows[i]->record.len);
-		struct session *s = read_session(ss, SESSION_ANY_NUM, &b);
+		struct session *s;
 
+		if (m->rows[i]->is_over) {
+			sessions_over_load(ss, m->rows[i]);
+			continue;
+		}
+		/* A cursor of another log is none: its client is told that its sid is not known,
+		 * and begins anew. */
+		if (strcmp(m->rows[i]->epoch, hub->epoch) != 0)
+			continue;
+		s = read_session(ss, SESSION_ANY_NUM, &b);
 		if (!s)
 			continue;
+		/* Rows are not written with each ping. */
+		s->ping_ms = s->pong_ms = s->connect_ms = s->close_ms = 0;
 		s->is_saved = true;
 		store_session(s);
 	}
@@ -525,7 +627,8 @@ void store_run(struct sessions *ss)
 bool store_open(struct sessions *ss)
 {
 	open_journal(ss);
-	if (ss->by_key || ss->n[SESSION_GONE]) {
+	if (ss->by_key || ss->n[SESSION_GONE] || ss->overs) {
+		sessions_over_save(ss);
 		/* Each that has a pid has a row, or is about to have one. */
 		for (size_t i = 0; i < ss->slots_n; i++)
 			if (ss->slots[i]) {

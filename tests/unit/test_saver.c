@@ -79,6 +79,7 @@ static int group_setup(void **state)
 	assert_int_equal(db_ensure(db), ERR_OK);
 	str_adds(&sql, "CREATE DATABASE cmdb CHARACTER SET utf8mb4; USE cmdb;");
 	unit_read_source("schema/0003_sessions.sql", &sql);
+	unit_read_source("schema/0006_session_state.sql", &sql);
 	script(sql.p);
 	str_fini(&sql);
 	db_free(db);
