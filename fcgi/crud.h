@@ -88,6 +88,7 @@ struct field {
  * resource's own has an id besides. */
 struct list {
 	const char *table;
+	const char *index;  /* begins with tenant_id and parent */
 	const char *parent; /* column with the id of the row the list belongs to */
 	const char *filter; /* name of the filter that asks for an item; NULL: none */
 	const struct field *items;

@@ -49,6 +49,7 @@ static const struct field address_fields[] = {
 
 static const struct list addresses = {
 	.table = "origin_addresses",
+	.index = "uq_origin_addresses_address",
 	.parent = "origin_group_id",
 	.items = address_fields,
 	.items_n = COUNT(address_fields),
@@ -82,6 +83,7 @@ static const struct field set_group_fields[] = {
 
 static const struct list set_groups = {
 	.table = "origin_set_groups",
+	.index = "uq_origin_set_groups_group",
 	.parent = "origin_set_id",
 	.filter = "origin_group_id",
 	.items = set_group_fields,
@@ -143,6 +145,7 @@ static const struct field website_domain_fields[] = {DOMAIN_NAME(0)};
 
 static const struct list website_domains = {
 	.table = "domains",
+	.index = "ix_domains_website",
 	.parent = "website_id",
 	.filter = "domain",
 	.items = website_domain_fields,

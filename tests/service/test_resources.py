@@ -807,3 +807,30 @@ def test_demo_data(stack, admin):
     assert [n for n in names if not reserved.search(n)] == []
     assert listed(admin, "websites", "q=northwind")["total"] >= 4
     assert listed(admin, "origin-groups", "q=fra-")["items"][0]["addresses"]
+
+
+# ---- much that comes at once ----
+
+
+@pytest.mark.slow
+def test_a_bulk_import_is_listed_at_once(own_stack):
+    """Also while the database's statistics are those of the few rows of before."""
+    stack = own_stack()
+    name, n = stack.tenant(), 4000
+    client = stack.user(name)
+    with stack.connect() as db, db.cursor() as c:
+        c.execute("SET GLOBAL innodb_stats_auto_recalc = OFF")
+        c.execute("SELECT id FROM tenants WHERE name = %s", name)
+        tenant, = c.fetchone()
+        c.execute("INSERT INTO websites (tenant_id, origin_mode, redirect_url, redirect_status_code)"
+                  f" SELECT %s, 'redirect', 'https://example.org/', 302 FROM seq_1_to_{n}", tenant)
+        c.execute("INSERT INTO domains (tenant_id, website_id, position, name)"
+                  " SELECT tenant_id, id, 0, CONCAT('s', id, '.example') FROM websites"
+                  " WHERE tenant_id = %s", tenant)
+        read = "SHOW GLOBAL STATUS LIKE 'Handler_read_next'"
+        c.execute(read)
+        before = int(c.fetchone()[1])
+        assert len(listed(client, "websites", "page_size=200")["items"]) == 200
+        c.execute(read)
+        # Each of the rows of domains for each website would be 200 times as many.
+        assert int(c.fetchone()[1]) - before < 20 * n
