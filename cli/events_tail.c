@@ -151,9 +151,22 @@ static void back_off(struct tail *t, unsigned retry_after_s)
 	usleep((useconds_t)(ms * 1000));
 }
 
-static bool is_passing(int status)
+/* An empty 200 is what some web servers make of a poll whose process was killed. */
+static bool is_passing(const struct rest_answer *a)
 {
-	return status == 429 || status == 500 || status == 502 || status == 503 || status == 504;
+	switch (a->status) {
+	case 200:
+		return !a->json;
+	case 408:
+	case 429:
+	case 500:
+	case 502:
+	case 503:
+	case 504:
+		return true;
+	default:
+		return false;
+	}
 }
 
 /* One request. CTL_OK: go on (*done is set when what there was has been read); else the end. */
@@ -178,7 +191,7 @@ static enum ctl_exit ask(struct tail *t, bool waits, bool *done)
 			/* Whoever reads us has gone. */
 			if (!out_flush())
 				status = CTL_FAILED;
-		} else if (t->follows && is_passing(a.status)) {
+		} else if (t->follows && is_passing(&a)) {
 			back_off(t, a.retry_after_s);
 		} else {
 			status = api_fail(&a, "/events");

@@ -50,6 +50,12 @@ static enum err log_in(struct socket_work *w, struct json_object *username,
 	/* What no user has is not worth a hash. */
 	if (strlen(in.username) > LOGIN_USERNAME_MAX * 4 || in.password_len > SECRET_PASSWORD_MAX)
 		return ERR_BAD_CREDENTIALS;
+	if (w->ctx->worker->is_refusing)
+		return ERR_BUSY;
+	if (!w->ctx->worker->hashes) {
+		w->ctx->worker->needs_hashing = true; /* it will be done again, elsewhere */
+		return ERR_BUSY;
+	}
 	return login_run(w->ctx, &in);
 }
 

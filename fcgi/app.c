@@ -52,6 +52,16 @@ struct settings *app_settings_get(struct app *app)
 	return s;
 }
 
+bool app_is_alone(struct app *app)
+{
+	struct settings *s = app_settings_get(app);
+	const char *word = s->cfg.fcgi.process_per_request;
+	bool is_alone = strcmp(word, "on") == 0 || (strcmp(word, "auto") == 0 && app->is_mod_fcgid);
+
+	app_settings_put(s);
+	return is_alone;
+}
+
 bool app_init(struct app *app, const struct settings_source *source, struct str *errors)
 {
 	struct str page = STR_INIT;
@@ -70,7 +80,9 @@ bool app_init(struct app *app, const struct settings_source *source, struct str 
 	app->identities = identities_new();
 	app->routes = tables_routes();
 	app->sql = tables_sql();
-	app->jobs = jobs_new(app);
+	app->requests = jobs_new(app);
+	app->events = jobs_new(app);
+	app->passwords = jobs_new(app);
 	app->probe = probe_new(app);
 	app->loop = loop_new(app);
 	return true;
@@ -79,7 +91,9 @@ bool app_init(struct app *app, const struct settings_source *source, struct str 
 void app_fini(struct app *app)
 {
 	loop_free(app->loop);
-	jobs_free(app->jobs);
+	jobs_free(app->requests);
+	jobs_free(app->events);
+	jobs_free(app->passwords);
 	probe_free(app->probe);
 	cache_free(app->cache);
 	identities_free(app->identities);

@@ -31,8 +31,11 @@ struct settings_source {
 };
 
 struct app {
-	struct loop *loop;               /* parked requests and the poller link; loop.h */
-	struct jobs *jobs;               /* what may block, for parked requests; jobs.h */
+	struct loop *loop; /* parked requests and the poller link; loop.h */
+	/* What may block; jobs.h. */
+	struct jobs *requests;           /* that came whole */
+	struct jobs *events;             /* work for parked requests */
+	struct jobs *passwords;          /* of both, what hashes one */
 	struct probe *probe;             /* can the database be written to; probe.h */
 	struct cache *cache;             /* rendered answers; cache.h */
 	struct identities *identities;   /* who a token or key belongs to; identity.h */
@@ -44,7 +47,7 @@ struct app {
 	struct settings_source source;
 	struct stats stats;
 	int64_t started_ms;
-	bool is_cgi;
+	bool is_cgi, is_mod_fcgid;
 };
 
 /* Loads settings and what hangs on them. false with *errors saying what is wrong, a line each. */
@@ -52,6 +55,11 @@ bool app_init(struct app *app, const struct settings_source *source, struct str 
 void app_fini(struct app *app);
 /* Loads settings again; if they are bad, says so in the log and goes on with those there are. */
 void app_reload(struct app *app);
+
+/* Does the web server start a process for each request at a time (fcgi.process_per_request)? Then
+ * what this one holds keeps it from everything else. */
+bool app_is_alone(struct app *app);
+#define APP_ALONE_DB_IDLE_MS 500 /* what is held needs no database connection */
 
 struct settings *app_settings_get(struct app *app); /* a reference of the caller's */
 void app_settings_put(struct settings *s);          /* takes NULL */

@@ -293,7 +293,7 @@ static void handle_me(struct ctx *ctx)
 const struct route auth_routes[] = {
 	{.methods = HTTP_POST,
 		.pattern = "/api/v1/auth/login",
-		.flags = ROUTE_OPEN | ROUTE_JSON | ROUTE_DB,
+		.flags = ROUTE_OPEN | ROUTE_JSON | ROUTE_DB | ROUTE_HASHES,
 		.handle = handle_login},
 	{.methods = HTTP_POST,
 		.pattern = "/api/v1/auth/refresh",

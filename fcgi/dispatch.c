@@ -4,9 +4,9 @@
 
 #include "cache.h"
 #include "clock.h"
+#include "conn.h"
 #include "ctx.h"
 #include "engine.h"
-#include "gateway.h"
 #include "http.h"
 #include "txn.h"
 #include "worker.h"
@@ -104,7 +104,7 @@ static bool read_body(struct ctx *ctx, const struct http_meta *meta, struct conn
 
 	if (ctx->req.method == HTTP_GET)
 		return true;
-	switch (conn_read_body(conn, meta->content_length, max, body)) {
+	switch (conn_read_body(conn, meta->content_length, meta->transfer_encoding, max, body)) {
 	case CONN_BODY_WHOLE:
 		ctx->req.body = str_c(body);
 		ctx->req.body_len = body->len;
@@ -115,11 +115,27 @@ static bool read_body(struct ctx *ctx, const struct http_meta *meta, struct conn
 	case CONN_BODY_SHORT:
 		ctx_fail(ctx, ERR_BAD_REQUEST, "The body ended before its Content-Length.");
 		return false;
+	case CONN_BODY_LATE:
+		ctx_fail(ctx, ERR_TIMEOUT, NULL);
+		return false;
+	case CONN_BODY_NO_LENGTH:
+		ctx_fail(ctx, ERR_NO_LENGTH, NULL);
+		return false;
 	case CONN_BODY_BAD_LENGTH:
 		break;
 	}
 	ctx_fail(ctx, ERR_BAD_REQUEST, "Content-Length is no number.");
 	return false;
+}
+
+static bool is_in_place(struct ctx *ctx)
+{
+	if (!(ctx->route->flags & ROUTE_HASHES))
+		return true;
+	ctx->is_for_hashing = !ctx->worker->hashes;
+	if (ctx->worker->is_refusing)
+		ctx_fail(ctx, ERR_BUSY, NULL);
+	return !ctx->is_for_hashing && !ctx->worker->is_refusing;
 }
 
 static bool admit(struct ctx *ctx)
@@ -220,8 +236,8 @@ void dispatch(struct ctx *ctx, const struct http_meta *meta, struct conn *conn)
 		engine_serve(ctx, meta, conn);
 		return;
 	}
-	if (!find_route(ctx, meta) || !is_whole(ctx, meta) || !read_body(ctx, meta, conn) ||
-		!admit(ctx) || !read_json(ctx))
+	if (!find_route(ctx, meta) || !is_whole(ctx, meta) || !is_in_place(ctx) ||
+		!read_body(ctx, meta, conn) || !admit(ctx) || !read_json(ctx))
 		return;
 	if (ctx->route->flags & ROUTE_CACHED)
 		run_cached(ctx);

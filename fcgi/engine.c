@@ -4,9 +4,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "conn.h"
 #include "ctx.h"
 #include "dispatch.h"
-#include "gateway.h"
 #include "identity.h"
 #include "loop.h"
 #include "mem.h"
@@ -119,6 +119,8 @@ static struct park_engine *park_of_session(
 		return NULL;
 	memcpy(e->sid, str_c(&a->sid), a->sid.len + 1);
 	e->tag = tag_of(a);
+	if (app_is_alone(ctx->worker->app))
+		e->short_ms = (uint32_t)ctx->cfg->fcgi.short_hold_ms;
 	e->user = identity_claimed_user(ctx);
 	return e;
 }
@@ -334,8 +336,8 @@ static void serve_post(
 		fail(ctx, ENGINE_BAD_REQUEST);
 		return;
 	}
-	switch (conn_read_body(
-		conn, meta->content_length, (size_t)ctx->cfg->socketio.max_payload, body)) {
+	switch (conn_read_body(conn, meta->content_length, meta->transfer_encoding,
+		(size_t)ctx->cfg->socketio.max_payload, body)) {
 	case CONN_BODY_WHOLE:
 		post(ctx, a, (struct slice){.p = str_c(body), .len = body->len});
 		break;
@@ -343,6 +345,12 @@ static void serve_post(
 		stats_add(&ctx->worker->app->stats.engine_refused, 1);
 		ctx->res.status = 413;
 		ctx->res.content_type = "text/plain; charset=UTF-8";
+		break;
+	case CONN_BODY_NO_LENGTH:
+		ctx_fail(ctx, ERR_NO_LENGTH, NULL);
+		break;
+	case CONN_BODY_LATE:
+		ctx_fail(ctx, ERR_TIMEOUT, NULL);
 		break;
 	case CONN_BODY_SHORT:
 	case CONN_BODY_BAD_LENGTH:

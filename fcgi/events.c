@@ -239,6 +239,19 @@ static bool choose_topics(
 
 /* ---- parking ---- */
 
+/* Where what is held keeps a whole process (fcgi.process_per_request), it is not for long. */
+static uint32_t short_hold_ms(struct ctx *ctx)
+{
+	return app_is_alone(ctx->worker->app) ? (uint32_t)ctx->cfg->fcgi.short_hold_ms : 0;
+}
+
+static uint32_t timeout_ms(const struct ask *a, const struct config *cfg, uint32_t short_ms)
+{
+	uint32_t ms = (uint32_t)(a->is_sse ? cfg->events.timeout_max_s : (int64_t)a->timeout_s) * 1000;
+
+	return short_ms && short_ms < ms ? short_ms : ms;
+}
+
 static void set_token_end(struct ctx *ctx, struct park *p)
 {
 	const struct principal *who = ctx->who;
@@ -261,8 +274,9 @@ static struct park *make_park(struct ctx *ctx, const struct ask *a, struct wire_
 		e->has_since = true;
 		e->since = atomic_load(&ctx->shm->tail);
 	}
-	e->timeout_ms =
-		(uint32_t)(a->is_sse ? cfg->events.timeout_max_s : (int64_t)a->timeout_s) * 1000;
+	e->short_ms = short_hold_ms(ctx);
+	e->timeout_ms = timeout_ms(a, cfg, e->short_ms);
+	e->needs_head = strncasecmp(ctx->req.server_software, "lighttpd", 8) == 0;
 	e->heartbeat_ms = (uint32_t)cfg->events.sse_heartbeat_s * 1000;
 	if (a->epoch.len > 0)
 		e->epoch = xstrdup(str_c(&a->epoch));

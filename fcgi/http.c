@@ -26,8 +26,10 @@ static const struct variable variables[] = {
 	META("REQUEST_METHOD", method),
 	META("REDIRECT_STATUS", redirect_status),
 	META("HTTP_CONTENT_LENGTH", sent_length),
+	META("HTTP_TRANSFER_ENCODING", transfer_encoding),
 	META("HTTP_SEC_WEBSOCKET_VERSION", websocket_version),
 	REQ("REMOTE_ADDR", remote_addr),
+	REQ("SERVER_SOFTWARE", server_software),
 	REQ("HTTP_ACCEPT", accept),
 	REQ("HTTP_ORIGIN", origin),
 	REQ("CONTENT_TYPE", content_type),
@@ -339,9 +341,11 @@ static const char *reason(int status)
 		const char *text;
 	} reasons[] = {{200, "OK"}, {201, "Created"}, {204, "No Content"}, {304, "Not Modified"},
 		{400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"},
-		{405, "Method Not Allowed"}, {409, "Conflict"}, {413, "Content Too Large"},
+		{405, "Method Not Allowed"}, {408, "Request Timeout"}, {409, "Conflict"},
+		{411, "Length Required"}, {413, "Content Too Large"},
 		{415, "Unsupported Media Type"}, {422, "Unprocessable Content"},
 		{426, "Upgrade Required"}, {429, "Too Many Requests"},
+		{431, "Request Header Fields Too Large"},
 		{500, "Internal Server Error"}, {503, "Service Unavailable"}};
 
 	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)

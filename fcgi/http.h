@@ -21,6 +21,7 @@
 struct http_meta {
 	const char *method, *uri, *script_name, *path_info, *content_length, *websocket_version;
 	const char *redirect_status, *sent_length; /* the client's Content-Length */
+	const char *transfer_encoding;
 };
 
 /* Sorts the variables into req and meta (absent ones are ""); texts are borrowed from env. */

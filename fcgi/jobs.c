@@ -1,41 +1,68 @@
+#define _GNU_SOURCE /* gettid() */
 #include "jobs.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "app.h"
 #include "clock.h"
 #include "log.h"
-#include "loop.h"
 #include "mem.h"
-#include "park.h"
+#include "password.h"
 #include "worker.h"
+
+#define HASHING_NICE 5
+
+struct thread {
+	struct worker worker;
+	struct jobs *jobs;
+	pthread_cond_t wake;
+	bool is_idle;
+	LIST_ENTRY(thread) idle_entry;
+};
 
 struct jobs {
 	struct app *app;
 	pthread_mutex_t lock;
-	pthread_cond_t changed; /* something to do, is_stopping, or a thread has ended */
-	TAILQ_HEAD(, park) waiting;
-	bool is_stopping;
+	pthread_cond_t ended; /* a thread has */
+	TAILQ_HEAD(, job) waiting;
+	size_t waiting_n;
+	LIST_HEAD(, thread) idle; /* the one that was busy last is first */
+	bool is_stopping, hashes;
 	size_t running_n; /* threads */
-	struct worker *workers;
-	size_t workers_n;
+	struct thread *threads;
+	size_t threads_n;
 };
+
+static void cond_init(pthread_cond_t *cond)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(cond, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+static struct timespec timespec_of(int64_t ms)
+{
+	return (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+}
 
 struct jobs *jobs_new(struct app *app)
 {
 	struct jobs *j = xcalloc(1, sizeof(*j));
-	pthread_condattr_t attr;
 
 	j->app = app;
 	pthread_mutex_init(&j->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&j->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	cond_init(&j->ended);
 	TAILQ_INIT(&j->waiting);
+	LIST_INIT(&j->idle);
 	return j;
 }
 
@@ -44,85 +71,153 @@ void jobs_free(struct jobs *j)
 	if (!j)
 		return;
 	pthread_mutex_destroy(&j->lock);
-	pthread_cond_destroy(&j->changed);
+	pthread_cond_destroy(&j->ended);
 	free(j);
 }
 
-void jobs_add(struct jobs *j, struct park *p)
+/* Under the lock. */
+static void wake(struct thread *t)
 {
-	pthread_mutex_lock(&j->lock);
-	TAILQ_INSERT_TAIL(&j->waiting, p, job_entry);
-	pthread_cond_signal(&j->changed);
-	pthread_mutex_unlock(&j->lock);
+	t->is_idle = false;
+	LIST_REMOVE(t, idle_entry);
+	pthread_cond_signal(&t->wake);
 }
 
-static void do_work(struct jobs *j, struct park *p, struct worker *w)
+bool jobs_add(struct jobs *j, struct job *job, size_t most)
 {
-	int64_t from = clock_us();
-
-	worker_take_settings(w);
-	p->kind->work(p, w);
-	worker_put_settings(w);
-	stats_add(&j->app->stats.job_us, (uint64_t)(clock_us() - from));
-	stats_add(&j->app->stats.job_n, 1);
-	loop_worked(j->app->loop, p);
-}
-
-/* The next one, if need be waiting for it; NULL when it is time to end. */
-static struct park *take(struct jobs *j, bool waits)
-{
-	struct park *p;
+	bool has_room;
 
 	pthread_mutex_lock(&j->lock);
-	while (!(p = TAILQ_FIRST(&j->waiting)) && waits && !j->is_stopping)
-		pthread_cond_wait(&j->changed, &j->lock);
-	if (p)
-		TAILQ_REMOVE(&j->waiting, p, job_entry);
+	has_room = j->waiting_n < most;
+	if (has_room) {
+		TAILQ_INSERT_TAIL(&j->waiting, job, entry);
+		j->waiting_n++;
+		job->added_ms = clock_ms();
+		if (!LIST_EMPTY(&j->idle))
+			wake(LIST_FIRST(&j->idle));
+	}
 	pthread_mutex_unlock(&j->lock);
-	return p;
+	return has_room;
+}
+
+size_t jobs_waiting_n(struct jobs *j)
+{
+	size_t n;
+
+	pthread_mutex_lock(&j->lock);
+	n = j->waiting_n;
+	pthread_mutex_unlock(&j->lock);
+	return n;
+}
+
+/* Under the lock; NULL: there is none. */
+static struct job *take_now(struct jobs *j)
+{
+	struct job *job = TAILQ_FIRST(&j->waiting);
+
+	if (job) {
+		TAILQ_REMOVE(&j->waiting, job, entry);
+		j->waiting_n--;
+	}
+	return job;
 }
 
 void jobs_run(struct jobs *j, struct worker *w)
 {
-	struct park *p;
+	struct job *job;
 
-	while ((p = take(j, false))) {
+	while ((job = take_now(j))) {
 		db_thread_init();
-		do_work(j, p, w);
+		job->run(job, w);
 		db_thread_fini();
 	}
 }
 
 /* ---- threads ---- */
 
+static int64_t db_idle_ms(struct app *app)
+{
+	struct settings *s = app_settings_get(app);
+	int64_t ms = s->cfg.fcgi.db_idle_s * 1000;
+
+	app_settings_put(s);
+	return app_is_alone(app) && ms > APP_ALONE_DB_IDLE_MS ? APP_ALONE_DB_IDLE_MS : ms;
+}
+
+/* Until somebody has a job for it. Under the lock, which it lets go of meanwhile. */
+static void sleep_idle(struct thread *t, int64_t until_ms)
+{
+	struct timespec until = timespec_of(until_ms);
+	int rc = 0;
+
+	t->is_idle = true;
+	LIST_INSERT_HEAD(&t->jobs->idle, t, idle_entry);
+	while (t->is_idle && rc == 0)
+		rc = t->worker.db ? pthread_cond_timedwait(&t->wake, &t->jobs->lock, &until)
+				  : pthread_cond_wait(&t->wake, &t->jobs->lock);
+	if (t->is_idle) {
+		t->is_idle = false;
+		LIST_REMOVE(t, idle_entry);
+	}
+}
+
+/* The next job; NULL when it is time to end. */
+static struct job *take(struct thread *t)
+{
+	int64_t until_ms = clock_ms() + db_idle_ms(t->jobs->app);
+	struct jobs *j = t->jobs;
+	struct job *job;
+
+	pthread_mutex_lock(&j->lock);
+	while (!(job = take_now(j)) && !j->is_stopping) {
+		if (t->worker.db && clock_ms() >= until_ms) {
+			pthread_mutex_unlock(&j->lock);
+			worker_drop_db(&t->worker);
+			pthread_mutex_lock(&j->lock);
+		} else {
+			sleep_idle(t, until_ms);
+		}
+	}
+	pthread_mutex_unlock(&j->lock);
+	return job;
+}
+
 static void *thread(void *arg)
 {
-	struct worker *w = arg;
-	struct jobs *j = w->app->jobs;
-	struct park *p;
+	struct thread *t = arg;
+	struct jobs *j = t->jobs;
+	struct job *job;
 
+	if (j->hashes)
+		setpriority(PRIO_PROCESS, (id_t)gettid(), HASHING_NICE);
 	db_thread_init();
-	while ((p = take(j, true)))
-		do_work(j, p, w);
-	if (w->db)
-		db_close(w->db);
+	while ((job = take(t))) {
+		t->worker.is_refusing = j->hashes && clock_ms() > job->added_ms + PASSWORD_WAIT_MS;
+		job->run(job, &t->worker);
+	}
+	worker_drop_db(&t->worker);
 	db_thread_fini();
 	pthread_mutex_lock(&j->lock);
 	j->running_n--;
-	pthread_cond_broadcast(&j->changed);
+	pthread_cond_broadcast(&j->ended);
 	pthread_mutex_unlock(&j->lock);
 	return NULL;
 }
 
-void jobs_start(struct jobs *j, size_t threads_n)
+void jobs_start(struct jobs *j, size_t threads_n, bool hashes)
 {
-	j->workers = xcalloc(threads_n, sizeof(*j->workers));
-	j->workers_n = j->running_n = threads_n;
+	j->threads = xcalloc(threads_n, sizeof(*j->threads));
+	j->threads_n = j->running_n = threads_n;
+	j->hashes = hashes;
 	for (size_t i = 0; i < threads_n; i++) {
+		struct thread *t = &j->threads[i];
 		int rc;
 
-		worker_init(&j->workers[i], j->app, NULL);
-		rc = pthread_create(&j->workers[i].thread, NULL, thread, &j->workers[i]);
+		worker_init(&t->worker, j->app);
+		t->worker.hashes = hashes;
+		t->jobs = j;
+		cond_init(&t->wake);
+		rc = pthread_create(&t->worker.thread, NULL, thread, t);
 		if (rc != 0)
 			log_fatal(1, "cannot start a thread: %s", strerror(rc));
 	}
@@ -130,26 +225,27 @@ void jobs_start(struct jobs *j, size_t threads_n)
 
 bool jobs_stop(struct jobs *j, int64_t deadline_ms)
 {
-	struct timespec until = {
-		.tv_sec = deadline_ms / 1000, .tv_nsec = deadline_ms % 1000 * 1000000};
+	const struct timespec until = timespec_of(deadline_ms);
 	size_t left;
 	int rc = 0;
 
 	pthread_mutex_lock(&j->lock);
 	j->is_stopping = true;
-	pthread_cond_broadcast(&j->changed);
+	while (!LIST_EMPTY(&j->idle))
+		wake(LIST_FIRST(&j->idle));
 	while (j->running_n > 0 && rc == 0)
-		rc = pthread_cond_timedwait(&j->changed, &j->lock, &until);
+		rc = pthread_cond_timedwait(&j->ended, &j->lock, &until);
 	left = j->running_n;
 	pthread_mutex_unlock(&j->lock);
 	if (left > 0)
 		return false;
-	for (size_t i = 0; i < j->workers_n; i++) {
-		pthread_join(j->workers[i].thread, NULL);
-		worker_fini(&j->workers[i]);
+	for (size_t i = 0; i < j->threads_n; i++) {
+		pthread_join(j->threads[i].worker.thread, NULL);
+		worker_fini(&j->threads[i].worker);
+		pthread_cond_destroy(&j->threads[i].wake);
 	}
-	free(j->workers);
-	j->workers = NULL;
-	j->workers_n = 0;
+	free(j->threads);
+	j->threads = NULL;
+	j->threads_n = 0;
 	return true;
 }

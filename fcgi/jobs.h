@@ -1,8 +1,10 @@
 /*
- * Work for parked requests that may block on the database: Socket.IO events. The loop puts a park
- * in state PARK_WORKING here; a job thread, which has a database connection of its own, does its
- * kind's work() and gives it back to the loop (loop_worked()). First come, first served. In CGI
- * mode there are no such threads: main() does the work between two turns of the loop.
+ * Threads that do what may block, one job at a time, first come, first served. There are three such
+ * pools, so that none of these waits for another kind (app.h): requests that came whole, the
+ * database work of parked requests (Socket.IO events), and whatever hashes a password. Each thread
+ * is a struct worker with a database connection of its own, which it gives back when it has had
+ * nothing to do for fcgi.db_idle_s; a job goes to the thread that was busy last, so that a quiet
+ * process has one connection at most. In CGI mode there are no threads: main() runs the jobs.
  */
 #ifndef CMDB_JOBS_H
 #define CMDB_JOBS_H
@@ -11,18 +13,31 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <sys/queue.h>
+
 struct app;
-struct jobs;
-struct park;
 struct worker;
 
+/* To be embedded in what is worked on. run() may free it. */
+struct job {
+	void (*run)(struct job *j, struct worker *w);
+	TAILQ_ENTRY(job) entry;
+	int64_t added_ms;
+};
+
+struct jobs;
 struct jobs *jobs_new(struct app *app);
 void jobs_free(struct jobs *j); /* takes NULL; when no thread uses it any more */
-void jobs_start(struct jobs *j, size_t threads_n);
+/* Hashing threads are of lower priority: they need all the processor there is. */
+void jobs_start(struct jobs *j, size_t threads_n, bool hashes);
 /* Lets the threads end once nothing is left to do. false: some still work at the deadline, and what
  * they use cannot be taken from them. */
 bool jobs_stop(struct jobs *j, int64_t deadline_ms);
-void jobs_add(struct jobs *j, struct park *p); /* the loop's thread */
+
+/* Any thread. false: `most` are waiting already. */
+bool jobs_add(struct jobs *j, struct job *job, size_t most);
+/* How many wait for a thread. */
+size_t jobs_waiting_n(struct jobs *j);
 /* CGI: does what there is to do. */
 void jobs_run(struct jobs *j, struct worker *w);
 

@@ -18,6 +18,7 @@
 #include "log.h"
 #include "mem.h"
 #include "park.h"
+#include "peer.h"
 
 #define CGI_DOORBELL_MS 250 /* the poller's timer finds the event anyway */
 
@@ -26,6 +27,7 @@ struct loop {
 	struct event_base *base;
 	struct event *wake, *tick;
 	struct parks *parks;
+	struct peers *peers;
 	struct link *link;
 	int wake_fd;
 	atomic_size_t reserved; /* parked requests, from the worker's yes to the end */
@@ -35,7 +37,8 @@ struct loop {
 	pthread_mutex_t lock;
 	TAILQ_HEAD(, park) arrivals;
 	TAILQ_HEAD(, park) worked; /* by job_entry */
-	bool has_doorbell, wants_stop, is_rung;
+	struct peer *returned; /* a chain */
+	bool has_doorbell, wants_shut, wants_stop, is_rung;
 	int64_t stop_deadline_ms;
 
 	bool is_stopping;
@@ -94,6 +97,27 @@ void loop_worked(struct loop *l, struct park *p)
 	pthread_mutex_unlock(&l->lock);
 }
 
+void loop_return(struct loop *l, struct peer *p)
+{
+	pthread_mutex_lock(&l->lock);
+	peer_chain(&l->returned, p);
+	ring(l);
+	pthread_mutex_unlock(&l->lock);
+}
+
+bool loop_is_busy(struct loop *l)
+{
+	return peers_busy_n(l->peers) > 0;
+}
+
+void loop_shut(struct loop *l)
+{
+	pthread_mutex_lock(&l->lock);
+	l->wants_shut = true;
+	ring(l);
+	pthread_mutex_unlock(&l->lock);
+}
+
 void loop_doorbell(struct loop *l)
 {
 	pthread_mutex_lock(&l->lock);
@@ -118,7 +142,8 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 	struct loop *l = arg;
 	TAILQ_HEAD(, park) arrivals = TAILQ_HEAD_INITIALIZER(arrivals);
 	TAILQ_HEAD(, park) worked = TAILQ_HEAD_INITIALIZER(worked);
-	bool has_doorbell, wants_stop;
+	bool has_doorbell, wants_shut, wants_stop;
+	struct peer *returned;
 	struct park *p;
 	uint64_t n;
 
@@ -128,6 +153,10 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 	TAILQ_CONCAT(&arrivals, &l->arrivals, entry);
 	TAILQ_CONCAT(&worked, &l->worked, job_entry);
 	has_doorbell = l->has_doorbell;
+	returned = l->returned;
+	l->returned = NULL;
+	wants_shut = l->wants_shut;
+	l->wants_shut = false;
 	wants_stop = l->wants_stop;
 	l->has_doorbell = l->is_rung = false;
 	if (wants_stop)
@@ -144,6 +173,9 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 		TAILQ_REMOVE(&worked, p, job_entry);
 		parks_on_worked(l->parks, p);
 	}
+	peers_take_back(l->peers, returned);
+	if (wants_shut)
+		peers_shut(l->peers);
 	if (wants_stop && !l->is_stopping) {
 		l->is_stopping = true;
 		parks_release(l->parks);
@@ -188,6 +220,7 @@ struct loop *loop_new(struct app *app)
 	TAILQ_INIT(&l->arrivals);
 	TAILQ_INIT(&l->worked);
 	l->parks = parks_new(app, l->base);
+	l->peers = peers_new(app, l->base);
 	l->link = link_new(app, l->base, l->parks);
 	parks_set_link(l->parks, l->link);
 	l->wake = event_new(l->base, l->wake_fd, EV_READ | EV_PERSIST, on_wake, l);
@@ -207,6 +240,7 @@ void loop_free(struct loop *l)
 		park_free(p);
 	}
 	parks_free(l->parks);
+	peers_free(l->peers);
 	link_free(l->link);
 	event_free(l->wake);
 	event_free(l->tick);
@@ -214,6 +248,16 @@ void loop_free(struct loop *l)
 	close(l->wake_fd);
 	pthread_mutex_destroy(&l->lock);
 	free(l);
+}
+
+void loop_open(struct loop *l, struct gateway *g)
+{
+	peers_open(l->peers, g);
+}
+
+void loop_keep(struct loop *l, struct sink *s)
+{
+	peers_keep(l->peers, s);
 }
 
 static void turn(struct loop *l)
@@ -228,7 +272,8 @@ void loop_run(struct loop *l)
 	while (!l->is_stopping)
 		turn(l);
 	on_tick(-1, 0, l); /* so that the deadline is seen */
-	while (parks_total(l->parks) > 0 && clock_ms() < l->deadline_ms) {
+	while ((parks_total(l->parks) > 0 || peers_busy_n(l->peers) > 0) &&
+		clock_ms() < l->deadline_ms) {
 		turn(l);
 		parks_release(l->parks); /* what could not go: the poller may be away by now */
 	}
@@ -254,6 +299,6 @@ void loop_run_once(struct loop *l, struct worker *w)
 	on_wake(-1, 0, l);
 	while (parks_total(l->parks) > 0) {
 		turn(l);
-		jobs_run(l->app->jobs, w);
+		jobs_run(l->app->events, w);
 	}
 }

@@ -1,8 +1,8 @@
 /*
  * The one thread that never blocks: it holds the parked requests and the link to the poller.
- * Workers hand it things through loop_*(), which any thread may call; everything else about it is
- * its own. In CGI mode there is no such thread: main() runs the loop when the request has been
- * parked.
+ * It accepts and reads requests as well (peer.h). Workers hand it things through loop_*(), which
+ * any thread may call; everything else about it is its own. In CGI mode there is no such thread:
+ * main() runs the loop when the request has been parked.
  */
 #ifndef CMDB_LOOP_H
 #define CMDB_LOOP_H
@@ -28,6 +28,18 @@ void loop_run_once(struct loop *l, struct worker *w);
 bool loop_reserve(struct loop *l, size_t max);
 void loop_release(struct loop *l);
 size_t loop_parked_n(struct loop *l);
+/* Before the thread runs: where requests come from, and from when on no new ones are taken. */
+struct gateway;
+struct peer;
+struct sink;
+void loop_open(struct loop *l, struct gateway *g);
+void loop_shut(struct loop *l);
+/* Are requests still arriving, or answers on their way out? */
+bool loop_is_busy(struct loop *l);
+/* A worker has answered: what could not be written, or a connection that lives on. Takes p. */
+void loop_return(struct loop *l, struct peer *p);
+/* A park has answered; the loop's thread. Takes the connection if it lives on. */
+void loop_keep(struct loop *l, struct sink *s);
 /* Takes p. */
 void loop_park(struct loop *l, struct park *p);
 /* A job thread is done with p. */

@@ -24,7 +24,8 @@
 #include "secret.h"
 #include "worker.h"
 
-#define KICK_PAUSE_MS 5
+#define NAP_MS 5
+#define ARRIVAL_MS 1000 /* a request that has begun comes whole within, or is slow */
 
 struct options {
 	const char *config, *listen;
@@ -114,10 +115,6 @@ static void raise_limits(void)
 	}
 }
 
-static void on_kick(int sig)
-{
-}
-
 static const int handled[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
 
 static void handled_set(sigset_t *set)
@@ -127,41 +124,24 @@ static void handled_set(sigset_t *set)
 		sigaddset(set, handled[i]);
 }
 
-/* main() takes the signals, one by one; no other thread sees them, but for the kick in accept().
- * Called after FCGX_Init(), which sets handlers of its own. */
+/* main() takes the signals, one by one; no other thread sees them. Called after FCGX_Init(), which
+ * sets handlers of its own. */
 static void set_signals(void)
 {
-	struct sigaction kick = {.sa_handler = on_kick}, ignore = {.sa_handler = SIG_IGN},
-			 normal = {.sa_handler = SIG_DFL};
+	struct sigaction ignore = {.sa_handler = SIG_IGN}, normal = {.sa_handler = SIG_DFL};
 	sigset_t set;
 
 	handled_set(&set);
 	for (size_t i = 0; i < sizeof(handled) / sizeof(handled[0]); i++)
 		sigaction(handled[i], &normal, NULL);
-	sigaction(GATEWAY_KICK, &kick, NULL);
-	sigaddset(&set, GATEWAY_KICK);
 	sigaction(SIGPIPE, &ignore, NULL);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
-}
-
-static void *worker_thread(void *arg)
-{
-	worker_run(arg);
-	return NULL;
 }
 
 static void *loop_thread(void *arg)
 {
 	loop_run(arg);
 	return NULL;
-}
-
-static void start_thread(pthread_t *t, void *(*body)(void *), void *arg)
-{
-	int rc = pthread_create(t, NULL, body, arg);
-
-	if (rc != 0)
-		log_fatal(1, "cannot start a thread: %s", strerror(rc));
 }
 
 /* Until it is time to stop. */
@@ -181,83 +161,72 @@ static void wait_for_signals(struct app *app)
 	log_info("stop", "signal %d: finishing what runs, releasing what is parked", sig);
 }
 
-static size_t still_running(struct worker *ws, size_t n)
+static void nap(void)
 {
-	size_t running = 0;
-
-	for (size_t i = 0; i < n; i++)
-		running += !atomic_load(&ws[i].is_done);
-	return running;
+	nanosleep(&(struct timespec){.tv_nsec = NAP_MS * 1000000}, NULL);
 }
 
-/* Makes workers leave accept(), and waits for those that are at work. false: some still are at the
- * deadline. */
-static bool stop_workers(struct gateway *g, struct worker *ws, size_t n, int64_t deadline_ms)
+/* No new requests; those that are arriving may come whole, and are answered. */
+static void stop_requests(struct app *app, int64_t deadline_ms)
 {
-	atomic_store(&g->is_stopping, true);
-	while (still_running(ws, n) > 0) {
-		if (clock_ms() > deadline_ms)
-			return false;
-		for (size_t i = 0; i < n; i++)
-			if (!atomic_load(&ws[i].is_done))
-				pthread_kill(ws[i].thread, GATEWAY_KICK);
-		nanosleep(&(struct timespec){.tv_nsec = KICK_PAUSE_MS * 1000000}, NULL);
-	}
-	for (size_t i = 0; i < n; i++)
-		pthread_join(ws[i].thread, NULL);
-	return true;
+	int64_t patience_ms = clock_ms() + ARRIVAL_MS;
+
+	loop_shut(app->loop);
+	while (loop_is_busy(app->loop) && clock_ms() < patience_ms && clock_ms() < deadline_ms)
+		nap();
+}
+
+/* What still runs at the deadline uses what cannot be taken from it. */
+static void stop_jobs(struct jobs *j, int64_t deadline_ms, const char *what)
+{
+	if (jobs_stop(j, deadline_ms))
+		return;
+	log_warn("stop", "%s still run after fcgi.stop_timeout_ms: leaving them", what);
+	_exit(0);
 }
 
 static void run_fastcgi(struct app *app, struct gateway *g)
 {
-	size_t n = (size_t)app->settings->cfg.fcgi.workers;
-	struct worker *ws = xcalloc(n, sizeof(*ws));
+	const struct config *cfg = &app->settings->cfg;
 	int64_t deadline_ms;
 	pthread_t loop;
+	int rc;
 
 	set_signals();
-	start_thread(&loop, loop_thread, app->loop);
-	jobs_start(app->jobs, (size_t)app->settings->cfg.fcgi.event_workers);
+	jobs_start(app->requests, (size_t)cfg->fcgi.workers, false);
+	jobs_start(app->events, (size_t)cfg->fcgi.event_workers, false);
+	jobs_start(app->passwords, (size_t)cfg->auth.argon2_parallel, true);
 	probe_start(app->probe);
-	for (size_t i = 0; i < n; i++) {
-		worker_init(&ws[i], app, g);
-		start_thread(&ws[i].thread, worker_thread, &ws[i]);
-	}
-	log_info("start", "ready: %zu workers on %s", n, g->path ? g->path : "the socket given");
+	loop_open(app->loop, g);
+	rc = pthread_create(&loop, NULL, loop_thread, app->loop);
+	if (rc != 0)
+		log_fatal(1, "cannot start a thread: %s", strerror(rc));
+	log_info("start", "ready: %d workers on %s", (int)cfg->fcgi.workers,
+		g->path ? g->path : "the socket given");
 	wait_for_signals(app);
 
 	deadline_ms = clock_ms() + app->settings->cfg.fcgi.stop_timeout_ms;
-	if (!stop_workers(g, ws, n, deadline_ms)) {
-		log_warn("stop", "%zu requests still run after fcgi.stop_timeout_ms: leaving them",
-			still_running(ws, n));
-		gateway_close(g);
-		_exit(0); /* what these threads use cannot be taken from them */
-	}
+	stop_requests(app, deadline_ms);
+	stop_jobs(app->requests, deadline_ms, "requests");
 	gateway_close(g);
 	loop_stop(app->loop, deadline_ms);
 	pthread_join(loop, NULL);
-	if (!jobs_stop(app->jobs, deadline_ms)) {
-		log_warn("stop", "Socket.IO events still run after fcgi.stop_timeout_ms: "
-				 "leaving them");
-		_exit(0);
-	}
+	stop_jobs(app->events, deadline_ms, "Socket.IO events");
+	stop_jobs(app->passwords, deadline_ms, "logins");
 	if (!probe_stop(app->probe, deadline_ms)) {
 		log_warn("stop", "the database does not answer a probe: leaving it");
 		_exit(0);
 	}
-	for (size_t i = 0; i < n; i++)
-		worker_fini(&ws[i]);
-	free(ws);
 }
 
-static void run_cgi(struct app *app, struct gateway *g)
+static void run_cgi(struct app *app)
 {
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
 	struct worker w;
 
 	sigaction(SIGPIPE, &ignore, NULL);
-	worker_init(&w, app, g);
-	worker_run(&w);
+	worker_init(&w, app);
+	worker_serve_cgi(&w);
 	loop_run_once(app->loop, &w);
 	worker_fini(&w);
 }
@@ -286,8 +255,9 @@ int main(int argc, char **argv)
 		if (!gateway_open(&gateway, o.listen, &why))
 			log_fatal(1, "%s", str_c(&why));
 		app.is_cgi = gateway.is_cgi;
+		app.is_mod_fcgid = gateway.is_mod_fcgid;
 		if (gateway.is_cgi)
-			run_cgi(&app, &gateway);
+			run_cgi(&app);
 		else
 			run_fastcgi(&app, &gateway);
 	}

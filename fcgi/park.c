@@ -11,6 +11,7 @@
 #include "log.h"
 #include "loop.h"
 #include "mem.h"
+#include "worker.h"
 
 TAILQ_HEAD(park_list, park);
 
@@ -119,11 +120,37 @@ void park_ask(struct park *p, enum park_state state)
 	park_set_state(p, state);
 }
 
+/* On a job thread. */
+static void run_job(struct job *j, struct worker *w)
+{
+	struct park *p = (struct park *)((char *)j - offsetof(struct park, job));
+	struct app *app = p->parks->app;
+	int64_t from = clock_us();
+	bool is_done;
+
+	worker_take_settings(w);
+	is_done = p->kind->work(p, w);
+	if (!is_done) {
+		w->is_refusing = !jobs_add(app->passwords, j,
+			(size_t)w->settings->cfg.auth.password_queue);
+		if (w->is_refusing)
+			is_done = p->kind->work(p, w);
+		w->is_refusing = false;
+	}
+	worker_put_settings(w);
+	stats_add(&app->stats.job_us, (uint64_t)(clock_us() - from));
+	if (!is_done)
+		return;
+	stats_add(&app->stats.job_n, 1);
+	loop_worked(app->loop, p);
+}
+
 void park_work(struct park *p)
 {
 	event_del(&p->io);
 	park_set_state(p, PARK_WORKING);
-	jobs_add(p->parks->app->jobs, p);
+	p->job.run = run_job;
+	jobs_add(p->parks->app->events, &p->job, SIZE_MAX);
 }
 
 void park_end(struct park *p)
@@ -139,6 +166,7 @@ void park_end(struct park *p)
 	park_set_state(p, PARK_NEW);
 	if (p->ticket)
 		HASH_DEL(ps->by_ticket, p);
+	loop_keep(loop, &p->sink);
 	park_free(p);
 	loop_release(loop);
 }
@@ -158,6 +186,12 @@ static bool wants_io(const struct park *p)
 	return p->state == PARK_ANSWERING || (p->kind->is_watched && p->kind->is_watched(p));
 }
 
+/* Its hang-up shows only when one looks. */
+static bool is_looked_at(const struct park *p)
+{
+	return p->state != PARK_ANSWERING && sink_is_looked_at(&p->sink) && wants_io(p);
+}
+
 void park_watch(struct park *p)
 {
 	short what = p->state == PARK_ANSWERING ? EV_WRITE : EV_READ;
@@ -166,8 +200,10 @@ void park_watch(struct park *p)
 
 	if (left < 0)
 		left = 0;
+	if (is_looked_at(p) && left > SINK_LOOK_MS)
+		left = SINK_LOOK_MS;
 	tv = (struct timeval){.tv_sec = left / 1000, .tv_usec = left % 1000 * 1000};
-	if (!wants_io(p)) {
+	if (!wants_io(p) || is_looked_at(p)) {
 		event_del(&p->io);
 		event_assign(&p->io, p->parks->base, -1, 0, on_io, p);
 		event_add(&p->io, &tv);
@@ -268,7 +304,7 @@ static void on_io(evutil_socket_t fd, short what, void *arg)
 	if (what & EV_WRITE) {
 		p->stalled_ms = clock_ms();
 		park_sent(p, sink_flush(&p->sink));
-	} else if ((what & EV_READ) && sink_is_abandoned(&p->sink)) {
+	} else if (((what & EV_READ) || is_looked_at(p)) && sink_is_abandoned(&p->sink)) {
 		p->kind->on_hang_up(p);
 	} else if (clock_ms() >= deadline(p)) {
 		on_deadline(p);

@@ -27,6 +27,7 @@
 #include <uthash.h>
 
 #include "err.h"
+#include "jobs.h"
 #include "revoked.h"
 #include "sink.h"
 #include "wire.h"
@@ -68,8 +69,9 @@ struct park_kind {
 	 * poller looks after tokens. */
 	void (*refuse)(struct park *p, enum err e);
 	/* What a job thread does for it, which may block, and the loop's thread after that. NULL
-	 * for a kind that is never PARK_WORKING. */
-	void (*work)(struct park *p, struct worker *w);
+	 * for a kind that is never PARK_WORKING.
+	 * false: it needs a thread that may hash passwords, and is to be done again there. */
+	bool (*work)(struct park *p, struct worker *w);
 	void (*on_worked)(struct park *p);
 	void (*fini)(struct park *p); /* frees its own members; may be NULL */
 };
@@ -89,7 +91,8 @@ struct park {
 	enum park_state state;
 	TAILQ_ENTRY(park) entry;
 	uint64_t walk; /* the last one that has seen it, or that it came in during: park.c */
-	TAILQ_ENTRY(park) job_entry; /* jobs.c, and the loop's list of those that come back */
+	struct job job;
+	TAILQ_ENTRY(park) job_entry; /* of the loop's list of those that come back */
 	uint64_t ticket;
 	UT_hash_handle hh;
 	struct event io; /* hang-up or writability, and the deadline */

@@ -9,6 +9,7 @@
 #include "log.h"
 #include "mem.h"
 #include "socket.h"
+#include "worker.h"
 
 #define WATCH_AFTER_MS 250 /* most GETs of a busy session are answered before */
 
@@ -126,21 +127,26 @@ static void ask(struct park_engine *e)
 	park_watch(&e->park);
 }
 
-static void release(struct park *p)
+/* Has the poller answer it, or if that is away, does so: then it is gone, and true. */
+static bool release_now(struct park_engine *e)
 {
-	struct park_engine *e = of(p);
-	struct evbuffer *out;
+	struct evbuffer *out = link_out(park_link(&e->park));
 
-	/* The others are soon done, or have to wait for the poller whatever we do. */
-	if (e->what != ENGINE_GET || p->state != PARK_WAITING)
-		return;
-	out = link_out(park_link(p));
 	if (!out) {
 		answer_noop(e);
-	} else if (!e->is_released) {
-		wire_put_release(out, p->ticket);
-		e->is_released = true;
+		return true;
 	}
+	if (!e->is_released)
+		wire_put_release(out, e->park.ticket);
+	e->is_released = true;
+	return false;
+}
+
+static void release(struct park *p)
+{
+	/* The others are soon done, or have to wait for the poller whatever we do. */
+	if (of(p)->what == ENGINE_GET && p->state == PARK_WAITING)
+		release_now(of(p));
 }
 
 static void start(struct park *p)
@@ -175,6 +181,8 @@ static int64_t deadline(const struct park *p)
 		return p->parked_ms + ENGINE_AWAY_MS;
 	if (!e->is_settled)
 		return p->parked_ms + WATCH_AFTER_MS;
+	if (e->short_ms && !e->is_released)
+		return p->parked_ms + e->short_ms;
 	return e->asked_ms + ENGINE_AWAY_MS;
 }
 
@@ -187,6 +195,9 @@ static void on_deadline(struct park *p)
 	} else if (!e->is_settled) {
 		e->is_settled = true;
 		park_watch(p);
+	} else if (e->short_ms && !e->is_released) {
+		if (!release_now(e))
+			park_watch(p);
 	} else if (link_is_up(park_link(p))) {
 		/* The poller has it, and ends it by itself. */
 		e->asked_ms = clock_ms();
@@ -293,7 +304,7 @@ static void on_reply(struct park *p, const struct wire_frame *f, struct body *bo
 
 /* ---- events ---- */
 
-static void work(struct park *p, struct worker *w)
+static bool work(struct park *p, struct worker *w)
 {
 	struct park_engine *e = of(p);
 	const struct socket_post post = {.body = &e->events->body,
@@ -304,7 +315,9 @@ static void work(struct park *p, struct worker *w)
 		.arrived_ms = p->parked_ms};
 
 	str_clear(&e->ops);
+	w->needs_hashing = false;
 	e->is_bad = !socket_run(w, &post, &e->ops);
+	return !w->needs_hashing;
 }
 
 static void on_worked(struct park *p)

@@ -7,6 +7,7 @@
 #include "http.h"
 #include "link.h"
 #include "mem.h"
+#include "secret.h"
 #include "shm.h"
 
 static const char json[] = "application/json";
@@ -26,10 +27,17 @@ static void fini(struct park *p)
 
 /* ---- the wait ---- */
 
-/* Is it a long-poll that is really held, and its head still to be sent? */
-static bool wants_head(const struct park_events *e)
+/* Is it a long-poll that may turn out to be really held? */
+static bool is_unsettled(const struct park_events *e)
 {
-	return !e->is_sse && !e->has_head && e->has_since && e->timeout_ms > PARK_HEAD_MS;
+	return !e->is_sse && !e->is_settled && e->has_since && e->timeout_ms > PARK_HEAD_MS;
+}
+
+static int64_t stream_deadline(const struct park_events *e)
+{
+	int64_t end_ms = e->park.parked_ms + e->short_ms;
+
+	return e->short_ms && end_ms < e->heartbeat_at_ms ? end_ms : e->heartbeat_at_ms;
 }
 
 static int64_t deadline(const struct park *p)
@@ -37,16 +45,16 @@ static int64_t deadline(const struct park *p)
 	const struct park_events *e = of(p);
 
 	if (e->is_sse)
-		return e->heartbeat_at_ms;
-	if (wants_head(e))
+		return stream_deadline(e);
+	if (is_unsettled(e))
 		return p->parked_ms + PARK_HEAD_MS;
 	return p->parked_ms + e->timeout_ms + PARK_GRACE_MS;
 }
 
-/* Most polls of a busy log are answered before their head is due: until then a hang-up may wait. */
+/* Most polls of a busy log are answered before that: until then a hang-up may wait. */
 static bool is_watched(const struct park *p)
 {
-	return !(wants_head(of(p)) && p->state == PARK_WAITING);
+	return !(is_unsettled(of(p)) && p->state == PARK_WAITING);
 }
 
 /* What of its time a long-poll has left; a stream's is always whole. */
@@ -146,6 +154,15 @@ static void heartbeat(struct park_events *e)
 	str_fini(&text);
 }
 
+/* Other for each, so that not all that lost their process come back at one moment. */
+static uint32_t retry_ms(void)
+{
+	uint32_t random;
+
+	secret_random(&random, sizeof(random));
+	return PARK_RETRY_MIN_MS + random % (PARK_RETRY_MAX_MS - PARK_RETRY_MIN_MS + 1);
+}
+
 static void start_stream(struct park_events *e)
 {
 	struct park *p = &e->park;
@@ -154,7 +171,7 @@ static void start_stream(struct park_events *e)
 
 	park_put_head(p, &head, 200, "text/event-stream", "X-Accel-Buffering: no\r\n", -1);
 	e->has_head = true;
-	str_adds(&text, "retry: 1000\n");
+	str_addf(&text, "retry: %u\n", retry_ms());
 	add_cursor(e, &text);
 	str_addc(&text, '\n');
 	body = body_new(text.p, text.len);
@@ -296,10 +313,16 @@ static void on_deadline(struct park *p)
 {
 	struct park_events *e = of(p);
 
-	if (e->is_sse) {
+	if (e->is_sse && e->short_ms && clock_ms() >= p->parked_ms + e->short_ms) {
+		end_stream(e, NULL);
+	} else if (e->is_sse) {
 		heartbeat(e);
-	} else if (wants_head(e)) {
-		send_head(e);
+	} else if (is_unsettled(e)) {
+		e->is_settled = true;
+		if (e->needs_head)
+			send_head(e);
+		else
+			park_watch(p);
 	} else if (!e->has_since || e->timeout_ms == 0) {
 		park_refuse(p, ERR_UNAVAILABLE);
 	} else {

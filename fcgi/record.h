@@ -1,6 +1,6 @@
 /*
- * FastCGI records as they are written to a connection, past libfcgi: what was parked it has let go
- * of, and an answer that is whole goes out in one writev(2) instead of many pieces of 8 KB.
+ * FastCGI records as they are written to a connection: an answer that is whole goes out in one
+ * writev(2) instead of libfcgi's many pieces of 8 KB.
  * FastCGI 1.0: records section 3.3, streams 5.3, FCGI_END_REQUEST 5.5. No I/O.
  */
 #ifndef CMDB_RECORD_H
@@ -15,7 +15,17 @@
 #define RECORD_CONTENT_MAX 65535u
 #define RECORD_END_SIZE 24
 
-enum record_type { RECORD_ABORT_REQUEST = 2, RECORD_END_REQUEST = 3, RECORD_STDOUT = 6 };
+enum record_type {
+	RECORD_BEGIN_REQUEST = 1,
+	RECORD_ABORT_REQUEST,
+	RECORD_END_REQUEST,
+	RECORD_PARAMS,
+	RECORD_STDIN,
+	RECORD_STDOUT,
+	RECORD_GET_VALUES = 9,
+	RECORD_GET_VALUES_RESULT,
+	RECORD_UNKNOWN_TYPE
+};
 
 /* The header of a record with `len` bytes of content and no padding. */
 void record_header(unsigned char out[RECORD_HEADER_SIZE], enum record_type type,

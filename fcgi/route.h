@@ -44,7 +44,7 @@ struct http_req {
 	const char *content_type;
 	const char *authorization, *api_key, *origin, *accept, *if_none_match, *last_event_id,
 		*idempotency_key, *upgrade, *cors_method, *cors_headers;
-	const char *remote_addr;
+	const char *remote_addr, *server_software;
 	char request_id[33];
 };
 
@@ -80,18 +80,20 @@ struct ctx {
 	int64_t arrived_ms;        /* clock_ms() before anything was asked */
 	enum err failed;           /* what ctx_fail() or ctx_fail_db() was last told */
 	struct identity *identity; /* who `who` is of */
+	bool is_for_hashing;       /* it checks a password, and this thread may not */
 	struct park *park; /* the handler wants the request parked; taken over by the worker */
 	const char *cors_origin; /* allowed one, or NULL */
 	struct cached *cached;   /* answers instead of res.body */
 };
 
 enum route_flag {
-	ROUTE_OPEN = 1,   /* no authentication */
-	ROUTE_JSON = 2,   /* takes a JSON object as its body */
-	ROUTE_DB = 4,     /* needs the database */
-	ROUTE_TXN = 8,    /* in a transaction; implies ROUTE_DB; takes Idempotency-Key; audited */
-	ROUTE_PARKS = 16, /* may park: the body is read to its end first, whatever it is */
-	ROUTE_CACHED = 32 /* a GET answer is kept while (tenant, topic) has not changed */
+	ROUTE_OPEN = 1,    /* no authentication */
+	ROUTE_JSON = 2,    /* takes a JSON object as its body */
+	ROUTE_DB = 4,      /* needs the database */
+	ROUTE_TXN = 8,     /* in a transaction; implies ROUTE_DB; takes Idempotency-Key; audited */
+	ROUTE_PARKS = 16,  /* may park: the body is read to its end first, whatever it is */
+	ROUTE_CACHED = 32, /* a GET answer is kept while (tenant, topic) has not changed */
+	ROUTE_HASHES = 64  /* checks a password: done by threads of their own, see jobs.h */
 };
 
 struct route {

@@ -1,9 +1,11 @@
 #include "sink.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -99,7 +101,20 @@ static enum sink_state write_pieces(
 
 void sink_init(struct sink *s, int fd, uint16_t request_id, bool is_cgi)
 {
+	struct stat st;
+
 	*s = (struct sink){.fd = fd, .request_id = request_id, .is_cgi = is_cgi};
+	s->is_socket = is_cgi && fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
+static enum sink_state send_all(struct sink *s, struct record_answer *a, struct body *body)
+{
+	enum sink_state state = s->out ? SINK_FULL : SINK_CLEAR;
+
+	s->is_ended = s->is_ended || a->is_last;
+	while (state != SINK_GONE && record_next(a))
+		state = write_pieces(s, a, body);
+	return state;
 }
 
 enum sink_state sink_send(struct sink *s, const struct str *head, struct body *body, bool is_last)
@@ -111,11 +126,22 @@ enum sink_state sink_send(struct sink *s, const struct str *head, struct body *b
 		.head_len = head ? head->len : 0,
 		.body = body ? body->p : NULL,
 		.body_len = body ? body->len : 0};
-	enum sink_state state = s->out ? SINK_FULL : SINK_CLEAR;
 
-	while (state != SINK_GONE && record_next(&a))
-		state = write_pieces(s, &a, body);
-	return state;
+	return send_all(s, &a, body);
+}
+
+enum sink_state sink_put(
+	struct sink *s, const struct str *head, const void *body, size_t body_len)
+{
+	struct record_answer a = {.is_last = true,
+		.is_plain = s->is_cgi,
+		.request_id = s->request_id,
+		.head = head->p,
+		.head_len = head->len,
+		.body = body,
+		.body_len = body_len};
+
+	return send_all(s, &a, NULL);
 }
 
 enum sink_state sink_flush(struct sink *s)
@@ -136,15 +162,29 @@ bool sink_is_abandoned(struct sink *s)
 	unsigned char in[512];
 	ssize_t n;
 
+	/* The web server has ended what it sends, so that such a socket is readable for ever. */
+	if (s->is_socket) {
+		struct pollfd p = {.fd = s->fd};
+
+		return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR | POLLNVAL));
+	}
 	if (s->is_cgi) /* a pipe's writing end turns readable when there is no reader any more */
 		return true;
 	n = recv(s->fd, in, sizeof(in), MSG_DONTWAIT);
 	if (n < 0)
 		return errno != EAGAIN && errno != EINTR;
-	/* The body was read to its end, so a record begins here. FastCGI section 5.4; what else may
-	 * come (nothing, with the web servers there are) does not concern a request that is
-	 * complete. */
-	return n == 0 || (n >= 2 && in[1] == RECORD_ABORT_REQUEST);
+	/* The request came whole, so a record begins here. FastCGI section 5.4; what else may come
+	 * (nothing, with the web servers there are) does not concern this request, and what it was
+	 * the beginning of nobody can tell any more. */
+	if (n >= 2 && in[1] == RECORD_ABORT_REQUEST)
+		return true;
+	s->keeps = false;
+	return n == 0;
+}
+
+bool sink_is_looked_at(const struct sink *s)
+{
+	return s->is_socket;
 }
 
 void sink_close(struct sink *s)

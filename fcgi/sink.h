@@ -1,7 +1,8 @@
 /*
  * Where the answer to a parked request goes: the connection of its web server, written without
  * blocking. What does not fit the socket now is kept and written when it can be. A body shared by
- * thousands of sinks is kept once. Loop thread only; only conn_take() makes a sink on a worker.
+ * thousands of sinks is kept once. Loop thread only; but a worker makes one (conn_take()), and
+ * writes into it what needs no waiting before the loop gets it.
  */
 #ifndef CMDB_SINK_H
 #define CMDB_SINK_H
@@ -31,6 +32,9 @@ struct sink {
 	int fd; /* -1 when closed */
 	uint16_t request_id;
 	bool is_cgi;          /* plain bytes; no records */
+	bool is_socket;       /* CGI: fd is both standard input and output (Apache's mod_cgid) */
+	bool keeps;           /* FCGI_KEEP_CONN: the connection is to live on after the answer */
+	bool is_ended;        /* what ends the answer was sent, or is in out */
 	struct evbuffer *out; /* what is still to be written; NULL: nothing */
 };
 
@@ -43,9 +47,14 @@ enum sink_state {
 void sink_init(struct sink *s, int fd, uint16_t request_id, bool is_cgi);
 /* Sends head and body (either may be empty or NULL), and if is_last what ends the answer. */
 enum sink_state sink_send(struct sink *s, const struct str *head, struct body *body, bool is_last);
+/* A whole answer; what cannot be written now is copied. */
+enum sink_state sink_put(struct sink *s, const struct str *head, const void *body, size_t body_len);
 enum sink_state sink_flush(struct sink *s);
-/* Reads what the web server says meanwhile: true if it gave the request up. */
+/* Reads what the web server says meanwhile: true if it gave the request up. To be asked when the
+ * descriptor is readable, or where that says nothing, every SINK_LOOK_MS. */
 bool sink_is_abandoned(struct sink *s);
+#define SINK_LOOK_MS 500
+bool sink_is_looked_at(const struct sink *s);
 void sink_close(struct sink *s);
 
 #endif

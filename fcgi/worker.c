@@ -5,30 +5,36 @@
 
 #include "cache.h"
 #include "clock.h"
+#include "conn.h"
 #include "ctx.h"
 #include "dispatch.h"
-#include "gateway.h"
 #include "http.h"
 #include "log.h"
 #include "loop.h"
 #include "mem.h"
 #include "park.h"
+#include "request.h"
 #include "secret.h"
 
 #define KEPT_MAX (256u * 1024) /* memory for bodies that a worker keeps between requests */
 
-void worker_init(struct worker *w, struct app *app, struct gateway *gateway)
+void worker_init(struct worker *w, struct app *app)
 {
 	*w = (struct worker){.app = app};
-	w->conn = gateway ? conn_new(gateway) : NULL;
 	secret_random(w->random, sizeof(w->random));
-	atomic_init(&w->is_done, false);
+}
+
+void worker_drop_db(struct worker *w)
+{
+	db_free(w->db);
+	w->db = NULL;
+	app_settings_put(w->db_settings);
+	w->db_settings = NULL;
 }
 
 void worker_fini(struct worker *w)
 {
-	db_free(w->db);
-	app_settings_put(w->db_settings);
+	worker_drop_db(w);
 	conn_free(w->conn);
 	str_fini(&w->path);
 	str_fini(&w->body);
@@ -75,8 +81,7 @@ void worker_take_settings(struct worker *w)
 	w->settings = app_settings_get(w->app);
 	if (w->db && w->db_settings == w->settings)
 		return;
-	db_free(w->db);
-	app_settings_put(w->db_settings);
+	worker_drop_db(w);
 	w->db_settings = w->settings;
 	atomic_fetch_add(&w->settings->refs, 1);
 	login = config_login(&w->settings->cfg, CONFIG_FCGI);
@@ -100,16 +105,13 @@ static void reply(struct worker *w, struct ctx *ctx)
 		.request_id = ctx->req.request_id,
 		.origin = ctx->cors_origin,
 		.headers = str_c(&res->headers)};
-	bool is_sent;
 
 	if (ctx->cached)
 		h.headers = str_c(&ctx->cached->headers);
 	str_clear(&w->head);
 	http_put_head(&w->head, &h);
-	is_sent = conn_write(w->conn, w->head.p, w->head.len, str_c(body),
+	conn_answer(w->conn, w->app->loop, &w->head, str_c(body),
 		has_body && !ctx->req.is_head ? body->len : 0);
-	if (!is_sent)
-		log_debug("reply", "the web server is gone: request_id=%s", ctx->req.request_id);
 	stats_add(&w->app->stats.requests[res->status / 100], 1);
 }
 
@@ -126,13 +128,44 @@ static void hand_over(struct worker *w, struct ctx *ctx)
 	loop_park(w->app->loop, p);
 }
 
+/* Gives the request to the threads that hash passwords. false: too many wait there already. */
+static bool pass(struct worker *w)
+{
+	size_t most = (size_t)w->settings->cfg.auth.password_queue;
+	struct request *r;
+
+	/* Others may come between, and the last place be taken: it is one too many then. */
+	if (jobs_waiting_n(w->app->passwords) >= most)
+		return false;
+	r = conn_pass(w->conn);
+	return jobs_add(w->app->passwords, &r->job, SIZE_MAX);
+}
+
+static void finish(struct worker *w, struct ctx *ctx)
+{
+	if (ctx->is_for_hashing && pass(w))
+		return;
+	if (ctx->is_for_hashing)
+		ctx_fail(ctx, ERR_BUSY, NULL);
+	if (!ctx->res.status && !ctx->park)
+		ctx_fail(ctx, ERR_INTERNAL, NULL);
+	if (ctx->park && conn_is_cut(w->conn)) {
+		loop_release(w->app->loop);
+		ctx_fail(ctx, ERR_TOO_LARGE, NULL);
+		park_free(ctx->park);
+		ctx->park = NULL;
+	}
+	if (ctx->park)
+		hand_over(w, ctx);
+	else
+		reply(w, ctx);
+}
+
 static void serve(struct worker *w)
 {
 	struct http_meta meta;
 	struct ctx ctx = {.worker = w};
-	bool has_body;
 
-	worker_take_settings(w);
 	ctx.cfg = &w->settings->cfg;
 	ctx.arrived_ms = clock_ms();
 	ctx.db = w->db;
@@ -141,38 +174,35 @@ static void serve(struct worker *w)
 	make_request_id(w, ctx.req.request_id);
 	http_read_env(conn_env(w->conn), &ctx.req, &meta);
 	ctx.cors_origin = http_cors_origin(ctx.cfg, ctx.req.origin);
-	has_body = meta.content_length[0] && strcmp(meta.content_length, "0") != 0;
 	dispatch(&ctx, &meta, w->conn);
-	if (!ctx.res.status && !ctx.park)
-		ctx_fail(&ctx, ERR_INTERNAL, NULL);
-
-	if (ctx.park && conn_drain(w->conn, has_body ? (size_t)ctx.cfg->fcgi.max_body : 0)) {
-		hand_over(w, &ctx);
-	} else {
-		if (ctx.park) {
-			loop_release(w->app->loop);
-			ctx_fail(&ctx, ERR_TOO_LARGE, NULL);
-		}
-		reply(w, &ctx);
-		/* Its end mostly came with the request; a body nobody read is left to
-		 * conn_finish(). */
-		if (!has_body)
-			conn_drain(w->conn, 0);
-		conn_finish(w->conn);
-	}
+	finish(w, &ctx);
 	ctx_fini(&ctx);
-	worker_put_settings(w);
 	if (w->body.cap > KEPT_MAX)
 		str_fini(&w->body);
 }
 
-void worker_run(struct worker *w)
+void worker_serve(struct job *j, struct worker *w)
+{
+	struct request *r = (struct request *)((char *)j - offsetof(struct request, job));
+
+	if (!w->conn)
+		w->conn = conn_new();
+	if (!conn_begin(w->conn, r))
+		return;
+	worker_take_settings(w);
+	serve(w);
+	worker_put_settings(w);
+}
+
+void worker_serve_cgi(struct worker *w)
 {
 	db_thread_init();
-	while (conn_accept(w->conn))
-		serve(w);
-	if (w->db)
-		db_close(w->db);
+	w->conn = conn_new();
+	w->hashes = true;
+	worker_take_settings(w);
+	conn_begin_cgi(w->conn, clock_ms() + w->settings->cfg.fcgi.request_timeout_ms);
+	serve(w);
+	worker_put_settings(w);
+	worker_drop_db(w);
 	db_thread_fini();
-	atomic_store(&w->is_done, true);
 }

@@ -35,6 +35,23 @@ const struct config_row config_rows[CONFIG_ROWS_N] = {
 		"connection."),
 	KEY(fcgi, max_parked, INT, "10000", 1, 1000000, "requests",
 		"Long-polls one process holds; more are answered 503."),
+	KEY(fcgi, request_timeout_ms, INT, "30000", 100, 3600000, "ms",
+		"How long a request may take to arrive whole; a later one is answered 408."),
+	KEY(fcgi, max_receiving, INT, "1024", 1, 1000000, "requests",
+		"Requests that may be arriving at a time; past that the slowest is answered 503."),
+	KEY(fcgi, receive_bytes, INT, "67108864", 1048576, 17179869184, "bytes",
+		"Memory for requests that arrive or wait for a worker; past that the slowest is "
+		"answered 503."),
+	KEY(fcgi, keep_idle_s, INT, "90", 1, 86400, "s",
+		"How long a connection that the web server keeps (FCGI_KEEP_CONN) may be idle; "
+		"longer than the web server keeps it."),
+	KEY(fcgi, db_idle_s, INT, "10", 1, 86400, "s",
+		"How long a thread that has nothing to do keeps its database connection."),
+	KEY(fcgi, process_per_request, CHOICE, "auto", 0, 0, "auto|on|off",
+		"The web server starts a process for each request at a time (mod_fcgid, CGI): "
+		"requests are held for short_hold_ms only. auto: for mod_fcgid, told by its socket."),
+	KEY(fcgi, short_hold_ms, INT, "3000", 100, 55000, "ms",
+		"How long a request is held then, whatever it asks for."),
 	KEY(fcgi, max_body, INT, "1048576", 1024, 67108864, "bytes",
 		"Largest request body; a larger one is answered 413."),
 	KEY(fcgi, stop_timeout_ms, INT, "10000", 0, 600000, "ms",
@@ -101,7 +118,10 @@ const struct config_row config_rows[CONFIG_ROWS_N] = {
 		"Failed logins and bad tokens of an address within login_window_s before it "
 		"has to wait."),
 	KEY(auth, argon2_parallel, INT, "2", 1, 64, "",
-		"Passwords one process hashes at a time, each taking argon2_memory_kib."),
+		"Passwords one process hashes at a time, each taking argon2_memory_kib and a thread "
+		"of its own."),
+	KEY(auth, password_queue, INT, "32", 1, 10000, "requests",
+		"Logins that may wait for their turn; more are answered 503."),
 	KEY(auth, argon2_memory_kib, INT, "65536", 8, 4194304, "KiB", "Memory of Argon2id."),
 	KEY(auth, argon2_passes, INT, "2", 1, 100, "", "Passes of Argon2id over that memory."),
 

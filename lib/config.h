@@ -26,6 +26,9 @@ struct config {
 	struct {
 		char *db_user, *db_password;
 		int64_t workers, event_workers, max_parked, max_body, stop_timeout_ms;
+		int64_t request_timeout_ms, max_receiving, receive_bytes, keep_idle_s, db_idle_s;
+		char *process_per_request; /* auto, on or off */
+		int64_t short_hold_ms;
 		bool cache;
 	} fcgi;
 	struct {
@@ -44,7 +47,7 @@ struct config {
 		int64_t access_ttl_s, refresh_ttl_s, leeway_s;
 		int64_t login_failures, login_window_s; /* failed logins per account, then 429 */
 		int64_t address_failures; /* failed logins or bad tokens per address and window */
-		int64_t argon2_parallel, argon2_memory_kib, argon2_passes;
+		int64_t argon2_parallel, argon2_memory_kib, argon2_passes, password_queue;
 		bool require_at_handshake;
 	} auth;
 	struct {

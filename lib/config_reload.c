@@ -16,6 +16,7 @@ static const struct at_start {
 } at_start[] = {
 	{CONFIG_FCGI, "fcgi", "workers"},
 	{CONFIG_FCGI, "fcgi", "event_workers"},
+	{CONFIG_FCGI, "auth", "argon2_parallel"},
 	{CONFIG_POLLER, "database", NULL},
 	{CONFIG_POLLER, "poller", NULL},
 };

@@ -19,16 +19,20 @@ enum err {
 	ERR_FORBIDDEN,       /* 403 forbidden */
 	ERR_NOT_FOUND,       /* 404 not_found */
 	ERR_METHOD,          /* 405 method_not_allowed */
+	ERR_TIMEOUT,         /* 408 request_timeout: it did not come whole in time */
 	ERR_CONFLICT,        /* 409 conflict */
 	ERR_STALE,           /* 409 stale_version */
 	ERR_IN_USE,          /* 409 in_use */
 	ERR_DUPLICATE,       /* 409 duplicate */
 	ERR_IDEMPOTENCY,     /* 409 idempotency_key_reused */
+	ERR_NO_LENGTH,       /* 411 length_required */
 	ERR_TOO_LARGE,       /* 413 payload_too_large */
 	ERR_MEDIA_TYPE,      /* 415 unsupported_media_type */
 	ERR_VALIDATION,      /* 422 validation_failed */
 	ERR_UPGRADE,         /* 426 upgrade_not_supported */
 	ERR_RATE_LIMITED,    /* 429 rate_limited */
+	ERR_TOO_MANY_HELD,   /* 429 too_many_held */
+	ERR_HEAD_TOO_LARGE,  /* 431 headers_too_large */
 	/* what failed on our side */
 	ERR_INTERNAL,    /* 500 internal_error */
 	ERR_UNAVAILABLE, /* 503 unavailable: database or poller is not there, try again */

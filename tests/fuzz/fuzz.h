@@ -23,6 +23,7 @@
 
 bool fuzz_packet(const uint8_t *p, size_t len);
 bool fuzz_payload(const uint8_t *p, size_t len);
+bool fuzz_request(const uint8_t *p, size_t len);
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len);
 
