@@ -17,21 +17,32 @@ static const struct check {
 	{"database", check_db_cli, false},
 	{"database as cmdb-fcgi", check_db_fcgi, false},
 	{"database as cmdb-poller", check_db_poller, false},
+	{"rights of cmdb-fcgi", check_rights_fcgi, false},
+	{"rights of cmdb-poller", check_rights_poller, false},
 	{"schema", check_schema, false},
+	{"writes", check_writable, false},
+	{"durability", check_durability, false},
+	{"sql_mode", check_sql_mode, false},
+	{"packet size", check_packet, false},
 	{"binlog", check_binlog, false},
+	{"binlog_row_image", check_row_image, false},
 	{"binlog rights", check_binlog_rights, false},
-	{"connections", check_connections, false},
 	{"wait_timeout", check_wait_timeout, false},
 	{"event ids", check_id_steps, false},
 	{"retention", check_retention, false},
 	{"disk", check_disk, false},
 	{"clock", check_clock, false},
+	{"runtime directory", check_runtime, false},
 	{"poller", check_poller, false},
+	{"connections", check_connections, false},
+	{"prepared statements", check_statements, false},
 	{"event source", check_source, false},
 	{"event lag", check_lag, false},
 	{"web server", check_web, false},
 	{"cmdb-fcgi", check_ready, false},
 	{"API key", check_api_key, false},
+	{"Authorization header", check_authorization, false},
+	{"event stream", check_stream, false},
 	{"open files", check_descriptors, false},
 	{"hang-ups", check_hangup, true},
 };
@@ -138,6 +149,7 @@ static enum ctl_exit doctor(struct call *call)
 	rest_free(d.rest);
 	rest_free(d.nobody);
 	db_free(d.poller_db);
+	db_free(d.fcgi_db);
 	return seen[VERDICT_FAIL] ? CTL_FAILED : CTL_OK;
 }
 

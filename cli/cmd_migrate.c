@@ -20,6 +20,7 @@
 #include "out.h"
 #include "rows.h"
 #include "secret.h"
+#include "shape.h"
 
 #define LOCK_TURN_S 5 /* one GET_LOCK waits this long; then it is asked again */
 #define LOCK_WAIT_MS (30 * 60 * 1000)
@@ -72,6 +73,8 @@ struct run {
 	struct json_object *applied;
 };
 
+static const struct db_set *const sets[] = {&shape_sql, NULL};
+
 /* ---- the database ---- */
 
 /* Without a default database, which may not exist yet, and without a limit on how long a statement
@@ -83,7 +86,7 @@ static enum ctl_exit open_server(struct call *call)
 	call->login = config_login(call->cfg, CONFIG_CLI);
 	call->login.name = NULL;
 	call->login.io_timeout_ms = 0;
-	call->db = db_new(&call->login, NULL);
+	call->db = db_new(&call->login, sets);
 	e = db_ensure(call->db);
 	return e == ERR_OK ? CTL_OK : cmd_fail_db(call, e, "cannot open the database");
 }
@@ -350,6 +353,24 @@ static enum ctl_exit show_pending(struct run *r)
 	return status;
 }
 
+static enum ctl_exit show_shape(struct run *r)
+{
+	struct json_object *o = json_object_new_object();
+	struct str shape = STR_INIT;
+	enum err e = on_database(r->call, "USE ", "");
+
+	if (e == ERR_OK)
+		e = shape_read(r->call->db, &shape);
+	json_object_object_add(o, "shape", json_object_new_string(str_c(&shape)));
+	if (e == ERR_OK && r->call->json)
+		out_json(o);
+	else if (e == ERR_OK)
+		out_text(str_c(&shape));
+	json_object_put(o);
+	str_fini(&shape);
+	return e == ERR_OK ? CTL_OK : cmd_fail_db(r->call, e, "cannot read the schema");
+}
+
 /* What comes after the migrations: accounts, then data. */
 static enum ctl_exit finish(struct run *r)
 {
@@ -391,6 +412,10 @@ static enum ctl_exit run_migrate(struct call *call)
 	status = open_server(call);
 	if (status != CTL_OK)
 		goto out;
+	if (opt_flag(call, "shape")) {
+		status = show_shape(&r);
+		goto out;
+	}
 	if (opt_flag(call, "status") || opt_flag(call, "dry-run")) {
 		status = look(&r);
 		if (status == CTL_OK)
@@ -411,6 +436,7 @@ out:
 static const struct opt migrate_opts[] = {
 	{"status", OPT_FLAG, NULL, "show which migrations there are and were applied", 0, 0},
 	{"dry-run", OPT_FLAG, NULL, "show what would be applied", 0, 0},
+	{"shape", OPT_FLAG, NULL, "show the columns and indexes that there are", 0, 0},
 	{"schema", OPT_TEXT, "DIR", "where the migrations are, not " CMDB_SCHEMA_DIR, 0, 0},
 	{"grants", OPT_FLAG, NULL, "then create the accounts of cmdb-fcgi and cmdb-poller", 0, 0},
 	{"account-host", OPT_TEXT, "HOST",

@@ -22,8 +22,8 @@ struct finding {
 struct doctor {
 	struct call *call;
 	const struct config *cfg;  /* NULL: could not be read; then only check_config runs */
-	struct db *db, *poller_db; /* of the accounts [cli] and [poller]; NULL until they could be
-				      opened */
+	/* of the accounts [cli], [poller] and [fcgi]; NULL until they could be opened */
+	struct db *db, *poller_db, *fcgi_db;
 	struct db_login fcgi_login, poller_login;
 	struct json_object *poller; /* what it says of itself; NULL: not there */
 	struct rest *rest;          /* with the API key; NULL: no key, or it cannot be read */
@@ -38,12 +38,18 @@ void finding_skip(struct finding *f, const char *fmt, ...) __attribute__((format
 void finding_bad(struct finding *f, enum verdict verdict, const char *cure, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
+/* cmdb-fcgi processes that the poller has; 0 if it was not reached. */
+unsigned doctor_fcgi_processes(const struct doctor *d);
+/* How many database connections our programs are going to have. */
+uint64_t doctor_connections(const struct doctor *d);
+
 /* doctor_host.c */
 void check_config(struct doctor *d, struct finding *f);
 void check_config_file(struct doctor *d, struct finding *f);
 void check_token_key(struct doctor *d, struct finding *f);
 void check_api_key(struct doctor *d, struct finding *f);
 void check_descriptors(struct doctor *d, struct finding *f);
+void check_runtime(struct doctor *d, struct finding *f);
 /* doctor_db.c */
 void check_db_cli(struct doctor *d, struct finding *f);
 void check_db_fcgi(struct doctor *d, struct finding *f);
@@ -57,6 +63,21 @@ void check_id_steps(struct doctor *d, struct finding *f);
 void check_retention(struct doctor *d, struct finding *f);
 void check_disk(struct doctor *d, struct finding *f);
 void check_clock(struct doctor *d, struct finding *f);
+/* doctor_rights.c */
+extern const struct db_set doctor_rights_sql; /* for all three */
+void check_rights_fcgi(struct doctor *d, struct finding *f);
+void check_rights_poller(struct doctor *d, struct finding *f);
+/* doctor_server.c */
+extern const struct db_set doctor_server_sql; /* for d->db */
+void check_writable(struct doctor *d, struct finding *f);
+void check_row_image(struct doctor *d, struct finding *f);
+void check_durability(struct doctor *d, struct finding *f);
+void check_packet(struct doctor *d, struct finding *f);
+void check_sql_mode(struct doctor *d, struct finding *f);
+void check_statements(struct doctor *d, struct finding *f);
+/* doctor_web.c */
+void check_authorization(struct doctor *d, struct finding *f);
+void check_stream(struct doctor *d, struct finding *f);
 /* doctor_live.c */
 extern const struct db_set doctor_live_sql; /* for d->db */
 void check_poller(struct doctor *d, struct finding *f);

@@ -9,11 +9,13 @@
 #include "clock.h"
 #include "migrations.h"
 #include "schema.h"
+#include "shape.h"
 
 #define FCGI_PROCESSES 4     /* as the web server starts them by default */
 #define OTHER_CONNECTIONS 10 /* poller, cmdbctl, backup, a person */
 #define WAIT_TIMEOUT_MIN_S 60
 #define CLOCK_OFF_MS 2000
+#define SHAPE_NAMED_MAX 4
 
 static const struct db_stmt get_vars = {
 	.name = "doctor.vars",
@@ -48,7 +50,8 @@ static const struct db_set sql = {
 		NULL},
 	.is_lazy = true,
 };
-static const struct db_set *const sets[] = {&sql, &schema_sql, &doctor_live_sql, NULL};
+static const struct db_set *const sets[] = {&sql, &schema_sql, &shape_sql, &doctor_live_sql,
+	&doctor_rights_sql, &doctor_server_sql, NULL};
 
 /* ---- accounts ---- */
 
@@ -93,7 +96,7 @@ void check_db_cli(struct doctor *d, struct finding *f)
 
 void check_db_fcgi(struct doctor *d, struct finding *f)
 {
-	db_free(open_account(d, &d->fcgi_login, CONFIG_FCGI, f));
+	d->fcgi_db = open_account(d, &d->fcgi_login, CONFIG_FCGI, f);
 }
 
 void check_db_poller(struct doctor *d, struct finding *f)
@@ -155,10 +158,26 @@ void check_binlog_rights(struct doctor *d, struct finding *f)
 		finding_ok(f, "the poller's account may follow the binlog");
 }
 
+/* As many as there are, but at least as many as a web server starts by default. */
+static unsigned processes(const struct doctor *d)
+{
+	unsigned n = doctor_fcgi_processes(d);
+
+	return n > FCGI_PROCESSES ? n : FCGI_PROCESSES;
+}
+
+/* Each worker has one, and health one more now and then. */
+uint64_t doctor_connections(const struct doctor *d)
+{
+	uint64_t each = (uint64_t)(d->cfg->fcgi.workers + d->cfg->fcgi.event_workers + 1);
+
+	return each * processes(d) + OTHER_CONNECTIONS;
+}
+
 void check_connections(struct doctor *d, struct finding *f)
 {
 	const struct db_val *row = vars(d, f);
-	uint64_t most, need = (uint64_t)d->cfg->fcgi.workers * FCGI_PROCESSES + OTHER_CONNECTIONS;
+	uint64_t most, need = doctor_connections(d);
 
 	if (!row)
 		return;
@@ -166,13 +185,13 @@ void check_connections(struct doctor *d, struct finding *f)
 	if (most < need)
 		finding_bad(f, VERDICT_WARN,
 			"raise max_connections in my.cnf, or lower fcgi.workers",
-			"max_connections is %llu; %d cmdb-fcgi with %lld workers each, "
-			"and the rest, want %llu",
-			(unsigned long long)most, FCGI_PROCESSES, (long long)d->cfg->fcgi.workers,
-			(unsigned long long)need);
+			"max_connections is %llu; %u cmdb-fcgi with %lld workers and %lld "
+			"event_workers each, and the rest, want %llu",
+			(unsigned long long)most, processes(d), (long long)d->cfg->fcgi.workers,
+			(long long)d->cfg->fcgi.event_workers, (unsigned long long)need);
 	else
-		finding_ok(f, "max_connections is %llu, %d cmdb-fcgi want %llu",
-			(unsigned long long)most, FCGI_PROCESSES, (unsigned long long)need);
+		finding_ok(f, "max_connections is %llu, %u cmdb-fcgi and the rest want %llu",
+			(unsigned long long)most, processes(d), (unsigned long long)need);
 }
 
 void check_wait_timeout(struct doctor *d, struct finding *f)
@@ -253,6 +272,35 @@ void check_clock(struct doctor *d, struct finding *f)
 
 /* ---- what is in it ---- */
 
+/* The version says what was applied; this looks whether it is still there. */
+static void check_shape(struct doctor *d, unsigned version, struct finding *f)
+{
+	static const char file[] = CMDB_SCHEMA_DIR "/shape.txt";
+	struct str want = STR_INIT, have = STR_INIT, missing = STR_INIT, why = STR_INIT;
+	size_t n;
+
+	if (!migration_read_file(file, &want, &why)) {
+		finding_skip(f, "version %u; what is in it is not known: %s", version, str_c(&why));
+	} else if (shape_read(d->db, &have) != ERR_OK) {
+		finding_bad(f, VERDICT_FAIL, "see what the server says", "%s", db_errmsg(d->db));
+	} else {
+		n = shape_missing(str_c(&want), str_c(&have), SHAPE_NAMED_MAX, &missing);
+		if (n)
+			finding_bad(f, VERDICT_FAIL,
+				"put back what is missing, as the migration in the schema's "
+				"directory makes it; cmdbctl migrate --shape shows what there is",
+				"version %u, but %zu columns or indexes are missing or others: "
+				"%s%s",
+				version, n, str_c(&missing), n > SHAPE_NAMED_MAX ? "; ..." : "");
+		else
+			finding_ok(f, "version %u, with all its columns and indexes", version);
+	}
+	str_fini(&want);
+	str_fini(&have);
+	str_fini(&missing);
+	str_fini(&why);
+}
+
 void check_schema(struct doctor *d, struct finding *f)
 {
 	struct migrations files = {0};
@@ -278,7 +326,7 @@ void check_schema(struct doctor *d, struct finding *f)
 		finding_bad(f, VERDICT_WARN, "install the newer cmdb on this host too",
 			"version %u, this program knows only %zu", version, files.n);
 	else
-		finding_ok(f, "version %u", version);
+		check_shape(d, version, f);
 	migrations_fini(&files);
 	str_fini(&why);
 }

@@ -6,11 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "secret.h"
 #include "token.h"
 
 #define CONFIG_DEFAULT "/etc/cmdb/cmdb.conf"
+#define JOURNAL_ROOM (64u * 1024 * 1024)
 
 void check_config(struct doctor *d, struct finding *f)
 {
@@ -128,6 +130,54 @@ static bool is_fcgi(const char *pid)
 		*name = '\0';
 	fclose(in);
 	return !strcmp(name, "cmdb-fcgi\n");
+}
+
+/* What lies beside the poller's socket: all of it has to be its own, the page for its group too,
+ * and there has to be room for the journal. */
+void check_runtime(struct doctor *d, struct finding *f)
+{
+	static const struct {
+		const char *suffix;
+		mode_t mode;
+	} files[] = {{"", 0660}, {".page", 0660}, {".sessions", 0600}};
+	const char *socket = d->cfg->poller.socket;
+	struct str path = STR_INIT;
+	struct stat st;
+	struct statvfs vfs;
+	uid_t owner = 0;
+
+	for (size_t i = 0; i < 3; i++) {
+		str_clear(&path);
+		str_addf(&path, "%s%s", socket, files[i].suffix);
+		if (lstat(str_c(&path), &st) < 0) {
+			finding_bad(f, VERDICT_FAIL,
+				"start cmdb-poller; its unit's RuntimeDirectory, or the directory "
+				"of poller.socket, has to be its own",
+				"%s: %s", str_c(&path), strerror(errno));
+			goto out;
+		}
+		owner = i ? owner : st.st_uid;
+		if (st.st_uid != owner || (st.st_mode & files[i].mode) != files[i].mode) {
+			finding_bad(f, VERDICT_FAIL,
+				"stop cmdb-poller, remove the file, start it again",
+				"%s is of user %u with mode %04o: cmdb-poller or cmdb-fcgi cannot "
+				"write it",
+				str_c(&path), (unsigned)st.st_uid, (unsigned)st.st_mode & 07777);
+			goto out;
+		}
+	}
+	str_clear(&path);
+	str_add(&path, socket,
+		strlen(socket) - strlen(strrchr(socket, '/') ? strrchr(socket, '/') : socket));
+	if (statvfs(path.len ? str_c(&path) : ".", &vfs) == 0 &&
+		(uint64_t)vfs.f_bavail * vfs.f_frsize < JOURNAL_ROOM)
+		finding_bad(f, VERDICT_WARN, "make room there: the journal of sessions grows in it",
+			"%llu bytes are free in %s",
+			(unsigned long long)vfs.f_bavail * vfs.f_frsize, str_c(&path));
+	else
+		finding_ok(f, "socket, page and journal are in place");
+out:
+	str_fini(&path);
 }
 
 /* A parked request is a descriptor; each worker and the poller's link take a few more. */

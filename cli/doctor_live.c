@@ -58,6 +58,14 @@ static bool is_there(const struct doctor *d, struct finding *f)
 	return d->poller;
 }
 
+/* Its connections without ours. */
+unsigned doctor_fcgi_processes(const struct doctor *d)
+{
+	uint64_t n = number(d->poller, "connections");
+
+	return n > 0 && n < UINT32_MAX ? (unsigned)n - 1 : 0;
+}
+
 void check_poller(struct doctor *d, struct finding *f)
 {
 	struct str why = STR_INIT;
@@ -177,25 +185,50 @@ void check_web(struct doctor *d, struct finding *f)
 	finding_ok(f, "%s/healthz answers", d->cfg->cli.url);
 }
 
+/* What /api/ws/health says, also when that is no. */
 void check_ready(struct doctor *d, struct finding *f)
 {
+	struct str why = STR_INIT;
 	struct rest_answer a;
 	struct json_object *data;
+	const char *poller, *writes;
 
-	if (!get(d, "/api/ws/health",
-		    "see the checks of database and poller above, and the log of cmdb-fcgi", &a, f))
+	if (!d->nobody)
+		d->nobody = rest_new(d->cfg->cli.url, NULL, NULL);
+	if (!rest_call(d->nobody, "GET", "/api/ws/health", NULL, REST_TIMEOUT_MS, &a, &why)) {
+		finding_bad(
+			f, VERDICT_FAIL, "start the web server and cmdb-fcgi", "%s", str_c(&why));
+		str_fini(&why);
 		return;
-	data = rest_data(&a) ? rest_data(&a) : a.json;
-	if (json_get(data, "healthy") && !json_object_get_boolean(json_get(data, "healthy")))
+	}
+	data = rest_data(&a);
+	poller = json_get_str(data, "poller");
+	writes = json_get_str(data, "writes");
+	if (!json_get(data, "healthy"))
+		finding_bad(f, VERDICT_FAIL, "have /api/ handed to cmdb-fcgi, and look at its log",
+			"%s/api/ws/health answers %d", d->cfg->cli.url, a.status);
+	else if (json_object_get_boolean(json_get(data, "healthy")))
+		finding_ok(f, "ready");
+	else if (writes && strcmp(writes, "ok"))
+		finding_bad(f, VERDICT_FAIL,
+			"see the checks of the database above, and \"writes:\" in the log of "
+			"cmdb-fcgi, which has the reason",
+			"its writes to the database are %s", writes);
+	else if (poller && strcmp(poller, "ok"))
+		finding_bad(f, VERDICT_FAIL,
+			"run cmdb-fcgi with the poller's group, and with its runtime directory "
+			"writable (ReadWritePaths= in its unit); see cmdb-poller's log",
+			"it does not see %s.page, or the poller does not follow the event log",
+			d->cfg->poller.socket);
+	else
 		finding_bad(f, VERDICT_WARN,
 			"raise fcgi.max_parked and the limit of open files, "
 			"or start more cmdb-fcgi",
 			"nearly all connections are taken: %llu of %llu",
 			(unsigned long long)number(data, "connections"),
 			(unsigned long long)number(data, "maxConnections"));
-	else
-		finding_ok(f, "ready");
 	rest_answer_fini(&a);
+	str_fini(&why);
 }
 
 /* Opens blocked requests and hangs up on them; returns how many were really blocked. Each comes

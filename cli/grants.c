@@ -1,17 +1,12 @@
-#include "migrate.h"
+#include "grants.h"
 
 #include <string.h>
 
-static const struct db_stmt sql_whoami = {"grants.whoami", "SELECT CURRENT_USER()", 0, 1};
+#include "migrate.h"
 
-/* What an account may do: rights on a table of the database, on all of it (table NULL), or on the
- * server (is_global). */
-struct grant {
-	const char *rights;
-	const char *table;
-	bool is_global;
-	const char *without; /* what goes wrong without it; NULL: it is not to be done without */
-};
+#define NO_SUCH_GRANT 1141u /* ER_NONEXISTING_GRANT */
+
+static const struct db_stmt sql_whoami = {"grants.whoami", "SELECT CURRENT_USER()", 0, 1};
 
 static const struct grant fcgi_grants[] = {
 	{"SELECT, INSERT, UPDATE, DELETE", NULL, false, NULL},
@@ -23,7 +18,8 @@ static const struct grant poller_grants[] = {
 	{"SELECT", "ws_log", false, NULL},
 	{"SELECT, INSERT, UPDATE", "ws_pollers", false, NULL},
 	{"SELECT, INSERT, UPDATE, DELETE", "ws_sessions", false, NULL},
-	/* who a live session belongs to by now; no hash of a password or key */
+	/* Who a live session belongs to by now. No SELECT shows it a hash of a password or key; the
+	 * binlog does, since whoever may follow it sees every row that is written. */
 	{"SELECT (id, tenant_id, username, display_name, status)", "users", false, NULL},
 	{"SELECT (id, tenant_id, name, status, expires_at)", "api_keys", false, NULL},
 	{"SELECT", "api_key_scopes", false, NULL},
@@ -39,10 +35,20 @@ static const struct grant poller_grants[] = {
 	{0},
 };
 
+const struct grant *grants_of(enum config_account who)
+{
+	return who == CONFIG_FCGI ? fcgi_grants : poller_grants;
+}
+
+bool grant_is_wanted(const struct grant *g, const struct config *cfg)
+{
+	return !g->is_global || cfg->poller.binlog;
+}
+
 struct account {
 	const char *key; /* of the configuration, for messages */
 	const char *user, *password;
-	const struct grant *grants;
+	enum config_account who;
 };
 
 void sql_add_name(struct str *out, const char *name)
@@ -99,14 +105,15 @@ static enum err make_account(struct call *call, const struct account *a, const c
 	return e;
 }
 
-static enum err give(
-	struct call *call, const struct account *a, const char *host, const struct grant *g)
+/* GRANT, or REVOKE of what the account may have from before. */
+static enum err give_or_take(struct call *call, const struct account *a, const char *host,
+	const struct grant *g, bool gives)
 {
 	const char *name = call->cfg->database.name;
 	struct str sql = STR_INIT;
 	enum err e;
 
-	str_addf(&sql, "GRANT %s ON ", g->rights);
+	str_addf(&sql, "%s %s ON ", gives ? "GRANT" : "REVOKE", g->rights);
 	if (g->is_global) {
 		str_adds(&sql, "*.*");
 	} else if (g->table) {
@@ -117,11 +124,11 @@ static enum err give(
 		add_pattern(&sql, name);
 		str_adds(&sql, ".*");
 	}
-	str_adds(&sql, " TO ");
+	str_adds(&sql, gives ? " TO " : " FROM ");
 	add_account(&sql, call->db, a, host);
 	e = db_script(call->db, str_c(&sql));
 	str_fini(&sql);
-	return e;
+	return !gives && e == ERR_DB && db_errno(call->db) == NO_SUCH_GRANT ? ERR_OK : e;
 }
 
 static enum ctl_exit apply_one(struct call *call, const struct account *a, const char *host)
@@ -130,8 +137,8 @@ static enum ctl_exit apply_one(struct call *call, const struct account *a, const
 
 	if (e != ERR_OK)
 		return cmd_fail_db(call, e, a->user);
-	for (const struct grant *g = a->grants; g->rights; g++) {
-		e = give(call, a, host, g);
+	for (const struct grant *g = grants_of(a->who); g->rights; g++) {
+		e = give_or_take(call, a, host, g, grant_is_wanted(g, call->cfg));
 		if (e == ERR_DB_DENIED && g->without)
 			cmd_fail(CTL_FAILED, "warning: %s: cannot grant %s (%s): %s", a->user,
 				g->rights, db_errmsg(call->db), g->without);
@@ -168,8 +175,8 @@ enum ctl_exit grants_apply(struct call *call, const char *host)
 {
 	const struct config *cfg = call->cfg;
 	const struct account accounts[] = {
-		{"fcgi", cfg->fcgi.db_user, cfg->fcgi.db_password, fcgi_grants},
-		{"poller", cfg->poller.db_user, cfg->poller.db_password, poller_grants},
+		{"fcgi", cfg->fcgi.db_user, cfg->fcgi.db_password, CONFIG_FCGI},
+		{"poller", cfg->poller.db_user, cfg->poller.db_password, CONFIG_POLLER},
 	};
 	enum ctl_exit status = CTL_OK;
 

@@ -123,6 +123,43 @@ bool rest_call(struct rest *r, const char *method, const char *path, const char 
 	return true;
 }
 
+static size_t on_first_bytes(char *p, size_t size, size_t n, void *arg)
+{
+	(void)p;
+	*(size_t *)arg += size * n;
+	return 0; /* libcurl gives the transfer up */
+}
+
+bool rest_stream_begins(
+	struct rest *r, const char *path, unsigned timeout_ms, int *status, struct str *why)
+{
+	struct curl_slist *headers = NULL;
+	struct str url = STR_INIT;
+	size_t got = 0;
+	long code = 0;
+	CURLcode rc;
+
+	for (const struct curl_slist *h = r->headers; h; h = h->next)
+		if (strncmp(h->data, "Accept:", 7) != 0)
+			headers = curl_slist_append(headers, h->data);
+	headers = curl_slist_append(headers, "Accept: text/event-stream");
+	str_addf(&url, "%s%s", r->url, path);
+	curl_easy_reset(r->curl);
+	set_request(r, "GET", NULL, timeout_ms);
+	curl_easy_setopt(r->curl, CURLOPT_HTTPHEADER, headers);
+	curl_easy_setopt(r->curl, CURLOPT_URL, str_c(&url));
+	curl_easy_setopt(r->curl, CURLOPT_WRITEFUNCTION, on_first_bytes);
+	curl_easy_setopt(r->curl, CURLOPT_WRITEDATA, &got);
+	rc = curl_easy_perform(r->curl);
+	curl_easy_getinfo(r->curl, CURLINFO_RESPONSE_CODE, &code);
+	*status = (int)code;
+	if (!got)
+		str_adds(why, curl_easy_strerror(rc));
+	curl_slist_free_all(headers);
+	str_fini(&url);
+	return got && code == 200;
+}
+
 void rest_answer_fini(struct rest_answer *a)
 {
 	str_fini(&a->body);

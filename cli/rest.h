@@ -32,6 +32,10 @@ struct rest_answer {
 bool rest_call(struct rest *r, const char *method, const char *path, const char *body,
 	unsigned timeout_ms, struct rest_answer *a, struct str *why);
 void rest_answer_fini(struct rest_answer *a);
+/* Asks for an event stream and gives it up as soon as its first bytes are there. false with why: no
+ * bytes within the time, or *status is not 200. */
+bool rest_stream_begins(
+	struct rest *r, const char *path, unsigned timeout_ms, int *status, struct str *why);
 /* `data` of a success body, borrowed, or NULL. */
 struct json_object *rest_data(const struct rest_answer *a);
 /* What a failure body says, with its details, one line each. */

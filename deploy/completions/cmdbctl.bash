@@ -6,7 +6,7 @@ _cmdbctl() {
 	done
 	local all=' --config --set --json --help --version' what=
 	case "${words[0]-}:${words[1]-}" in
-	migrate:*) what=' --status --dry-run --schema --grants --account-host --seed --redo --mark-done' ;;
+	migrate:*) what=' --status --dry-run --shape --schema --grants --account-host --seed --redo --mark-done' ;;
 	tenant:list) what='' ;;
 	tenant:add) what='' ;;
 	tenant:disable) what='' ;;

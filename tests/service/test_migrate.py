@@ -281,3 +281,10 @@ def test_grants_refuse_what_would_lock_out(fresh, accounts):
     assert "each its own" in fresh.refused("--grants", status=2)
     assert fresh.query("SHOW CREATE USER CURRENT_USER()") == before
     assert not fresh.query("SELECT 1 FROM mysql.user WHERE user IN %s", accounts)
+
+
+def test_the_shape_is_what_the_migrations_make(fresh):
+    """doctor goes by the file."""
+    fresh.migrate()
+    assert fresh.migrate("--shape").stdout == (SCHEMA / "shape.txt").read_text(), (
+        "run: cmdbctl migrate --shape > schema/shape.txt")
