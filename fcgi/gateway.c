@@ -141,10 +141,21 @@ static bool listen_tcp(struct gateway *g, const char *where, struct str *why)
 	return g->sock >= 0;
 }
 
+static bool listen_at(struct gateway *g, const char *where, struct str *why)
+{
+	return where[0] == '/' ? listen_unix(g, where, why) : listen_tcp(g, where, why);
+}
+
+bool gateway_listen(struct gateway *g, const char *where, struct str *why)
+{
+	*g = (struct gateway){.sock = -1};
+	return listen_at(g, where, why);
+}
+
 static bool find_start(struct gateway *g, const char *where, struct str *why)
 {
 	if (where)
-		return where[0] == '/' ? listen_unix(g, where, why) : listen_tcp(g, where, why);
+		return listen_at(g, where, why);
 	if (has_systemd_socket() && is_listening(SYSTEMD_FIRST_FD)) {
 		g->sock = SYSTEMD_FIRST_FD;
 		return true;

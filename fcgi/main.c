@@ -32,12 +32,14 @@ struct options {
 	const char **sets;
 	size_t sets_n;
 	bool is_check;
+	char **program; /* --exec, or NULL */
 };
 
 static void usage(FILE *out)
 {
 	fputs("usage: cmdb-fcgi [--config FILE] [--set SECTION.KEY=VALUE]... "
 	      "[--listen PATH|HOST:PORT] [--check]\n"
+	      "       cmdb-fcgi --listen PATH|HOST:PORT --exec PROGRAM [ARGUMENT]...\n"
 	      "\n"
 	      "Answers HTTP for cmdb, behind a web server: as FastCGI on a socket that it inherits "
 	      "as\n"
@@ -46,6 +48,9 @@ static void usage(FILE *out)
 	      "  --config FILE   read this configuration (CMDB_CONFIG, /etc/cmdb/cmdb.conf)\n"
 	      "  --set S.K=V     a setting that goes over the file\n"
 	      "  --listen WHERE  a UNIX socket's path, or host:port\n"
+	      "  --exec PROGRAM  only make the socket, and become this program with it as its\n"
+	      "                  descriptor 0: a supervisor, which keeps it while cmdb-fcgi\n"
+	      "                  processes come and go\n"
 	      "  --check         only check the configuration\n"
 	      "  --version\n"
 	      "  --help\n",
@@ -56,12 +61,13 @@ static void read_options(struct options *o, int argc, char **argv)
 {
 	static const struct option names[] = {{"config", required_argument, NULL, 'c'},
 		{"set", required_argument, NULL, 's'}, {"listen", required_argument, NULL, 'l'},
-		{"check", no_argument, NULL, 'k'}, {"version", no_argument, NULL, 'v'},
+		{"exec", no_argument, NULL, 'x'}, {"check", no_argument, NULL, 'k'}, {"version", no_argument, NULL, 'v'},
 		{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+	bool is_exec = false;
 	int c;
 
 	o->sets = xcalloc((size_t)argc, sizeof(*o->sets));
-	while ((c = getopt_long(argc, argv, "c:s:l:h", names, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "+c:s:l:h", names, NULL)) != -1) {
 		switch (c) {
 		case 'c':
 			o->config = optarg;
@@ -71,6 +77,9 @@ static void read_options(struct options *o, int argc, char **argv)
 			break;
 		case 'l':
 			o->listen = optarg;
+			break;
+		case 'x':
+			is_exec = true;
 			break;
 		case 'k':
 			o->is_check = true;
@@ -86,10 +95,25 @@ static void read_options(struct options *o, int argc, char **argv)
 			exit(64);
 		}
 	}
-	if (optind < argc) {
+	if (is_exec != (optind < argc) || (is_exec && !o->listen)) {
 		usage(stderr);
 		exit(64);
 	}
+	o->program = is_exec ? argv + optind : NULL;
+}
+
+/* The socket's keeper: whoever connects while no process of ours runs waits in its queue. */
+static void become(const struct options *o)
+{
+	struct gateway gateway;
+	struct str why = STR_INIT;
+
+	if (!gateway_listen(&gateway, o->listen, &why))
+		log_fatal(1, "%s", str_c(&why));
+	if (dup2(gateway.sock, STDIN_FILENO) < 0)
+		log_fatal(1, "cannot hand the socket on: %s", strerror(errno));
+	execvp(o->program[0], o->program);
+	log_fatal(1, "cannot run %s: %s", o->program[0], strerror(errno));
 }
 
 /* A web server may start us with some of 0, 1, 2 closed; nothing else may get these numbers. */
@@ -243,6 +267,8 @@ int main(int argc, char **argv)
 	signal(SIGHUP, SIG_IGN); /* one that comes before set_signals() has nothing to reload */
 	log_init("cmdb-fcgi", LOG_INFO, LOG_TEXT);
 	read_options(&o, argc, argv);
+	if (o.program)
+		become(&o);
 	raise_limits();
 	secret_init();
 	db_library_init();

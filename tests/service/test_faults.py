@@ -140,3 +140,39 @@ def test_source_falls_back_and_recovers(own_stack):
         assert [e["id"] for e in got] == [event]
         c.execute("GRANT REPLICATION SLAVE ON *.* TO cmdb_poller@localhost")
     wait_until(lambda: stack.status()["active_source"] == "binlog", 15)
+
+
+def test_a_restart_of_all_processes_is_waited_for(own_stack):
+    """An EventSource gives up at an answer other than 200, a Socket.IO client drops its session: so
+    nobody who comes while no cmdb-fcgi runs is answered 503; the requests wait."""
+    stack = own_stack()
+    admin = stack.admin()
+    for _ in range(3):
+        before = [stack.pid(name) for name in ("fcgi-1", "fcgi-2")]
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        for _ in range(8):
+            api = admin.clone()
+            assert api.get("/healthz").status == 200
+            reply = api.get("/events?timeout=0", headers={"Connection": "close"})
+            assert reply.status == 200, reply
+            api.close()
+        wait_until(lambda: all(stack.pid(n) not in before for n in ("fcgi-1", "fcgi-2")))
+
+
+def test_a_process_that_does_not_start_is_passed_over(own_stack):
+    """Its socket is not kept: the web server goes to the other at once."""
+    stack = own_stack()
+    config = stack.dir / "cmdb.conf"
+    good = config.read_text()
+    config.write_text(good + "\n[fcgi]\nnonsense = 1\n")
+    os.kill(stack.pid("fcgi-1"), signal.SIGTERM)
+    try:
+        wait_until(lambda: stack.log("fcgi-1").count("ended with status 78") >= 5, 30)
+        for _ in range(10):
+            assert stack.api().get("/healthz").status == 200
+    finally:
+        config.write_text(good)
+    wait_until(lambda: "ready: " in stack.log("fcgi-1").rsplit("status 78", 1)[-1], 20)
+    for _ in range(4):
+        assert stack.api().get("/healthz").status == 200
