@@ -128,7 +128,7 @@ static bool welcomed(struct poller *p, struct str *why)
 	struct wire_frame f;
 	size_t len;
 
-	wire_put_hello(p->out, WIRE_ROLE_CLI, (uint32_t)getpid());
+	wire_put_hello(p->out, WIRE_ROLE_CLI, (uint32_t)getpid(), 0);
 	if (!await(p, WIRE_WELCOME, &f, why))
 		return false;
 	p->welcome.version = f.welcome.version;

@@ -22,6 +22,7 @@
 /* A request as its query says. */
 struct ask {
 	struct str transport, eio, sid, mark;
+	bool is_again; /* http_is_again() */
 };
 
 bool engine_is_at(const struct config *cfg, const char *path)
@@ -121,6 +122,7 @@ static struct park_engine *park_of_session(
 	e->tag = tag_of(a);
 	if (app_is_alone(ctx->worker->app))
 		e->short_ms = (uint32_t)ctx->cfg->fcgi.short_hold_ms;
+	e->is_again = a->is_again;
 	e->user = identity_claimed_user(ctx);
 	return e;
 }
@@ -401,7 +403,8 @@ void engine_serve(struct ctx *ctx, const struct http_meta *meta, struct conn *co
 		dispatch_options(ctx, HTTP_GET | HTTP_POST | HTTP_OPTIONS);
 		return;
 	}
-	if (http_is_again(meta))
+	a.is_again = http_is_again(meta);
+	if (a.is_again)
 		parse_u64(meta->sent_length, 0, UINT64_MAX, &lost_len);
 	read_ask(&a, ctx->req.query);
 	if (strcmp(str_c(&a.transport), "polling") != 0)

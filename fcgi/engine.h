@@ -5,7 +5,7 @@
  * to bad requests are those of the reference server (engine.io 6, server.js, verify()).
  *
  * A request that the web server tries again because the process that had it died (http_is_again()):
- * a GET is served like the first one, and its tag tells the poller that it is the same. Of a POST
+ * a GET is served like the first one, but not held. Of a POST
  * only its length is left: the poller is told so, and judges. Worker threads; may block.
  */
 #ifndef CMDB_ENGINE_H

@@ -32,6 +32,7 @@ struct link {
 	struct event_base *base;
 	struct parks *parks;
 	enum link_state state;
+	uint64_t process; /* names this one to the poller */
 	int fd;
 	struct event *readable, *writable;
 	struct event *flush; /* once a loop turn, so that many frames are one write */
@@ -373,7 +374,8 @@ static void connect_now(struct link *l)
 	l->readable = event_new(l->base, l->fd, EV_READ | EV_PERSIST, on_readable, l);
 	l->writable = event_new(l->base, l->fd, EV_WRITE, on_flush, l);
 	event_add(l->readable, NULL);
-	wire_put_hello(l->out, l->app->is_cgi ? WIRE_ROLE_CGI : WIRE_ROLE_FCGI, (uint32_t)getpid());
+	wire_put_hello(l->out, l->app->is_cgi ? WIRE_ROLE_CGI : WIRE_ROLE_FCGI, (uint32_t)getpid(),
+		l->process);
 	set_timer(l, WELCOME_WAIT_MS);
 	send_soon(l);
 }
@@ -386,6 +388,7 @@ struct link *link_new(struct app *app, struct event_base *base, struct parks *pa
 	l->base = base;
 	l->parks = parks;
 	l->fd = -1;
+	secret_random(&l->process, sizeof(l->process));
 	l->in = evbuffer_new();
 	l->out = evbuffer_new();
 	l->flush = event_new(base, -1, 0, on_flush, l);

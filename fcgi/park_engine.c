@@ -98,6 +98,7 @@ static void say(struct park_engine *e)
 {
 	struct evbuffer *out = link_out(park_link(&e->park));
 	uint64_t ticket = e->park.ticket;
+	uint8_t flags = e->is_again ? WIRE_IS_AGAIN : 0;
 
 	if (!out)
 		return;
@@ -106,11 +107,15 @@ static void say(struct park_engine *e)
 		wire_put_open(out, ticket, e->sid, str_c(&e->address), &e->caller, &e->about);
 		break;
 	case ENGINE_GET:
-		wire_put_poll(out, ticket, e->sid, e->tag, e->user);
+		wire_put_poll(out, ticket, e->sid, e->tag, e->user, flags);
+		/* A web server does a request again once, and not twice. So this one is not held:
+		 * its client's next one may be done again in its turn. */
+		if (e->is_again)
+			wire_put_release(out, ticket);
 		break;
 	case ENGINE_POST:
 		if (e->is_applying)
-			wire_put_apply(out, ticket, e->sid, e->tag, e->user, &e->ops);
+			wire_put_apply(out, ticket, e->sid, e->tag, e->user, flags, &e->ops);
 		else
 			wire_put_lookup(out, ticket, e->sid, e->user, e->events->n, e->events->pid);
 		break;

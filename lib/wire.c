@@ -12,6 +12,11 @@ static bool decode(struct bytes *c, struct wire_frame *f, uint8_t type)
 		f->hello.version = bytes_u16(c);
 		f->hello.role = bytes_u8(c);
 		f->hello.pid = bytes_u32(c);
+		/* Of another version it is enough to know that. */
+		if (f->hello.version == WIRE_VERSION)
+			f->hello.process = bytes_u64(c);
+		else
+			bytes_take(c, (size_t)(c->end - c->p));
 		return true;
 	case WIRE_WAIT:
 		f->wait.ticket = bytes_u64(c);
@@ -38,6 +43,7 @@ static bool decode(struct bytes *c, struct wire_frame *f, uint8_t type)
 		f->poll.sid = bytes_text(c);
 		f->poll.tag = bytes_u64(c);
 		f->poll.user = bytes_u64(c);
+		f->poll.flags = bytes_u8(c);
 		return true;
 	case WIRE_RELEASE:
 		f->release.ticket = bytes_u64(c);
@@ -54,6 +60,7 @@ static bool decode(struct bytes *c, struct wire_frame *f, uint8_t type)
 		f->apply.sid = bytes_text(c);
 		f->apply.tag = bytes_u64(c);
 		f->apply.user = bytes_u64(c);
+		f->apply.flags = bytes_u8(c);
 		f->apply.ops = bytes_blob(c);
 		return true;
 	case WIRE_DOORBELL:
@@ -168,13 +175,14 @@ static void send_fields(struct evbuffer *out, enum wire_type type, struct str *f
 	send_head(out, type, fields, 0);
 }
 
-void wire_put_hello(struct evbuffer *out, enum wire_role role, uint32_t pid)
+void wire_put_hello(struct evbuffer *out, enum wire_role role, uint32_t pid, uint64_t process)
 {
 	struct str s = STR_INIT;
 
 	bytes_put(&s, WIRE_VERSION, 2);
 	bytes_put(&s, role, 1);
 	bytes_put(&s, pid, 4);
+	bytes_put(&s, process, 8);
 	send_fields(out, WIRE_HELLO, &s);
 }
 
@@ -220,8 +228,8 @@ void wire_put_open(struct evbuffer *out, uint64_t ticket, const char *sid, const
 	send_fields(out, WIRE_OPEN, &s);
 }
 
-void wire_put_poll(
-	struct evbuffer *out, uint64_t ticket, const char *sid, uint64_t tag, uint64_t user)
+void wire_put_poll(struct evbuffer *out, uint64_t ticket, const char *sid, uint64_t tag,
+	uint64_t user, uint8_t flags)
 {
 	struct str s = STR_INIT;
 
@@ -229,6 +237,7 @@ void wire_put_poll(
 	bytes_put_text(&s, sid);
 	bytes_put(&s, tag, 8);
 	bytes_put(&s, user, 8);
+	bytes_put(&s, flags, 1);
 	send_fields(out, WIRE_POLL, &s);
 }
 
@@ -254,7 +263,7 @@ void wire_put_lookup(struct evbuffer *out, uint64_t ticket, const char *sid, uin
 }
 
 void wire_put_apply(struct evbuffer *out, uint64_t ticket, const char *sid, uint64_t tag,
-	uint64_t user, const struct str *ops)
+	uint64_t user, uint8_t flags, const struct str *ops)
 {
 	struct str s = STR_INIT;
 
@@ -262,6 +271,7 @@ void wire_put_apply(struct evbuffer *out, uint64_t ticket, const char *sid, uint
 	bytes_put_text(&s, sid);
 	bytes_put(&s, tag, 8);
 	bytes_put(&s, user, 8);
+	bytes_put(&s, flags, 1);
 	bytes_put_blob(&s, str_c(ops), ops->len);
 	send_fields(out, WIRE_APPLY, &s);
 }

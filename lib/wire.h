@@ -15,7 +15,9 @@
  * when what it got has been written, so a slow reader holds nothing in the poller.
  *
  * client -> poller
- *   HELLO     u16 version, u8 role (enum wire_role), u32 pid
+ *   HELLO     u16 version, u8 role (enum wire_role), u32 pid, u64 process
+ *             process: a random number that names the process as long as it lives. What follows
+ *             another version than one's own is not looked at.
  *   WAIT      u64 ticket, u64 since, u32 timeout_ms (0: answer at once),
  *             text epoch ("": none given), blob interest
  *             The ticket is the client's name for a parked request, unique on its connection.
@@ -37,12 +39,12 @@
  * Engine.IO sessions (poller/session.h). Each of these has a ticket and is answered once, by what
  * is named. `sid` is the session's id as the client knows it; `user` the id of the user whose good
  * token came with the request, 0 if none did: that of another user is refused (FORBIDDEN). `tag` is
- * the request's own mark: the same request, come again because the process that had it died, has
- * the same tag; 0 is no mark.
+ * the request's mark as its client gave it, by which one that comes again, because the process that
+ * had it died, may be known; 0 is no mark. `flags` 1: the web server says that it comes again.
  *
  *   OPEN      u64 ticket, text sid, text address, blob caller (empty: not known yet), blob about
  *             A handshake. about: what the Admin UI may show of it, JSON.          -> DONE
- *   POLL      u64 ticket, text sid, u64 tag, u64 user
+ *   POLL      u64 ticket, text sid, u64 tag, u64 user, u8 flags
  *             A GET that is held.                -> DELIVER (format SOCKET), or DONE if refused
  *   RELEASE   u64 ticket
  *             Answer this POLL now, if only with a noop. Its one answer may be on its way already.
@@ -50,9 +52,9 @@
  *             A POST that has so many events in it: who is it of, and how many of them does the
  *             session's rate allow. pid: tell of the session that had this private id, too ("":
  *             none).                             -> SESSION, or DONE if refused
- *   APPLY     u64 ticket, text sid, u64 tag, u64 user, blob ops (lib/ops.h)
- *             Does all of ops or, refused, nothing; with the tag of an APPLY already done, nothing
- *             more.                              -> DONE
+ *   APPLY     u64 ticket, text sid, u64 tag, u64 user, u8 flags, blob ops (lib/ops.h)
+ *             Does all of ops or, refused, nothing; again what was done already, nothing more.
+ *                                                -> DONE
  *
  * poller -> client
  *   WELCOME   u16 version, u16 node_id, u64 tail, text epoch
@@ -112,6 +114,7 @@ enum wire_type {
 	WIRE_DONE,
 };
 
+enum wire_flag { WIRE_IS_AGAIN = 1 };
 enum wire_role { WIRE_ROLE_FCGI = 1, WIRE_ROLE_CGI, WIRE_ROLE_CLI };
 /* SOCKET: packets of an Engine.IO payload, each event as a Socket.IO packet of namespace "/". */
 enum wire_format { WIRE_JSON = 1, WIRE_SSE, WIRE_SOCKET };
@@ -143,6 +146,7 @@ struct wire_frame {
 			uint16_t version;
 			uint8_t role;
 			uint32_t pid;
+			uint64_t process;
 		} hello;
 		struct {
 			uint64_t ticket, since;
@@ -161,6 +165,7 @@ struct wire_frame {
 		} open;
 		struct {
 			uint64_t ticket, tag, user;
+			uint8_t flags;
 			struct slice sid;
 		} poll;
 		struct {
@@ -173,6 +178,7 @@ struct wire_frame {
 		} lookup;
 		struct {
 			uint64_t ticket, tag, user;
+			uint8_t flags;
 			struct slice sid, ops;
 		} apply;
 		struct {
@@ -219,20 +225,20 @@ enum wire_got wire_peek(struct evbuffer *in, size_t max, struct wire_frame *f, c
 void wire_drop(struct evbuffer *in, const struct wire_frame *f);
 uint64_t wire_ticket(const struct wire_frame *f, uint32_t i);
 
-void wire_put_hello(struct evbuffer *out, enum wire_role role, uint32_t pid);
+void wire_put_hello(struct evbuffer *out, enum wire_role role, uint32_t pid, uint64_t process);
 void wire_put_wait(struct evbuffer *out, uint64_t ticket, uint64_t since, uint32_t timeout_ms,
 	const char *epoch, const void *interest, size_t interest_len);
 void wire_put_cancel(struct evbuffer *out, uint64_t ticket);
 void wire_put_recheck(struct evbuffer *out, uint64_t since);
 void wire_put_open(struct evbuffer *out, uint64_t ticket, const char *sid, const char *address,
 	const struct str *caller, const struct str *about);
-void wire_put_poll(
-	struct evbuffer *out, uint64_t ticket, const char *sid, uint64_t tag, uint64_t user);
+void wire_put_poll(struct evbuffer *out, uint64_t ticket, const char *sid, uint64_t tag,
+	uint64_t user, uint8_t flags);
 void wire_put_release(struct evbuffer *out, uint64_t ticket);
 void wire_put_lookup(struct evbuffer *out, uint64_t ticket, const char *sid, uint64_t user,
 	uint16_t events, const char *pid);
 void wire_put_apply(struct evbuffer *out, uint64_t ticket, const char *sid, uint64_t tag,
-	uint64_t user, const struct str *ops);
+	uint64_t user, uint8_t flags, const struct str *ops);
 void wire_put_bare(struct evbuffer *out, enum wire_type type); /* DOORBELL, REFRESH, STATUS */
 void wire_put_welcome(struct evbuffer *out, uint16_t node_id, uint64_t tail, const char *epoch);
 /* body is added by reference (evbuffer_add_buffer_reference): one copy for all connections; body

@@ -1,5 +1,7 @@
+#define _GNU_SOURCE /* POLLRDHUP */
 #include "hub.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,7 +29,7 @@ static void conn_free(void *arg)
 
 	while (c->waiters)
 		wait_end(c->waiters);
-	sessions_conn_gone(hub->sessions, c);
+	doubts_conn_gone(hub->sessions, c);
 	TAILQ_REMOVE(&hub->conns, c, entry);
 	hub->conns_n--;
 	if (c->is_welcome)
@@ -90,6 +92,7 @@ static const char *on_hello(struct conn *c, const struct wire_frame *f)
 		return "HELLO with an unknown role";
 	c->role = (enum wire_role)f->hello.role;
 	c->pid = f->hello.pid;
+	c->process = f->hello.process;
 	log_info("connect", "process %u", c->pid);
 	/* Who waits for events is let in once the tail is known; who asks for the status, now. */
 	if (hub_is_open(c->hub) || c->role == WIRE_ROLE_CLI)
@@ -97,6 +100,24 @@ static const char *on_hello(struct conn *c, const struct wire_frame *f)
 	else
 		bufferevent_disable(c->bev, EV_READ);
 	return NULL;
+}
+
+static bool has_hung_up(const struct conn *c)
+{
+	struct pollfd p = {.fd = bufferevent_getfd(c->bev), .events = POLLRDHUP};
+
+	return c->is_closing ||
+	       (poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR)));
+}
+
+bool conn_has_process(const struct hub *hub, uint64_t process)
+{
+	const struct conn *c;
+
+	TAILQ_FOREACH (c, &hub->conns, entry)
+		if (c->process == process && !has_hung_up(c))
+			return true;
+	return false;
 }
 
 /* ---- revocations ---- */
@@ -188,6 +209,7 @@ static void on_cancel(struct conn *c, uint64_t ticket)
 	struct waiter *w = waiter_find(c, ticket);
 	struct session *s;
 
+	doubts_drop(c->hub->sessions, c, ticket);
 	if (!w)
 		return;
 	c->hub->stats.cancels++;
@@ -238,7 +260,7 @@ static const char *on_frame(struct conn *c, const struct wire_frame *f)
 		on_open(c, f);
 		return NULL;
 	case WIRE_POLL:
-		return session_poll(c, f) ? NULL : "POLL with a ticket that waits already";
+		return session_poll(c, f, false) ? NULL : "POLL with a ticket that waits already";
 	case WIRE_RELEASE:
 		on_release(c, f->release.ticket);
 		return NULL;
@@ -246,7 +268,7 @@ static const char *on_frame(struct conn *c, const struct wire_frame *f)
 		session_lookup(c, f);
 		return NULL;
 	case WIRE_APPLY:
-		session_apply(c, f);
+		session_apply(c, f, false);
 		return NULL;
 	case WIRE_CANCEL:
 		on_cancel(c, f->cancel.ticket);

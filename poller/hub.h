@@ -99,6 +99,7 @@ struct conn {
 	struct bufferevent *bev;
 	enum wire_role role;
 	uint32_t pid;
+	uint64_t process; /* the same in all connections of one process */
 	bool is_welcome; /* HELLO was answered; until then only HELLO is taken */
 	bool is_closing; /* it is closed at the safe point; nothing more is read or written */
 	bool wants_refreshed;
@@ -188,6 +189,8 @@ void conn_accept(struct hub *hub, evutil_socket_t fd);
 void conn_close(struct conn *c);
 /* Does it leave so much unread that it is given no more events, and asked for nothing? */
 bool conn_is_clogged(const struct conn *c);
+/* Is the process there? Not if the other end of its connection is closed, noticed or not. */
+bool conn_has_process(const struct hub *hub, uint64_t process);
 void conn_let_in(struct hub *hub);    /* if it is open: who said HELLO before it was */
 void conn_refreshed(struct hub *hub); /* who asked for it is told the floor */
 /* An "_auth" event: tells all. Out of turn: who is not there now will not find it in the ring where

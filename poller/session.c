@@ -566,6 +566,7 @@ struct sessions *sessions_new(struct hub *hub)
 	for (int i = 0; i < SESSION_STATES; i++)
 		TAILQ_INIT(&ss->lists[i]);
 	TAILQ_INIT(&ss->dirty);
+	TAILQ_INIT(&ss->doubts);
 	ss->nothing = make_nothing(hub);
 	ss->admin = admin_new(ss);
 	store_run(ss);
@@ -694,6 +695,7 @@ void sessions_free(struct sessions *ss)
 		free(t->name);
 		free(t);
 	}
+	doubts_free(ss);
 	sessions_over_free(ss);
 	admin_free(ss->admin);
 	store_free(ss);

@@ -19,9 +19,8 @@
  *                       packets that were sent with it are in `inflight` until then.
  *
  * A client has one GET at a time, so a GET says that the answer to the one before has arrived. Not
- * so when it is the same request again (the tag), after the process that had it died: then what was
- * sent since acked is sent again. Where that cannot be told apart (no tag, and the process that
- * took the answer is gone), it is sent again too.
+ * so when it is the same request again, because the process that had it died: then what was sent
+ * since acked is sent again. session_again.c tells these apart.
  *
  * What must outlive the process goes to the journal before an answer leaves: session_store.c.
  *
@@ -88,6 +87,13 @@ struct skip {
 	uint64_t upto;
 };
 
+/* A request as it came to a process. */
+struct
+try {
+	uint64_t process, ticket, tag;
+	bool is_cgi; /* a process that ends with its request */
+};
+
 struct session {
 	unsigned char key[SESSION_KEY_SIZE]; /* hash of the sid */
 	unsigned char pid[SESSION_KEY_SIZE]; /* hash of the private id; has_pid */
@@ -113,12 +119,11 @@ struct session {
 	size_t skips_n;
 
 	struct waiter *poll; /* the held GET; NULL: none */
-	uint64_t tag;        /* of the last GET */
-	uint64_t post_tag;   /* of the last POST that was done */
+	struct try got, put; /* the last GET; the last POST that was done */
+	bool has_dull_tags;  /* its client marks different requests with the same */
 	uint64_t acked, cursor;
 	bool is_answered;         /* the last GET was; whether that arrived the next one tells */
-	bool is_unsure, has_lost; /* lost: something queued for it was thrown away */
-	struct conn *answered_on; /* who took that answer */
+	bool has_lost;            /* something queued for it was thrown away */
 	struct str queue, inflight, pending;
 	size_t queue_rows; /* bytes of the queue that its bound does not count: lists asked for */
 
@@ -148,6 +153,8 @@ struct session_stats {
 struct journal;
 struct saver;
 struct admin;
+struct doubt;
+TAILQ_HEAD(doubt_list, doubt);
 
 struct sessions {
 	struct hub *hub;
@@ -158,6 +165,8 @@ struct sessions {
 	size_t slots_n, slots_free;    /* slots_free: where to look for a free one */
 	struct revoked_lately *lately; /* session_auth.c */
 	struct over *overs;            /* session_over.c */
+	struct doubt_list doubts;      /* session_again.c */
+	struct doubt *doubted;         /* that is being looked at */
 	uint64_t boot;                 /* clock_boot() */
 	struct tally *tallies;
 	struct group *nothing; /* the group of those that want no events */
@@ -249,10 +258,10 @@ bool session_unjoin(struct session *s, const char *room);
 
 /* ---- session_poll.c ---- */
 /* false: the connection has a waiter with this ticket. */
-bool session_poll(struct conn *c, const struct wire_frame *f);
+bool session_poll(struct conn *c, const struct wire_frame *f, bool is_decided);
 void session_release(struct waiter *w);
-/* A GET with this tag has come: what was sent before has arrived, or is to be sent again. */
-void session_settle(struct session *s, uint64_t tag);
+/* A GET has come: what was sent before has arrived, or is to be sent again. */
+void session_settle(struct session *s, bool is_again);
 /* The answer b was given to s's held GET, which is gone. */
 void session_answered(struct session *s, struct conn *c, const struct body *b);
 /* Answers the held GET with text. */
@@ -272,11 +281,25 @@ void session_flush(struct session *s);
 bool session_skips(const struct session *s, const struct record *r);
 /* Its cursor is below the floor: it cannot be told all it missed, and has to start anew. */
 void session_expired(struct session *s);
-void sessions_conn_gone(struct sessions *ss, struct conn *c);
 
 /* ---- session_apply.c ---- */
 void session_lookup(struct conn *c, const struct wire_frame *f);
-void session_apply(struct conn *c, const struct wire_frame *f);
+void session_apply(struct conn *c, const struct wire_frame *f, bool is_decided);
+
+/* ---- session_again.c: is a request the one before, come again? ---- */
+enum again { AGAIN_NO, AGAIN_YES, AGAIN_PERHAPS };
+struct try try_of(const struct conn *c, uint64_t ticket, uint64_t tag);
+enum again session_again(
+	struct session *s, const struct try *last, const struct try *now, bool is_told);
+/* Notes a request that is none of before: that its tag is one of before shows what tags are worth.
+ */
+void session_note_tag(struct session *s, uint64_t tag);
+/* The frame at the head of c's input is looked at again when a process is found to be gone, or a
+ * moment later (is_decided). */
+void doubts_add(struct sessions *ss, struct conn *c, const struct wire_frame *f, uint64_t ticket);
+void doubts_drop(struct sessions *ss, struct conn *c, uint64_t ticket);
+void doubts_conn_gone(struct sessions *ss, struct conn *c);
+void doubts_free(struct sessions *ss);
 
 /* ---- session_auth.c: the live token rules ---- */
 struct reader_mail;
@@ -294,7 +317,7 @@ void session_end(struct session *s, struct sock *k, const char *code, const char
 
 /* ---- session_store.c: the journal and the table ws_sessions ---- */
 void store_session(struct session *s); /* all of it but the queues */
-void store_polled(struct session *s);
+void store_polled(struct session *s, bool is_again);
 void store_answered(struct session *s);
 void store_taken(struct session *s); /* the queue became inflight */
 void store_queued(struct session *s, const void *packets, size_t len);

@@ -609,9 +609,9 @@ static void apply_closing(struct session *s, struct bytes *ops)
 	}
 }
 
-static enum wire_done apply(struct session *s, const struct wire_frame *f)
+static enum wire_done apply(struct session *s, const struct try *now, struct slice ops)
 {
-	struct bytes b = bytes_of(f->apply.ops.p, f->apply.ops.len);
+	struct bytes b = bytes_of(ops.p, ops.len);
 	enum wire_done what;
 	bool is_alive = true;
 	struct op op;
@@ -620,14 +620,13 @@ static enum wire_done apply(struct session *s, const struct wire_frame *f)
 		apply_closing(s, &b);
 		return WIRE_DONE_OK;
 	}
-	if (f->apply.tag && f->apply.tag == s->post_tag)
-		return WIRE_DONE_OK;
-	what = check(s, f->apply.ops);
+	what = check(s, ops);
 	if (what == WIRE_DONE_BAD)
 		session_close(s, END_PARSE_ERROR);
 	if (what != WIRE_DONE_OK)
 		return what;
-	s->post_tag = f->apply.tag;
+	session_note_tag(s, now->tag);
+	s->put = *now;
 	store_applied(s);
 	while (is_alive && ops_next(&b, &op)) {
 		if (op.type == OP_LOST && op.id != 1)
@@ -639,10 +638,21 @@ static enum wire_done apply(struct session *s, const struct wire_frame *f)
 	return what;
 }
 
-void session_apply(struct conn *c, const struct wire_frame *f)
+void session_apply(struct conn *c, const struct wire_frame *f, bool is_decided)
 {
+	struct try now = try_of(c, f->apply.ticket, f->apply.tag);
 	struct session *s = find(c, f->apply.ticket, f->apply.sid, f->apply.user);
+	enum wire_done what = WIRE_DONE_OK;
+	enum again again;
 
-	if (s)
-		wire_put_done(bufferevent_get_output(c->bev), f->apply.ticket, apply(s, f), "");
+	if (!s)
+		return;
+	again = session_again(s, &s->put, &now, f->apply.flags & WIRE_IS_AGAIN);
+	if (again == AGAIN_PERHAPS && !is_decided) {
+		doubts_add(c->hub->sessions, c, f, f->apply.ticket);
+		return;
+	}
+	if (again != AGAIN_YES)
+		what = apply(s, &now, f->apply.ops);
+	wire_put_done(bufferevent_get_output(c->bev), f->apply.ticket, what, "");
 }

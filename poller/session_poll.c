@@ -89,8 +89,6 @@ void session_answered(struct session *s, struct conn *c, const struct body *b)
 	s->poll = NULL;
 	s->cursor = b->cursor;
 	s->is_answered = true;
-	s->is_unsure = false;
-	s->answered_on = c->role == WIRE_ROLE_FCGI ? c : NULL;
 	s->sent_n += b->n;
 	s->hub->sessions->stats.sent += b->n;
 	store_answered(s);
@@ -180,11 +178,8 @@ static void refuse_second(struct session *s, struct conn *c, uint64_t ticket)
 	done(c, ticket, WIRE_DONE_BAD);
 }
 
-void session_settle(struct session *s, uint64_t tag)
+void session_settle(struct session *s, bool is_again)
 {
-	bool is_again = tag ? tag == s->tag : s->is_unsure;
-
-	s->tag = tag;
 	if (!s->is_answered)
 		return;
 	if (is_again) {
@@ -194,8 +189,7 @@ void session_settle(struct session *s, uint64_t tag)
 		s->acked = s->cursor;
 		str_fini(&s->inflight);
 	}
-	s->is_answered = s->is_unsure = false;
-	s->answered_on = NULL;
+	s->is_answered = false;
 }
 
 static bool hold(struct session *s, struct conn *c, uint64_t ticket)
@@ -221,37 +215,50 @@ static bool hold(struct session *s, struct conn *c, uint64_t ticket)
 	return true;
 }
 
-bool session_poll(struct conn *c, const struct wire_frame *f)
+/* NULL: it has been refused. */
+static struct session *find(struct conn *c, const struct wire_frame *f)
 {
-	struct sessions *ss = c->hub->sessions;
-	struct session *s = session_find(ss, f->poll.sid);
-	uint64_t tag = f->poll.tag;
+	struct session *s = session_find(c->hub->sessions, f->poll.sid);
 
 	if (s && session_is_overdue(s, clock_ms())) {
 		session_drop(s, END_PING_TIMEOUT);
 		s = NULL;
 	}
-	if (!s) {
-		done(c, f->poll.ticket, WIRE_DONE_UNKNOWN);
+	if (s && session_is_of(s, f->poll.user))
+		return s;
+	done(c, f->poll.ticket, s ? WIRE_DONE_FORBIDDEN : WIRE_DONE_UNKNOWN);
+	return NULL;
+}
+
+bool session_poll(struct conn *c, const struct wire_frame *f, bool is_decided)
+{
+	struct try now = try_of(c, f->poll.ticket, f->poll.tag);
+	struct session *s = find(c, f);
+	enum again again;
+
+	if (!s)
+		return true;
+	again = session_again(s, &s->got, &now, f->poll.flags & WIRE_IS_AGAIN);
+	if (again == AGAIN_PERHAPS && !is_decided && (s->poll || s->is_answered)) {
+		doubts_add(c->hub->sessions, c, f, f->poll.ticket);
 		return true;
 	}
-	if (!session_is_of(s, f->poll.user)) {
-		done(c, f->poll.ticket, WIRE_DONE_FORBIDDEN);
-		return true;
-	}
+	if (again != AGAIN_YES)
+		session_note_tag(s, now.tag);
 	if (s->poll) {
-		if (!tag || tag != s->tag) {
+		if (again != AGAIN_YES) {
 			refuse_second(s, c, f->poll.ticket);
 			return true;
 		}
-		/* The same GET again: whoever has it so far has lost its client. */
+		/* Whoever has it so far has lost its client. */
 		session_reply(s, "6");
 		s->is_answered = false;
 		s->cursor = s->acked;
 	}
-	session_settle(s, tag);
+	s->got = now;
+	session_settle(s, again == AGAIN_YES);
 	forget_skips(s);
-	store_polled(s);
+	store_polled(s, again == AGAIN_YES);
 	return hold(s, c, f->poll.ticket);
 }
 
@@ -274,22 +281,6 @@ void session_expired(struct session *s)
 {
 	s->has_lost = true;
 	session_close(s, END_FORCED_CLOSE);
-}
-
-/* Answers that this connection took may have gone with it. */
-void sessions_conn_gone(struct sessions *ss, struct conn *c)
-{
-	struct session *s;
-	uint32_t num = 0;
-
-	if (c->role != WIRE_ROLE_FCGI)
-		return;
-	while ((s = sessions_next(ss, &num))) {
-		if (s->answered_on != c)
-			continue;
-		s->answered_on = NULL;
-		s->is_unsure = true;
-	}
 }
 
 /* ---- packets for one ---- */

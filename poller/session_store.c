@@ -25,11 +25,11 @@
 
 enum kind {
 	REC_SESSION = 1, /* all but the queues, which stay as they are */
-	REC_POLLED,      /* u64 tag: a GET came, and said what of the answer before */
+	REC_POLLED,      /* u8 is_again, try: a GET came, and said what of the answer before */
 	REC_ANSWERED,    /* u64 cursor */
 	REC_TAKEN,       /* the queue became inflight */
 	REC_QUEUED,      /* the rest: packets */
-	REC_APPLIED,     /* u64 tag of the POST */
+	REC_APPLIED,     /* try of the POST */
 	REC_FORGET,
 	REC_CLOCKS, /* boot, i64 ping_ms, pong_ms */
 	REC_OVER    /* of no session: session_over.c */
@@ -37,10 +37,10 @@ enum kind {
 
 /* Of the layout of a session's record, which is also in the table. Greater than any state, with
  * which a record began before it had a version. */
-#define RECORD_VERSION 0x12
+#define RECORD_VERSION 0x13
 
 enum sock_flag { SOCK_OFFSETS = 1, SOCK_WARNED = 2 };
-enum flag { HAS_PID = 1, HAS_LOST = 2, IS_ANSWERED = 4, HAS_PERSON = 8 };
+enum flag { HAS_PID = 1, HAS_LOST = 2, IS_ANSWERED = 4, HAS_PERSON = 8, DULL_TAGS = 16 };
 
 /* ---- writing ---- */
 
@@ -81,6 +81,14 @@ static void put_text(struct str *rec, const char *text)
 	bytes_put_text(rec, text ? text : "");
 }
 
+static void put_try(struct str *rec, const struct try *t)
+{
+	bytes_put(rec, t->process, 8);
+	bytes_put(rec, t->ticket, 8);
+	bytes_put(rec, t->tag, 8);
+	bytes_put(rec, t->is_cgi, 1);
+}
+
 /* Monotonic, and so of this boot alone. */
 static void put_clocks(struct str *rec, const struct session *s)
 {
@@ -96,7 +104,8 @@ static void put_session(struct str *rec, const struct session *s)
 	bytes_put(rec, s->end, 1);
 	bytes_put(rec,
 		(s->has_pid ? HAS_PID : 0) | (s->has_lost ? HAS_LOST : 0) |
-			(s->is_answered ? IS_ANSWERED : 0) | (s->person ? HAS_PERSON : 0),
+			(s->has_dull_tags ? DULL_TAGS : 0) | (s->is_answered ? IS_ANSWERED : 0) |
+			(s->person ? HAS_PERSON : 0),
 		1);
 	str_add(rec, s->key, sizeof(s->key));
 	str_add(rec, s->pid, sizeof(s->pid));
@@ -126,8 +135,8 @@ static void put_session(struct str *rec, const struct session *s)
 	}
 	bytes_put(rec, s->acked, 8);
 	bytes_put(rec, s->cursor, 8);
-	bytes_put(rec, s->tag, 8);
-	bytes_put(rec, s->post_tag, 8);
+	put_try(rec, &s->got);
+	put_try(rec, &s->put);
 	bytes_put(rec, (uint64_t)s->opened_wall_ms, 8);
 	put_clocks(rec, s);
 	bytes_put(rec, (uint64_t)s->connect_ms, 8);
@@ -165,9 +174,13 @@ static void put_number(struct session *s, enum kind kind, uint64_t v)
 	put(s, &rec);
 }
 
-void store_polled(struct session *s)
+void store_polled(struct session *s, bool is_again)
 {
-	put_number(s, REC_POLLED, s->tag);
+	struct str rec = begin(s, REC_POLLED);
+
+	bytes_put(&rec, is_again, 1);
+	put_try(&rec, &s->got);
+	put(s, &rec);
 }
 
 void store_answered(struct session *s)
@@ -177,7 +190,10 @@ void store_answered(struct session *s)
 
 void store_applied(struct session *s)
 {
-	put_number(s, REC_APPLIED, s->post_tag);
+	struct str rec = begin(s, REC_APPLIED);
+
+	put_try(&rec, &s->put);
+	put(s, &rec);
 }
 
 void store_clocks(struct session *s)
@@ -287,6 +303,14 @@ static void read_skips(struct bytes *b, struct session *s)
 	}
 }
 
+static void read_try(struct bytes *b, struct try *t)
+{
+	t->process = bytes_u64(b);
+	t->ticket = bytes_u64(b);
+	t->tag = bytes_u64(b);
+	t->is_cgi = bytes_u8(b);
+}
+
 /* false: they were of another boot, and are not known. */
 static bool read_clocks(struct bytes *b, struct session *s)
 {
@@ -358,13 +382,14 @@ static struct session *read_session(struct sessions *ss, uint32_t num, struct by
 	read_skips(b, s);
 	s->acked = bytes_u64(b);
 	s->cursor = bytes_u64(b);
-	s->tag = bytes_u64(b);
-	s->post_tag = bytes_u64(b);
+	read_try(b, &s->got);
+	read_try(b, &s->put);
 	s->opened_wall_ms = (int64_t)bytes_u64(b);
 	read_deadlines(b, s);
 	s->end = (enum session_end)end;
 	s->has_lost = flags & HAS_LOST;
 	s->is_answered = flags & IS_ANSWERED;
+	s->has_dull_tags = flags & DULL_TAGS;
 	other = session_find_pid(ss, (const unsigned char *)pid.p);
 	if ((flags & HAS_PID) && (!other || other == s))
 		session_set_pid(s, (const unsigned char *)pid.p);
@@ -406,7 +431,8 @@ static void replay_one(struct sessions *ss, struct bytes b)
 		return;
 	switch (kind) {
 	case REC_POLLED:
-		session_settle(s, bytes_u64(&b));
+		session_settle(s, bytes_u8(&b));
+		read_try(&b, &s->got);
 		break;
 	case REC_ANSWERED:
 		s->cursor = bytes_u64(&b);
@@ -421,7 +447,7 @@ static void replay_one(struct sessions *ss, struct bytes b)
 		add_packets(&s->queue, bytes_take(&b, (size_t)(b.end - b.p)));
 		break;
 	case REC_APPLIED:
-		s->post_tag = bytes_u64(&b);
+		read_try(&b, &s->put);
 		break;
 	case REC_FORGET:
 		session_free(s);

@@ -184,7 +184,7 @@ static struct target *open_cmdb(const struct target_where *where)
 	set_unix(t, where->poller);
 	t->poller_fd = dial(&t->at, t->at_len);
 	t->from_poller = evbuffer_new();
-	wire_put_hello(out, WIRE_ROLE_CLI, (uint32_t)getpid());
+	wire_put_hello(out, WIRE_ROLE_CLI, (uint32_t)getpid(), 0);
 	poller_send(t, out);
 	poller_read(t, WIRE_WELCOME, &f);
 	wire_drop(t->from_poller, &f);

@@ -113,8 +113,8 @@ def test_the_same_get_again_gets_the_same_answer(quiet, poller):
     event = publish(quiet, 2)
     wait_until(lambda: quiet.status()["tail"] >= event)
     assert poller.apply(s, emit('"reply",{}')).what == OK
-    assert numbers(poller.poll(s, tag=2))[:1] == numbers(first)
-    later = poller.poll(s, tag=2)  # with what has come since
+    assert numbers(poller.poll(s, tag=2, again=True))[:1] == numbers(first)
+    later = poller.poll(s, tag=2, again=True)  # with what has come since
     assert numbers(later) == [1, 2] and '"reply"' in "".join(later)
     held = poller.hold(s, tag=3)
     publish(quiet, 3)
@@ -145,7 +145,7 @@ def test_a_get_whose_process_died_is_taken_over(quiet, poller):
     s = joined(poller, 16)
     other = Process(quiet.env["CMDB_POLLER_SOCKET"])
     first = other.hold(s, tag=7)
-    second = poller.hold(s, tag=7)
+    second = poller.hold(s, tag=7, again=True)
     assert other.answer(first) == ["6"]
     publish(quiet, 1)
     assert numbers(poller.answer(second)) == [1]
@@ -251,8 +251,8 @@ def test_a_snapshot_and_the_stream_meet_exactly(quiet, poller):
 
 def test_an_apply_done_already_is_not_done_again(quiet, poller):
     s = joined(poller, 24)
-    for _ in range(2):
-        assert poller.apply(s, wire.send("4one"), tag=99).what == OK
+    for again in (False, True):
+        assert poller.apply(s, wire.send("4one"), tag=99, again=again).what == OK
     assert poller.poll(s, tag=2) == ["4one"]
     drop(poller, s)
 
@@ -301,7 +301,7 @@ def test_closed_with_no_get_held_the_next_is_told(quiet, poller):
     got = poller.poll(s, tag=2)
     # Alone: a stock client would take a close before what came with it.
     assert '"kicked"' in got[0] and got[1:] == ["41"]
-    assert poller.poll(s, tag=2) == got
+    assert poller.poll(s, tag=2, again=True) == got
     assert poller.poll(s, tag=3) == ["6", "1"]
     assert poller.poll(s, tag=4) == Done(UNKNOWN, "")
 

@@ -1,5 +1,6 @@
 """Speaks lib/wire.h to a poller as a cmdb-fcgi process does: for tests of what the web server's side
 cannot make happen at will."""
+import secrets
 import socket
 import struct
 import time
@@ -81,14 +82,15 @@ class State:
 class Process:
     """A connection that says it is a cmdb-fcgi process."""
 
-    def __init__(self, path, patience=10):
+    def __init__(self, path, patience=10, process=None):
+        self.process = process or secrets.randbits(64)
         self.path, self.buffer, self.tickets, self.answers = path, b"", 0, {}
         deadline = time.monotonic() + patience
         while True:
             self.sock = socket.socket(socket.AF_UNIX)
             try:
                 self.sock.connect(path)
-                self.send(HELLO, struct.pack("<HBI", VERSION, 1, 4711))
+                self.send(HELLO, struct.pack("<HBIQ", VERSION, 1, 4711, self.process))
                 assert self.frame(patience)[0] == WELCOME
                 return
             except (ConnectionError, FileNotFoundError, EOFError):
@@ -141,11 +143,11 @@ class Process:
     def open(self, sid, address="127.0.0.1"):
         return self.answer(self.ask(OPEN, text(sid) + text(address) + blob(b"") + blob("{}")))
 
-    def hold(self, sid, tag=0, user=0):
-        return self.ask(POLL, text(sid) + struct.pack("<QQ", tag, user))
+    def hold(self, sid, tag=0, user=0, again=False):
+        return self.ask(POLL, text(sid) + struct.pack("<QQB", tag, user, again))
 
-    def poll(self, sid, tag=0, user=0):
-        return self.answer(self.hold(sid, tag, user))
+    def poll(self, sid, tag=0, user=0, again=False):
+        return self.answer(self.hold(sid, tag, user, again))
 
     def release(self, ticket):
         self.send(RELEASE, struct.pack("<Q", ticket))
@@ -156,6 +158,6 @@ class Process:
     def lookup(self, sid, events=1, pid="", user=0):
         return self.answer(self.ask(LOOKUP, text(sid) + struct.pack("<QH", user, events) + text(pid)))
 
-    def apply(self, sid, *ops, tag=0, user=0):
-        return self.answer(
-            self.ask(APPLY, text(sid) + struct.pack("<QQ", tag, user) + blob(b"".join(ops))))
+    def apply(self, sid, *ops, tag=0, user=0, again=False):
+        return self.answer(self.ask(APPLY, text(sid) + struct.pack("<QQB", tag, user, again)
+                                    + blob(b"".join(ops))))

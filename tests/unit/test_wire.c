@@ -34,15 +34,15 @@ static void test_round_trip(void **state)
 	str_adds(&about, "{}");
 	str_add(&ops, "\0ops", 4);
 	evbuffer_add(body, "{\"a\":1}", 7);
-	wire_put_hello(buf, WIRE_ROLE_CGI, 4711);
+	wire_put_hello(buf, WIRE_ROLE_CGI, 4711, 99);
 	wire_put_wait(buf, 1ULL << 40, 99, 25000, "epoch", "\0blob", 5);
 	wire_put_cancel(buf, 3);
 	wire_put_recheck(buf, 77);
 	wire_put_open(buf, 11, "sid", "::1", &caller, &about);
-	wire_put_poll(buf, 12, "sid", 1ULL << 63, 7);
+	wire_put_poll(buf, 12, "sid", 1ULL << 63, 7, WIRE_IS_AGAIN);
 	wire_put_release(buf, 12);
 	wire_put_lookup(buf, 13, "sid", 7, 65535, "pid");
-	wire_put_apply(buf, 14, "sid", 15, 7, &ops);
+	wire_put_apply(buf, 14, "sid", 15, 7, WIRE_IS_AGAIN, &ops);
 	wire_put_session(buf, 13, &ops);
 	wire_put_done(buf, 14, WIRE_DONE_LIMIT, "why");
 	wire_put_bare(buf, WIRE_DOORBELL);
@@ -57,6 +57,7 @@ static void test_round_trip(void **state)
 	assert_int_equal(f.hello.version, WIRE_VERSION);
 	assert_int_equal(f.hello.role, WIRE_ROLE_CGI);
 	assert_int_equal(f.hello.pid, 4711);
+	assert_int_equal(f.hello.process, 99);
 	wire_drop(buf, &f);
 	take(buf, &f, WIRE_WAIT);
 	assert_true(f.wait.ticket == 1ULL << 40);
@@ -82,6 +83,7 @@ static void test_round_trip(void **state)
 	take(buf, &f, WIRE_POLL);
 	assert_int_equal(f.poll.ticket, 12);
 	assert_true(f.poll.tag == 1ULL << 63 && f.poll.user == 7);
+	assert_int_equal(f.poll.flags, WIRE_IS_AGAIN);
 	assert_text(f.poll.sid, "sid");
 	wire_drop(buf, &f);
 	take(buf, &f, WIRE_RELEASE);
@@ -94,6 +96,7 @@ static void test_round_trip(void **state)
 	wire_drop(buf, &f);
 	take(buf, &f, WIRE_APPLY);
 	assert_true(f.apply.ticket == 14 && f.apply.tag == 15 && f.apply.user == 7);
+	assert_int_equal(f.apply.flags, WIRE_IS_AGAIN);
 	assert_int_equal(f.apply.ops.len, 4);
 	assert_memory_equal(f.apply.ops.p, "\0ops", 4);
 	wire_drop(buf, &f);
