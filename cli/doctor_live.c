@@ -23,9 +23,15 @@ static const struct db_stmt newest_id = {
 	.sql = "SELECT MAX(id) FROM ws_events",
 	.cols_n = 1,
 };
+static const struct db_stmt log_now = {
+	.name = "doctor.log",
+	.sql = "SELECT epoch, (SELECT AUTO_INCREMENT FROM information_schema.TABLES WHERE"
+	       " TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'ws_events') FROM ws_log",
+	.cols_n = 2,
+};
 const struct db_set doctor_live_sql = {
 	.name = "doctor_live",
-	.stmts = (const struct db_stmt *const[]){&newest_id, NULL},
+	.stmts = (const struct db_stmt *const[]){&newest_id, &log_now, NULL},
 	.is_lazy = true,
 };
 
@@ -110,12 +116,66 @@ void check_source(struct doctor *d, struct finding *f)
 			reason ? reason : "", reason ? ")" : "");
 }
 
+/* What the poller says of itself, anew. */
+static void ask_again(struct doctor *d)
+{
+	struct str why = STR_INIT;
+	struct json_object *now;
+
+	usleep(LOOK_EVERY_US);
+	now = ask(d, &why);
+	if (now) {
+		json_object_put(d->poller);
+		d->poller = now;
+	}
+	str_fini(&why);
+}
+
+/* Is what the poller follows what the database has? false also when the database does not say. */
+static bool is_its_log(struct doctor *d)
+{
+	const struct db_val *row = NULL;
+	const char *epoch = json_get_str(d->poller, "epoch");
+	uint64_t next;
+
+	if (db_one(d->db, &log_now, NULL, 0, &row) != ERR_OK || !row || !epoch)
+		return false;
+	next = dbv_u(&row[1]);
+	return !strcmp(dbv_text(&row[0]), epoch) &&
+	       (!next || next > number(d->poller, "newest_seen"));
+}
+
+/* A table that was replaced (a dump, TRUNCATE) is another log, and has to have another epoch. */
+void check_log(struct doctor *d, struct finding *f)
+{
+	int64_t until_ms = clock_ms() + LAG_TIMEOUT_MS;
+	const char *why;
+
+	if (!is_there(d, f))
+		return;
+	if (!d->db) {
+		finding_skip(f, "the database was not reached");
+		return;
+	}
+	while (!is_its_log(d) && clock_ms() < until_ms)
+		ask_again(d);
+	why = json_get_str(d->poller, "epoch_reason");
+	if (!is_its_log(d))
+		finding_bad(f, VERDICT_FAIL,
+			"cmdbctl migrate --grants, so that it may begin a new epoch; look at the "
+			"poller's log, and at [events] if it follows another server",
+			"the database's event log is not the one that the poller follows");
+	else if (why && *why)
+		finding_ok(f, "the poller follows it; it began a new epoch: %s", why);
+	else
+		finding_ok(f, "the poller follows it");
+}
+
 /* Everything committed by now must soon be released; what holds it up is an open transaction. */
 void check_lag(struct doctor *d, struct finding *f)
 {
 	int64_t until_ms = clock_ms() + LAG_TIMEOUT_MS, from_ms = clock_ms();
 	const struct db_val *row = NULL;
-	struct str why = STR_INIT;
 	uint64_t newest, tail;
 
 	if (!is_there(d, f))
@@ -125,16 +185,8 @@ void check_lag(struct doctor *d, struct finding *f)
 		return;
 	}
 	newest = dbv_u(&row[0]);
-	while ((tail = number(d->poller, "tail")) < newest && clock_ms() < until_ms) {
-		struct json_object *now;
-
-		usleep(LOOK_EVERY_US);
-		now = ask(d, &why);
-		if (now) {
-			json_object_put(d->poller);
-			d->poller = now;
-		}
-	}
+	while ((tail = number(d->poller, "tail")) < newest && clock_ms() < until_ms)
+		ask_again(d);
 	if (tail < newest)
 		finding_bad(f, VERDICT_WARN,
 			"look for a transaction that stays open: SHOW PROCESSLIST, "
@@ -146,7 +198,6 @@ void check_lag(struct doctor *d, struct finding *f)
 	else
 		finding_ok(f, "at event %llu within %lld ms", (unsigned long long)tail,
 			(long long)(clock_ms() - from_ms));
-	str_fini(&why);
 }
 
 /* GET path without a key; false with a finding if there is no answer or not 200. */

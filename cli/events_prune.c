@@ -38,7 +38,8 @@ static const struct db_stmt beyond_newest = {
 };
 static const struct db_stmt least_tail = {
 	.name = "prune.tail",
-	.sql = "SELECT MIN(tail) FROM ws_pollers WHERE seen_at > NOW(3) - INTERVAL 1 DAY",
+	.sql = "SELECT MIN(tail) FROM ws_pollers WHERE seen_at > NOW(3) - INTERVAL 1 DAY"
+	       " AND epoch IN ('', (SELECT epoch FROM ws_log))",
 	.cols_n = 1,
 };
 static const struct db_stmt raise_floor = {

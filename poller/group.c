@@ -164,6 +164,12 @@ void groups_sweep(struct hub *hub)
 	}
 }
 
+void groups_forget(struct hub *hub)
+{
+	for (struct group *g = hub->groups; g; g = g->hh.next)
+		forget_memo(hub, g);
+}
+
 void groups_free(struct hub *hub)
 {
 	struct group *g, *next;

@@ -24,13 +24,39 @@
 
 /* ---- what the threads tell ---- */
 
+/* The log is another one: nothing that is remembered of it is true any more. The processes come
+ * back for what they hold, with the epoch they know, and are told. */
+static void forget_log(struct hub *hub)
+{
+	struct conn *c, *next;
+
+	hub->is_ready = false;
+	for (c = TAILQ_FIRST(&hub->conns); c; c = next) {
+		next = TAILQ_NEXT(c, entry);
+		if (c->role == WIRE_ROLE_FCGI)
+			conn_close(c);
+	}
+	grave_empty(&hub->grave); /* nothing is walked here: their waiters are gone now */
+	wait_forget(hub);
+	groups_forget(hub);
+	ring_fini(&hub->ring);
+	atomic_store(&hub->shm->lease_until_ms, 0);
+	shm_detach(hub->shm);
+	hub->shm = NULL;
+}
+
 static void on_start(struct mail *mail, void *owner)
 {
 	struct tail_start *s = (struct tail_start *)mail;
 	struct hub *hub = owner;
 	struct str path = STR_INIT;
+	bool is_another = hub->is_started;
 
+	if (is_another)
+		forget_log(hub);
 	memcpy(hub->epoch, s->epoch, sizeof(hub->epoch));
+	memcpy(hub->epoch_why, s->why, sizeof(hub->epoch_why));
+	reader_set_epoch(hub->reader, hub->epoch);
 	hub->tail = s->tail;
 	hub->floor = s->floor;
 	ring_init(&hub->ring, (size_t)hub->cfg->poller.ring_events,
@@ -45,7 +71,10 @@ static void on_start(struct mail *mail, void *owner)
 			str_c(&path), strerror(errno));
 	atomic_store(&hub->shm->floor, hub->floor);
 	str_fini(&path);
-	sessions_adopt(hub->sessions);
+	if (is_another)
+		sessions_epoch_changed(hub->sessions);
+	else
+		sessions_adopt(hub->sessions);
 	free(s);
 }
 
@@ -65,6 +94,14 @@ static void obey(struct hub *hub, const struct record *r, bool is_out_of_turn)
 	shm_raise(hub->shm, 0, EVENT_TOPIC_AUTH);
 	conn_revoke(hub, r, is_out_of_turn);
 	sessions_revoke(hub->sessions, r);
+}
+
+/* 0 between the two: a poller that dies there leaves no mark, rather than a wrong one. */
+static void note_mark(struct hub *hub, const struct record *r)
+{
+	atomic_store(&hub->shm->mark_id, 0);
+	atomic_store(&hub->shm->mark_stamp, r->stamp);
+	atomic_store(&hub->shm->mark_id, r->item.id);
 }
 
 static void on_batch(struct mail *mail, void *owner)
@@ -87,6 +124,7 @@ static void on_batch(struct mail *mail, void *owner)
 		hub->tail = b->tail;
 		if (hub->is_ready)
 			atomic_store(&hub->shm->tail, b->tail);
+		note_mark(hub, b->records[b->n - 1]);
 		fanout(hub, b->records, b->n, b->tail, false);
 		/* Behind the fan-out: the ring may drop records to make room. */
 		for (size_t i = 0; i < b->n; i++)
@@ -107,10 +145,11 @@ static void on_answer(struct mail *mail, void *owner)
 
 	switch (m->job) {
 	case READER_PAGE:
-		wait_page_came(hub, m);
+		if (!strcmp(m->epoch, hub->epoch))
+			wait_page_came(hub, m);
 		break;
 	case READER_FLOOR:
-		if (m->is_done && hub->is_started)
+		if (m->is_done && hub->is_started && !strcmp(m->epoch, hub->epoch))
 			wait_floor_raised(hub, m->floor);
 		conn_refreshed(hub);
 		break;
@@ -286,7 +325,7 @@ void hub_free(struct hub *hub)
 {
 	event_free(hub->tick);
 	mailbox_fini(&hub->mailbox);
-	wait_fini(hub);
+	wait_forget(hub);
 	sessions_free(hub->sessions);
 	grave_fini(&hub->grave);
 	groups_free(hub);

@@ -141,6 +141,7 @@ struct hub {
 
 	bool is_started, is_ready;
 	char epoch[33];
+	char epoch_why[160]; /* it is not the one of before; "": it is */
 	uint64_t tail, floor;
 	struct ring ring;
 
@@ -221,7 +222,7 @@ void wait_park(struct waiter *w);
 void wait_tail_moved(struct hub *hub); /* looks after the AHEAD ones */
 void wait_page_came(struct hub *hub, struct reader_mail *m);
 void wait_floor_raised(struct hub *hub, uint64_t floor);
-void wait_fini(struct hub *hub);
+void wait_forget(struct hub *hub); /* all pages; nobody waits for one */
 
 /* ---- group.c ---- */
 /* The group of an interest, made if there is none; NULL if the bytes are no interest. */
@@ -232,6 +233,7 @@ void group_keep(struct hub *hub, struct group *g, struct body *b, uint64_t since
 /* Frees those without waiters, and answers that nobody will get any more. */
 void groups_sweep(struct hub *hub);
 void groups_free(struct hub *hub);
+void groups_forget(struct hub *hub); /* what was answered before */
 /* Answers all parked waiters that want one of the records. cursor: where that brings them. is_late:
  * the records lie behind it. */
 void fanout(

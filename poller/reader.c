@@ -1,6 +1,7 @@
 #include "reader.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -20,9 +21,10 @@ static const struct db_stmt sql_next = {
 	"next", "SELECT id FROM ws_events WHERE id > ? ORDER BY id LIMIT 1", 1, 1};
 static const struct db_stmt sql_floor = {"floor", "SELECT floor FROM ws_log", 0, 1};
 static const struct db_stmt sql_save = {"save",
-	"INSERT INTO ws_pollers (node_id, tail, seen_at) VALUES (?, ?, NOW(3)) "
-	"ON DUPLICATE KEY UPDATE tail = VALUES(tail), seen_at = VALUES(seen_at)",
-	2, 0};
+	"INSERT INTO ws_pollers (node_id, tail, epoch, seen_at) VALUES (?, ?, ?, NOW(3)) "
+	"ON DUPLICATE KEY UPDATE tail = VALUES(tail), epoch = VALUES(epoch), "
+	"seen_at = VALUES(seen_at)",
+	3, 0};
 
 static const struct db_set set = {"reader",
 	(const struct db_stmt *const[]){&sql_page, &sql_next, &sql_floor, &sql_save, NULL}, false};
@@ -36,7 +38,8 @@ struct reader {
 	pthread_cond_t cond;
 	struct mail_list jobs;
 	bool is_stopping;
-	struct db *db; /* the thread's own */
+	char epoch[33]; /* the loop's */
+	struct db *db;  /* the thread's own */
 };
 
 void reader_mail_free(struct reader_mail *m)
@@ -86,6 +89,11 @@ void reader_free(struct reader *r)
 	free(r);
 }
 
+void reader_set_epoch(struct reader *r, const char *epoch)
+{
+	snprintf(r->epoch, sizeof(r->epoch), "%s", epoch);
+}
+
 static struct reader_mail *new_job(struct reader *r, enum reader_job job)
 {
 	struct reader_mail *m = xcalloc(1, sizeof(*m));
@@ -93,6 +101,7 @@ static struct reader_mail *new_job(struct reader *r, enum reader_job job)
 	m->mail.open = r->open_answer;
 	m->mail.discard = discard;
 	m->job = job;
+	memcpy(m->epoch, r->epoch, sizeof(m->epoch));
 	return m;
 }
 
@@ -186,14 +195,15 @@ static enum err read_principal(struct reader *r, struct reader_mail *m)
 
 static enum err work(struct reader *r, struct reader_mail *m)
 {
-	const struct db_val save[] = {DBV_I(r->cfg->poller.node_id), DBV_U(m->upto)};
+	const struct db_val save[] = {
+		DBV_I(r->cfg->poller.node_id), DBV_U(m->upto), dbv_s(m->epoch)};
 	enum err e = db_ensure(r->db);
 
 	if (e)
 		return e;
 	switch (m->job) {
 	case READER_SAVE:
-		return db_exec(r->db, &sql_save, save, 2, NULL, NULL);
+		return db_exec(r->db, &sql_save, save, 3, NULL, NULL);
 	case READER_PRINCIPAL:
 		return read_principal(r, m);
 	case READER_PAGE:

@@ -30,6 +30,7 @@ struct reader_who {
 struct reader_mail {
 	struct mail mail;
 	enum reader_job job;
+	char epoch[33];       /* that was when it was asked: an answer about another is void */
 	uint64_t after, upto; /* PAGE: the ids wanted, after < id <= upto. SAVE: upto is the tail */
 	bool is_done;         /* false: the database did not answer; ask again */
 	uint64_t floor;       /* PAGE, FLOOR: the retention floor, read after the rows: they are
@@ -52,7 +53,8 @@ void reader_run(struct reader *r);
 void reader_stop(struct reader *r); /* what is queued before it is done, if the database answers */
 void reader_free(struct reader *r);
 
-/* From the loop thread; never blocks. */
+/* From the loop thread; none blocks. */
+void reader_set_epoch(struct reader *r, const char *epoch); /* of what is asked from now on */
 void reader_ask(struct reader *r, enum reader_job job, uint64_t after, uint64_t upto);
 void reader_ask_principal(struct reader *r, const struct reader_who *who); /* copied */
 void reader_mail_free(struct reader_mail *m); /* with its records and principal */

@@ -16,6 +16,16 @@ static const char *text_or_empty(const struct db_val *v)
 	return text ? text : "";
 }
 
+uint64_t record_stamp(const struct db_val *date)
+{
+	uint64_t n = 0;
+
+	for (const char *p = text_or_empty(date); *p; p++)
+		if (*p >= '0' && *p <= '9')
+			n = n * 10 + (uint64_t)(*p - '0');
+	return n;
+}
+
 struct record *record_new(const struct db_val *row)
 {
 	const char *topic = text_or_empty(&row[COL_TOPIC]), *room = text_or_empty(&row[COL_ROOM]);
@@ -28,6 +38,7 @@ struct record *record_new(const struct db_val *row)
 	int type = event_type_find(text_or_empty(&row[COL_TYPE]));
 
 	r->item.id = dbv_u(&row[COL_ID]);
+	r->stamp = record_stamp(&row[COL_CREATED]);
 	r->tenant_id = (uint32_t)dbv_u(&row[COL_TENANT]);
 	memcpy(r->text, topic, topic_size);
 	memcpy(r->text + topic_size, room, room_size);

@@ -19,6 +19,8 @@ struct record {
 	uint32_t json_len;
 	uint32_t payload_at, payload_len; /* in json */
 	enum event_type type;
+	uint64_t stamp; /* when it was created, as the digits of its date: with the id it tells
+			   events apart */
 	bool is_told; /* a control event whose effect came ahead of its turn (tail.h) */
 	const char *topic, *room, *name; /* room, name: "" for none; all point into text */
 	char *json;               /* as a client gets it; for an internal topic the bare payload */
@@ -30,6 +32,8 @@ struct record {
 
 /* From a row of RECORD_COLUMNS, which is only borrowed. */
 struct record *record_new(const struct db_val *row);
+/* The digits of a date as MariaDB prints it, as a number. */
+uint64_t record_stamp(const struct db_val *date);
 /* Is it about a row of its topic's table? One to a room, or with a name, is a message by itself. */
 bool record_is_row(const struct record *r);
 /* Appends the inside of the array of its Socket.IO packet. */

@@ -541,7 +541,7 @@ static struct saver_row row_of(const struct session *s, struct str *record, stru
 	struct saver_row row = {.has_pid = true,
 		.epoch = s->has_lost ? "" : s->hub->epoch,
 		.address = s->address,
-		.cursor_id = s->acked,
+		.cursor_id = s->has_lost ? INT64_MAX : s->acked,
 		.connected_at_ms = s->opened_wall_ms,
 		.seen_at_ms = now};
 

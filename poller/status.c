@@ -124,6 +124,11 @@ void status_render(struct hub *hub, struct str *s)
 	add_number(s, "pid", (uint64_t)getpid());
 	add_number(s, "uptime_s", (uint64_t)(clock_ms() - hub->started_ms) / 1000);
 	str_addf(s, ",\"ready\":%s,\"epoch\":\"%s\"", hub->is_ready ? "true" : "false", hub->epoch);
+	add_number(s, "epoch_changes", atomic_load(&st->epoch_changes));
+	if (hub->epoch_why[0]) {
+		str_adds(s, ",\"epoch_reason\":");
+		str_add_json(s, hub->epoch_why);
+	}
 	add_number(s, "tail", hub->tail);
 	add_number(s, "floor", hub->floor);
 	add_number(s, "newest_seen", atomic_load(&st->seen));

@@ -212,12 +212,12 @@ static enum err step(struct tail *t, unsigned *generation, int64_t *due_us)
 {
 	enum err e = db_ensure(t->db);
 
-	if (!e && *generation != db_generation(t->db)) {
-		e = tail_begin(t);
-		if (!e)
-			*generation = db_generation(t->db);
-	}
-	return e ? e : cycle(t, due_us);
+	if (!e)
+		e = tail_log_check(t, *generation != db_generation(t->db));
+	if (e)
+		return e;
+	*generation = db_generation(t->db);
+	return cycle(t, due_us);
 }
 
 /* Why the last look failed: one of the two connections knows, or start() found no epoch. */

@@ -26,12 +26,15 @@ struct tail_stats {
 	_Atomic int64_t gap_since_ms; /* 0: no gap is held */
 	_Atomic int64_t read_ok_ms;   /* the last read of the table that succeeded */
 	_Atomic bool is_db_up;
+	_Atomic uint64_t epoch_changes; /* the log was another one, since this start */
 };
 
-/* The log as it was found at the start: nothing is released before. */
+/* The log as it was found, at the start and when it has become another one: all that was told of
+ * the one before is void. Nothing is released before. */
 struct tail_start {
 	struct mail mail;
 	char epoch[33];
+	char why[160];        /* it is another one; "" at an ordinary start */
 	uint64_t floor, tail; /* events above `tail` follow in batches */
 };
 

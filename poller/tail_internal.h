@@ -14,6 +14,12 @@
 #define TAIL_PENDING_MAX 200000 /* above it nothing more is read until a gap is settled */
 #define TAIL_ANNOUNCED_MAX 4096
 
+/* The newest event that was released: a log where that id is another event is another log. id 0:
+ * none. */
+struct tail_mark {
+	uint64_t id, stamp;
+};
+
 struct tail {
 	const struct config *cfg;
 	struct mailbox *to;
@@ -34,7 +40,8 @@ struct tail {
 	unsigned probe_generation;
 	char epoch[33];
 	bool is_started, is_ready;
-	int64_t started_ms;
+	struct tail_mark mark;
+	int64_t started_ms, checked_ms; /* checked: that it is the same log still */
 	struct order order;
 	uint64_t row_bytes; /* average, for the size of a read */
 	struct watch watch; /* where an event may still show up behind the tail */
@@ -56,7 +63,8 @@ enum err tail_look_behind(struct tail *t);
 
 /* ---- tail_log.c: which log it is ---- */
 extern const struct db_set tail_log_sql;
-/* A new connection: begins, or makes sure that the log is the one it was. */
-enum err tail_begin(struct tail *t);
+/* Begins, then makes sure now and then that the log is the one it was; on a new connection at once.
+ */
+enum err tail_log_check(struct tail *t, bool is_new_connection);
 
 #endif

@@ -1,24 +1,57 @@
-/* Which log it is that is followed, and where to begin. */
+/*
+ * Which log it is that is followed, and where in it to begin.
+ *
+ * Ids are the order of all there is, so a table whose ids begin again is another log, and gets an
+ * epoch of its own, even where the old epoch's name came back with it. Signs of that, each looked
+ * for about once a second and on every new connection:
+ *
+ *   the next id is one that was seen already (TRUNCATE, a dump, a server that lacks the last
+ * commits) retention's floor lies above the next id the epoch is older than the table that has it:
+ * it came with a dump the event that was the newest is another one now: the table was
+ * replaced and has grown past it since
+ *
+ * What was seen outlives the process in the page it shares with cmdb-fcgi, and in ws_pollers.
+ * Several pollers may notice at once: who changes the row makes the epoch, the others take it.
+ */
 #include <stdlib.h>
 #include <string.h>
-#include <sysexits.h>
 
 #include "clock.h"
 #include "log.h"
 #include "mem.h"
+#include "secret.h"
+#include "shm.h"
 #include "tail_internal.h"
 
 #define REWIND_MAX 200000 /* how far back a start goes to where the last run ended */
 #define WARM_EVENTS 20000 /* the ring begins with about that many */
+#define CHECK_MS 1000
 
-static const struct db_stmt sql_log = {"log", "SELECT epoch, floor FROM ws_log", 0, 2};
+/* CREATE_TIME is cut to the second: who makes an epoch in a table makes it no earlier. */
+static const struct db_stmt sql_log = {"log",
+	"SELECT l.epoch, l.floor,"
+	" (SELECT AUTO_INCREMENT FROM information_schema.TABLES"
+	"  WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'ws_events'),"
+	" l.made_at < (SELECT CREATE_TIME FROM information_schema.TABLES"
+	"  WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'ws_log')"
+	" FROM ws_log l",
+	0, 4};
+enum { LOG_EPOCH, LOG_FLOOR, LOG_NEXT, LOG_IS_OLD };
+static const struct db_stmt sql_new_epoch = {"new_epoch",
+	"UPDATE ws_log SET epoch = ?, floor = ?, made_at = NOW(3) WHERE epoch = ?", 3, 0};
+static const struct db_stmt sql_mark = {
+	"mark", "SELECT created_at FROM ws_events WHERE id = ?", 1, 1};
 static const struct db_stmt sql_largest = {
 	"largest", "SELECT id FROM ws_events ORDER BY id DESC LIMIT 1", 0, 1};
 static const struct db_stmt sql_own_tail = {
-	"own_tail", "SELECT tail FROM ws_pollers WHERE node_id = ?", 1, 1};
+	"own_tail", "SELECT tail FROM ws_pollers WHERE node_id = ? AND epoch = ?", 2, 1};
+static const struct db_stmt sql_any_tail = {
+	"any_tail", "SELECT MAX(tail) FROM ws_pollers WHERE epoch = ?", 1, 1};
 
 const struct db_set tail_log_sql = {"tail_log",
-	(const struct db_stmt *const[]){&sql_log, &sql_largest, &sql_own_tail, NULL}, false};
+	(const struct db_stmt *const[]){&sql_log, &sql_new_epoch, &sql_mark, &sql_largest,
+		&sql_own_tail, &sql_any_tail, NULL},
+	false};
 
 static void discard_start(struct mail *mail)
 {
@@ -35,58 +68,272 @@ static enum err read_u64(struct tail *t, const struct db_stmt *st, const struct 
 	return e;
 }
 
-/* Where to begin: at the tail of the last run, or further back so that the ring holds what clients
- * are likely to ask for. Going over settled ground again costs a probe per hole and nothing else.
- */
-enum err tail_begin(struct tail *t)
+/* The log as the database has it now. */
+struct found {
+	char epoch[33];
+	uint64_t floor, next_id; /* next_id 0: not known */
+	bool is_old;             /* the epoch is of an earlier table */
+};
+
+static enum err find_log(struct tail *t, struct found *f)
 {
-	const struct db_val node = DBV_I(t->cfg->poller.node_id);
 	const struct db_val *row;
-	struct tail_start *s;
-	uint64_t floor, largest, own, begin;
-	char epoch[sizeof(t->epoch)] = "";
 	enum err e = db_one(t->db, &sql_log, NULL, 0, &row);
 
 	if (!e && !row)
 		e = ERR_DB;
 	if (e)
 		return e;
-	memccpy(epoch, dbv_text(&row[0]), '\0', sizeof(epoch) - 1);
-	floor = dbv_u(&row[1]);
-	if (t->is_started) {
-		if (!strcmp(epoch, t->epoch))
-			return ERR_OK;
-		log_fatal(EX_TEMPFAIL,
-			"the event log is another one now (epoch %s, was %s): "
-			"starting again",
-			epoch, t->epoch);
-	}
-	e = read_u64(t, &sql_largest, NULL, 0, &largest);
-	if (!e)
-		e = read_u64(t, &sql_own_tail, &node, 1, &own);
+	*f = (struct found){.floor = dbv_u(&row[LOG_FLOOR]),
+		.next_id = dbv_u(&row[LOG_NEXT]),
+		.is_old = dbv_u(&row[LOG_IS_OLD])};
+	memccpy(f->epoch, dbv_text(&row[LOG_EPOCH]), '\0', sizeof(f->epoch) - 1);
+	return ERR_OK;
+}
+
+/* ---- what was seen of it ---- */
+
+/* What is known of the log from before: all of it is to be there still. */
+struct known {
+	uint64_t newest; /* 0: nothing */
+	struct tail_mark mark;
+};
+
+static enum err is_mark_another(struct tail *t, const struct known *k, bool *is_another)
+{
+	const struct db_val *row;
+	enum err e;
+
+	*is_another = false;
+	if (!k->mark.id)
+		return ERR_OK;
+	e = db_one(t->db, &sql_mark, &DBV_U(k->mark.id), 1, &row);
+	/* Gone: pruned, or deleted by hand. That alone shows nothing. */
+	*is_another = !e && row && record_stamp(&row[0]) != k->mark.stamp;
+	return e;
+}
+
+/* Why the log found is not the one that was known; empty if it may be. */
+static enum err compare(
+	struct tail *t, const struct found *f, const struct known *k, struct str *why)
+{
+	bool is_another;
+	enum err e = is_mark_another(t, k, &is_another);
+
 	if (e)
 		return e;
-	if (largest < floor)
-		largest = floor;
-	begin = largest > WARM_EVENTS ? largest - WARM_EVENTS : 0;
-	if (own && own < begin)
-		begin = own;
-	if (largest > REWIND_MAX && begin < largest - REWIND_MAX)
-		begin = largest - REWIND_MAX;
-	if (begin < floor)
-		begin = floor;
-	memcpy(t->epoch, epoch, sizeof(epoch));
-	order_init(&t->order, begin, t->cfg->poller.grace_ms, t->cfg->poller.hold_limit_ms);
-	s = xcalloc(1, sizeof(*s));
+	if (f->is_old)
+		str_adds(why,
+			"the table ws_log is younger than its epoch, as after a dump was loaded");
+	else if (f->next_id && f->next_id <= k->newest)
+		str_addf(why, "the next event's id is %llu, event %llu was there before",
+			(unsigned long long)f->next_id, (unsigned long long)k->newest);
+	else if (f->next_id && f->next_id <= f->floor)
+		str_addf(why, "the next event's id is %llu, events up to %llu were pruned before",
+			(unsigned long long)f->next_id, (unsigned long long)f->floor);
+	else if (is_another)
+		str_addf(why, "event %llu is another one now", (unsigned long long)k->mark.id);
+	return ERR_OK;
+}
+
+/* ---- another log ---- */
+
+/* ERR_OK with f->epoch as it was: another poller came first, look again. */
+static enum err make_epoch(struct tail *t, struct found *f)
+{
+	unsigned char random[16];
+	char hex[33];
+	uint64_t n, floor = f->next_id && f->floor >= f->next_id ? 0 : f->floor;
+	enum err e;
+
+	secret_random(random, sizeof(random));
+	secret_hex(hex, random, sizeof(random));
+	const struct db_val in[] = {dbv_s(hex), DBV_U(floor), dbv_s(f->epoch)};
+	e = db_exec(t->db, &sql_new_epoch, in, 3, &n, NULL);
+	if (e == ERR_DB_DENIED)
+		log_error("epoch", "cannot begin a new epoch: the poller's account lacks UPDATE on "
+				   "ws_log (cmdbctl migrate --grants)");
+	return e;
+}
+
+/* Makes sure that f is the log that is known, or one that is known to be another: then *why says
+ * so, and f has its epoch. */
+static enum err settle_log(
+	struct tail *t, struct found *f, const char *epoch, const struct known *k, struct str *why)
+{
+	static const struct known nothing = {0};
+
+	for (int tries = 0; tries < 8; tries++) {
+		struct str sign = STR_INIT;
+		bool is_same = !*epoch || !strcmp(f->epoch, epoch);
+		enum err e = compare(t, f, is_same ? k : &nothing, &sign);
+
+		if (!e && sign.len) {
+			str_clear(why);
+			str_add(why, sign.p, sign.len);
+			e = make_epoch(t, f);
+			if (!e)
+				e = find_log(t, f);
+			str_fini(&sign);
+			if (e)
+				return e;
+			continue;
+		}
+		str_fini(&sign);
+		if (!e && !is_same && !why->len)
+			str_adds(why, "ws_log has another epoch");
+		return e;
+	}
+	str_adds(why, "its epoch changes all the time");
+	return ERR_DB;
+}
+
+/* ---- beginning ---- */
+
+/* Where to begin: at the tail of the last run, or further back so that the ring holds what clients
+ * are likely to ask for. Going over settled ground again costs a probe per hole and nothing else.
+ */
+static enum err find_begin(struct tail *t, const struct found *f, uint64_t *begin)
+{
+	const struct db_val in[] = {DBV_I(t->cfg->poller.node_id), dbv_s(f->epoch)};
+	uint64_t largest, own;
+	enum err e = read_u64(t, &sql_largest, NULL, 0, &largest);
+
+	if (!e)
+		e = read_u64(t, &sql_own_tail, in, 2, &own);
+	if (e)
+		return e;
+	if (largest < f->floor)
+		largest = f->floor;
+	*begin = largest > WARM_EVENTS ? largest - WARM_EVENTS : 0;
+	if (own && own < *begin)
+		*begin = own;
+	if (largest > REWIND_MAX && *begin < largest - REWIND_MAX)
+		*begin = largest - REWIND_MAX;
+	if (*begin < f->floor)
+		*begin = f->floor;
+	return ERR_OK;
+}
+
+static void post_start(struct tail *t, const struct found *f, uint64_t begin, const struct str *why)
+{
+	struct tail_start *s = xcalloc(1, sizeof(*s));
+
 	s->mail.open = t->open_start;
 	s->mail.discard = discard_start;
-	memcpy(s->epoch, epoch, sizeof(epoch));
-	s->floor = floor;
+	memcpy(s->epoch, f->epoch, sizeof(s->epoch));
+	memccpy(s->why, str_c(why), '\0', sizeof(s->why) - 1);
+	s->floor = f->floor;
 	s->tail = begin;
 	mailbox_post(t->to, &s->mail);
+}
+
+/* Nothing of the log before counts any more. */
+static void forget(struct tail *t)
+{
+	struct order_item *item;
+
+	while ((item = order_drain(&t->order)))
+		record_free((struct record *)item);
+	told_fini(&t->told);
+	t->watch.n = 0;
+	t->mark = (struct tail_mark){0};
+	pthread_mutex_lock(&t->lock);
+	t->announced_n = 0;
+	pthread_mutex_unlock(&t->lock);
+	t->is_ready = false;
+}
+
+static enum err begin(struct tail *t, const struct found *f, const struct str *why)
+{
+	uint64_t at;
+	enum err e = find_begin(t, f, &at);
+
+	if (e)
+		return e;
+	forget(t);
+	order_init(&t->order, at, t->cfg->poller.grace_ms, t->cfg->poller.hold_limit_ms);
+	if (why->len) {
+		log_error("new_epoch", "the event log is another one: %s; epoch %s, was %s",
+			str_c(why), f->epoch, *t->epoch ? t->epoch : "not known");
+		atomic_fetch_add(&t->stats.epoch_changes, 1);
+	}
+	memcpy(t->epoch, f->epoch, sizeof(t->epoch));
+	post_start(t, f, at, why);
 	t->is_started = true;
-	t->started_ms = clock_ms();
-	log_info("tail_start", "epoch %s, from event %llu, newest %llu, floor %llu", epoch,
-		(unsigned long long)begin, (unsigned long long)largest, (unsigned long long)floor);
+	t->started_ms = t->checked_ms = clock_ms();
+	log_info("tail_start", "epoch %s, from event %llu, next %llu, floor %llu", f->epoch,
+		(unsigned long long)at, (unsigned long long)f->next_id,
+		(unsigned long long)f->floor);
 	return ERR_OK;
+}
+
+/* ---- what the thread calls ---- */
+
+/* What the last run of this host knew, if it was of this epoch. */
+static struct known read_page(const struct tail *t, const struct found *f)
+{
+	struct known k = {0};
+	struct str path = STR_INIT;
+	struct shm *page;
+
+	config_page_path(t->cfg, &path);
+	page = shm_attach(str_c(&path));
+	if (page && !strncmp(page->epoch, f->epoch, SHM_EPOCH_SIZE)) {
+		k.newest = atomic_load(&page->tail);
+		k.mark.id = atomic_load(&page->mark_id);
+		k.mark.stamp = atomic_load(&page->mark_stamp);
+	}
+	shm_detach(page);
+	str_fini(&path);
+	return k;
+}
+
+static enum err first(struct tail *t)
+{
+	struct str why = STR_INIT;
+	struct found f;
+	struct known k;
+	char was[sizeof(f.epoch)];
+	uint64_t newest = 0;
+	enum err e = find_log(t, &f);
+
+	if (!e)
+		e = read_u64(t, &sql_any_tail, (struct db_val[]){dbv_s(f.epoch)}, 1, &newest);
+	if (!e) {
+		k = read_page(t, &f);
+		k.newest = k.newest > newest ? k.newest : newest;
+		memcpy(was, f.epoch, sizeof(was));
+		e = settle_log(t, &f, was, &k, &why);
+	}
+	if (!e)
+		e = begin(t, &f, &why);
+	str_fini(&why);
+	return e;
+}
+
+static enum err check(struct tail *t)
+{
+	const struct known k = {.newest = t->order.seen, .mark = t->mark};
+	struct str why = STR_INIT;
+	struct found f;
+	enum err e = find_log(t, &f);
+
+	if (!e)
+		e = settle_log(t, &f, t->epoch, &k, &why);
+	if (!e && why.len)
+		e = begin(t, &f, &why);
+	if (!e)
+		t->checked_ms = clock_ms();
+	str_fini(&why);
+	return e;
+}
+
+enum err tail_log_check(struct tail *t, bool is_new_connection)
+{
+	if (!t->is_started)
+		return first(t);
+	if (!is_new_connection && clock_ms() - t->checked_ms < CHECK_MS)
+		return ERR_OK;
+	return check(t);
 }

@@ -52,8 +52,10 @@ static void take_announced(struct tail *t)
 			t->watched_ms = 0;
 		}
 	}
-	if (is_unpromised)
+	if (is_unpromised) {
 		order_unpromise(&t->order);
+		t->checked_ms = 0; /* it may have been all of them */
+	}
 	if (n)
 		t->awaited_retry_us = 0;
 }
@@ -76,8 +78,10 @@ static void release(struct tail *t)
 		n++;
 	}
 	atomic_fetch_add(&t->stats.released, n);
-	if (n)
-		tail_post(t, records, n, BATCH_RELEASED);
+	if (!n)
+		return;
+	t->mark = (struct tail_mark){records[n - 1]->item.id, records[n - 1]->stamp};
+	tail_post(t, records, n, BATCH_RELEASED);
 }
 
 static int64_t read_limit(const struct tail *t)

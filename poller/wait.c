@@ -516,7 +516,7 @@ bool wait_begin(struct conn *c, const struct wire_frame *f, const char **why)
 	return true;
 }
 
-void wait_fini(struct hub *hub)
+void wait_forget(struct hub *hub)
 {
 	struct page *p, *next;
 

@@ -241,6 +241,7 @@ def test_grants(fresh, accounts, stack):
     with stack.connect(**poller) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT id FROM ws_events WHERE id BETWEEN 1 AND 2 LOCK IN SHARE MODE")
         cursor.execute("SELECT epoch, floor FROM ws_log")
+        cursor.execute("UPDATE ws_log SET floor = floor, made_at = NOW(3) WHERE epoch = 'none'")
         for _ in range(2):
             cursor.execute("INSERT INTO ws_pollers (node_id, tail, seen_at) VALUES (9, 1, NOW(3))"
                            " ON DUPLICATE KEY UPDATE tail = VALUES(tail)")
@@ -248,7 +249,7 @@ def test_grants(fresh, accounts, stack):
         cursor.execute("SELECT username, status FROM users JOIN user_roles ON user_id = users.id")
         cursor.execute("SHOW BINLOG STATUS")
     for sql in ("INSERT INTO ws_events (topic, event_type, payload) VALUES ('t','add','1')",
-                "DELETE FROM ws_pollers", "UPDATE ws_log SET floor = 9", "SELECT * FROM users",
+                "DELETE FROM ws_pollers", "UPDATE ws_log SET one = 1", "DELETE FROM ws_log", "SELECT * FROM users",
                 "SELECT password_hash FROM users", "SELECT hash FROM api_keys",
                 "SELECT id FROM refresh_tokens", "UPDATE users SET status = 'active'"):
         assert denied(stack, sql, **poller), sql

@@ -34,6 +34,7 @@ static int group_setup(void **state)
 	assert_int_equal(db_ensure(db), ERR_OK);
 	str_adds(&sql, "CREATE DATABASE cmdb CHARACTER SET utf8mb4; USE cmdb;");
 	unit_read_source("schema/0001_core.sql", &sql);
+	unit_read_source("schema/0007_epochs.sql", &sql);
 	script(sql.p);
 	script("INSERT INTO users (id, tenant_id, username, password_hash) VALUES (1, 1, 'ann', "
 	       "'');"
