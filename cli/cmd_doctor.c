@@ -37,6 +37,7 @@ static const struct check {
 	{"connections", check_connections, false},
 	{"prepared statements", check_statements, false},
 	{"event source", check_source, false},
+	{"event writer", check_writer, false},
 	{"event log", check_log, false},
 	{"event lag", check_lag, false},
 	{"web server", check_web, false},

@@ -82,6 +82,7 @@ void check_stream(struct doctor *d, struct finding *f);
 extern const struct db_set doctor_live_sql; /* for d->db */
 void check_poller(struct doctor *d, struct finding *f);
 void check_source(struct doctor *d, struct finding *f);
+void check_writer(struct doctor *d, struct finding *f);
 void check_log(struct doctor *d, struct finding *f);
 void check_lag(struct doctor *d, struct finding *f);
 void check_web(struct doctor *d, struct finding *f);

@@ -116,6 +116,25 @@ void check_source(struct doctor *d, struct finding *f)
 			reason ? reason : "", reason ? ")" : "");
 }
 
+/* Locks are seen only where they are taken: elsewhere a slow transaction's events are given up. */
+void check_writer(struct doctor *d, struct finding *f)
+{
+	struct json_object *writer;
+	const char *reason;
+
+	if (!is_there(d, f))
+		return;
+	writer = json_get(d->poller, "writer");
+	reason = json_get_str(writer, "reason");
+	if (reason)
+		finding_bad(f, VERDICT_FAIL,
+			"[events] db_host or db_socket = the address of the server through which "
+			"events are written, which moves with it; then restart cmdb-poller",
+			"%s: events can be lost", reason);
+	else
+		finding_ok(f, "the poller works where events are written");
+}
+
 /* What the poller says of itself, anew. */
 static void ask_again(struct doctor *d)
 {

@@ -31,7 +31,8 @@ const struct config_row config_rows[CONFIG_ROWS_N] = {
 	KEY(fcgi, workers, INT, "4", 1, 64, "threads",
 		"Requests one process works on at a time, each with a database connection."),
 	KEY(fcgi, event_workers, INT, "2", 1, 64, "threads",
-		"Socket.IO requests with events one process works on at a time, each with a database "
+		"Socket.IO requests with events one process works on at a time, each with a "
+		"database "
 		"connection."),
 	KEY(fcgi, max_parked, INT, "10000", 1, 1000000, "requests",
 		"Long-polls one process holds; more are answered 503."),
@@ -98,6 +99,18 @@ const struct config_row config_rows[CONFIG_ROWS_N] = {
 		"Events older than this are pruned by `cmdbctl events prune`."),
 	KEY(events, retention_rows, INT, "1000000", 1000, 10000000000, "rows",
 		"Most events that pruning leaves."),
+	KEY(events, db_socket, TEXT, "", 0, 107, "",
+		"UNIX socket of the server through which events are written, where cmdb-poller "
+		"works. Empty, "
+		"and db_host too: [database]."),
+	KEY(events, db_host, TEXT, "", 0, VALUE_MAX, "",
+		"Its host when db_socket is empty, as an address that moves with the writer."),
+	KEY(events, db_port, INT, "3306", 1, 65535, "", "TCP port of db_host."),
+	KEY(events, db_user, TEXT, "", 0, 128, "",
+		"Account of cmdb-poller there. Empty: poller.db_user and its password."),
+	KEY(events, db_password, SECRET, "", 0, 128, "", "Password of db_user."),
+	KEY(events, db_tls_ca, TEXT, "", 0, VALUE_MAX, "",
+		"File of the CA that signed that server's certificate. Empty: database.tls_ca."),
 
 	KEY(auth, algorithm, CHOICE, "HS256", 0, 0, "HS256|RS256|ES256",
 		"The one signature that access tokens may have."),
@@ -129,7 +142,8 @@ const struct config_row config_rows[CONFIG_ROWS_N] = {
 		"Refuse a Socket.IO handshake without a token; off: it may come with CONNECT."),
 
 	KEY(socketio, path, TEXT, "/socket.io/", 2, 100, "",
-		"Where Engine.IO requests come, with a slash at both ends; the web server has to pass it "
+		"Where Engine.IO requests come, with a slash at both ends; the web server has to "
+		"pass it "
 		"on."),
 	KEY(socketio, cookie, TEXT, "", 0, 64, "",
 		"Name of a cookie with the session id that the handshake sets. Empty: none."),
@@ -144,7 +158,8 @@ const struct config_row config_rows[CONFIG_ROWS_N] = {
 	KEY(socketio, max_payload, INT, "1000000", 100, 16777216, "bytes",
 		"Largest body a client may send; a larger one is answered 413."),
 	KEY(socketio, queue_bytes, INT, "1048576", 4096, 67108864, "bytes",
-		"Replies kept for a client that does not fetch them; past that it has to start anew."),
+		"Replies kept for a client that does not fetch them; past that it has to start "
+		"anew."),
 	KEY(socketio, limit, INT, "500", 1, 10000, "events", "Most events in one answer."),
 	KEY(socketio, max_replay, INT, "100000", 1, 1000000000, "ids",
 		"How far behind the log's end a recovered client may be."),
@@ -166,7 +181,8 @@ const struct config_row config_rows[CONFIG_ROWS_N] = {
 		"How long a login there lasts."),
 
 	KEY(conformance, app, CHOICE, "off", 0, 0, "off|echo-engineio|echo-socketio",
-		"For protocol test suites only: instead of cmdb's own events an application without "
+		"For protocol test suites only: instead of cmdb's own events an application "
+		"without "
 		"authentication answers at socketio.path."),
 
 	KEY(http, cors_origins, ORIGINS, "", 0, VALUE_MAX, "",
@@ -330,6 +346,30 @@ void config_each(void (*visit)(const char *section, const char *key, const char 
 		visit(r->section, r->key, r->unit, r->def, r->help, arg);
 }
 
+bool config_names_writer(const struct config *c)
+{
+	return *c->events.db_socket || *c->events.db_host;
+}
+
+/* All that cmdb-poller does, it does where events are written: a replica may lack what an event
+ * tells of, and takes no notes. */
+static void login_writer(const struct config *c, struct db_login *login)
+{
+	login->user = c->poller.db_user;
+	login->password = c->poller.db_password;
+	if (*c->events.db_user) {
+		login->user = c->events.db_user;
+		login->password = c->events.db_password;
+	}
+	if (!config_names_writer(c))
+		return;
+	login->socket = c->events.db_socket;
+	login->host = c->events.db_host;
+	login->port = (unsigned)c->events.db_port;
+	if (*c->events.db_tls_ca)
+		login->tls_ca = c->events.db_tls_ca;
+}
+
 struct db_login config_login(const struct config *c, enum config_account who)
 {
 	struct db_login login = {
@@ -347,8 +387,7 @@ struct db_login config_login(const struct config *c, enum config_account who)
 		login.password = c->fcgi.db_password;
 		break;
 	case CONFIG_POLLER:
-		login.user = c->poller.db_user;
-		login.password = c->poller.db_password;
+		login_writer(c, &login);
 		break;
 	case CONFIG_CLI:
 		login.user = c->cli.db_user;

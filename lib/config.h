@@ -41,6 +41,8 @@ struct config {
 	struct {
 		int64_t timeout_s, timeout_max_s, limit, sse_heartbeat_s;
 		int64_t retention_days, retention_rows;
+		char *db_socket, *db_host, *db_user, *db_password, *db_tls_ca;
+		int64_t db_port; /* where cmdb-poller works, if that is not [database] */
 	} events;
 	struct {
 		char *algorithm, *key_file, *public_key_file, *issuer, *audience;
@@ -91,6 +93,8 @@ void config_each(void (*visit)(const char *section, const char *key, const char 
 enum config_account { CONFIG_FCGI, CONFIG_POLLER, CONFIG_CLI };
 /* How that program logs in to the database; texts borrowed from c. */
 struct db_login config_login(const struct config *c, enum config_account who);
+/* Does [events] name the server through which events are written? */
+bool config_names_writer(const struct config *c);
 /* log_init() with the configured level and format. */
 void config_log_init(const struct config *c, const char *program);
 /* ---- SIGHUP: config_reload.c ---- */

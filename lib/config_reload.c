@@ -19,6 +19,12 @@ static const struct at_start {
 	{CONFIG_FCGI, "auth", "argon2_parallel"},
 	{CONFIG_POLLER, "database", NULL},
 	{CONFIG_POLLER, "poller", NULL},
+	{CONFIG_POLLER, "events", "db_socket"},
+	{CONFIG_POLLER, "events", "db_host"},
+	{CONFIG_POLLER, "events", "db_port"},
+	{CONFIG_POLLER, "events", "db_user"},
+	{CONFIG_POLLER, "events", "db_password"},
+	{CONFIG_POLLER, "events", "db_tls_ca"},
 };
 
 bool config_is_at_start(enum config_account who, const char *section, const char *key)

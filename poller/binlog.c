@@ -48,6 +48,7 @@ struct binlog {
 	uint64_t tables[TABLES_MAX]; /* table ids that mean ws_events */
 	size_t tables_n;
 	struct group group;
+	char server[320]; /* the one it is connected to */
 };
 
 struct binlog *binlog_new(const struct config *cfg, struct tail *tail)
@@ -278,6 +279,15 @@ static bool on_event(struct binlog *b, const MARIADB_RPL_EVENT *ev)
 
 /* ---- the connection ---- */
 
+/* After a failover the tail is at another server. */
+static bool is_still_tails(struct binlog *b)
+{
+	char server[sizeof(b->server)];
+
+	tail_server(b->tail, server, sizeof(server));
+	return !strcmp(server, b->server);
+}
+
 static bool query_row(MYSQL *my, const char *sql, char *a, size_t a_size, char *c, size_t c_size)
 {
 	MYSQL_RES *res;
@@ -300,6 +310,19 @@ static unsigned server_id(const struct config *cfg)
 {
 	return cfg->poller.server_id ? (unsigned)cfg->poller.server_id
 				     : 1000000000u + (unsigned)cfg->poller.node_id;
+}
+
+/* false too while the tail has none yet: it comes first. */
+static bool is_tails_server(struct binlog *b, MYSQL *my)
+{
+	char one[4];
+
+	tail_server(b->tail, b->server, sizeof(b->server));
+	if (!*b->server)
+		return false;
+	return query_row(my, "SELECT 1, CONCAT_WS(' ', @@hostname, @@port, @@server_id, @@datadir)",
+		       one, sizeof(one), b->server, sizeof(b->server)) &&
+	       is_still_tails(b);
 }
 
 static const char id_column[] =
@@ -340,6 +363,13 @@ static MARIADB_RPL *stream_open(struct binlog *b, MYSQL *my)
 	if (!query_row(my, "SHOW MASTER STATUS", file, sizeof(file), position, sizeof(position))) {
 		set_reason(b, "SHOW MASTER STATUS (grant BINLOG MONITOR to the poller's account)",
 			mysql_error(my));
+		return NULL;
+	}
+	if (!is_tails_server(b, my)) {
+		set_reason(b,
+			*b->server ? "the address led to another server than it did for the tail"
+				   : "the table has not been looked at yet",
+			"");
 		return NULL;
 	}
 	/* After the position: what changes the table from there on is in the stream. */
@@ -416,7 +446,7 @@ static bool stream(struct binlog *b)
 			set_streaming(b, my);
 			log_info("binlog_on", "commits are pushed by the binary log");
 		}
-		is_same = on_event(b, ev);
+		is_same = on_event(b, ev) && is_still_tails(b);
 		mariadb_free_rpl_event(ev);
 		pthread_mutex_lock(&b->lock);
 		b->heard_ms = clock_ms();
@@ -425,8 +455,9 @@ static bool stream(struct binlog *b)
 	stream_no_more(b);
 	if (has_worked) {
 		set_streaming(b, NULL);
-		set_reason(b, is_same ? "the stream ended" : "a statement about ws_events was run",
-			is_same ? mysql_error(my) : "looking at the table again");
+		set_reason(b,
+			is_same ? "the stream ended" : "the table or the server may be another one",
+			is_same ? mysql_error(my) : "looking again");
 	} else if (rpl) {
 		set_reason(b, "the server refused the stream", mysql_error(my));
 	}

@@ -137,6 +137,8 @@ void status_render(struct hub *hub, struct str *s)
 	str_addf(s, ",\"database\":{\"state\":\"%s\"", atomic_load(&st->is_db_up) ? "up" : "down");
 	add_number(s, "read_ms_ago", (uint64_t)(clock_ms() - atomic_load(&st->read_ok_ms)));
 	str_addc(s, '}');
+	str_adds(s, ",\"writer\":");
+	tail_add_writer(hub->tail_thread, s);
 	add_sources(hub, s, st);
 	add_gaps(s, st);
 	str_adds(s, ",\"ring\":{");

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -36,8 +37,9 @@ static void discard_batch(struct mail *mail)
 struct tail *tail_new(const struct config *cfg, struct mailbox *to,
 	void (*open_start)(struct mail *, void *), void (*open_batch)(struct mail *, void *))
 {
-	static const struct db_set *const read_sets[] = {&tail_log_sql, &tail_read_sql, NULL};
-	static const struct db_set *const probe_sets[] = {&tail_probe_sql, NULL};
+	static const struct db_set *const read_sets[] = {
+		&writer_sql, &tail_log_sql, &tail_read_sql, NULL};
+	static const struct db_set *const probe_sets[] = {&writer_sql, &tail_probe_sql, NULL};
 	struct tail *t = xcalloc(1, sizeof(*t));
 	struct db_login login = config_login(cfg, CONFIG_POLLER);
 	pthread_condattr_t attr;
@@ -112,6 +114,27 @@ void tail_set_pushed(struct tail *t, bool is_pushed)
 const struct tail_stats *tail_stats(const struct tail *t)
 {
 	return &t->stats;
+}
+
+void tail_server(struct tail *t, char *server, size_t size)
+{
+	pthread_mutex_lock(&t->lock);
+	snprintf(server, size, "%s", t->writer.server);
+	pthread_mutex_unlock(&t->lock);
+}
+
+void tail_add_writer(struct tail *t, struct str *json)
+{
+	pthread_mutex_lock(&t->lock);
+	str_adds(json, "{\"server\":");
+	str_add_json(json, t->writer.server);
+	str_addf(json, ",\"is_writer\":%s", t->writer_problem ? "false" : "true");
+	if (t->writer_problem) {
+		str_adds(json, ",\"reason\":");
+		str_add_json(json, t->writer_problem);
+	}
+	str_addc(json, '}');
+	pthread_mutex_unlock(&t->lock);
 }
 
 /* ---- the thread ---- */

@@ -15,6 +15,7 @@
 #include "config.h"
 #include "mailbox.h"
 #include "record.h"
+#include "str.h"
 
 enum source { SOURCE_BINLOG, SOURCE_DOORBELL, SOURCE_TIMER, SOURCE_N };
 
@@ -73,5 +74,9 @@ void tail_unpromise(struct tail *t);
 /* Whether the binlog tells of commits now: the timer slows down then. */
 void tail_set_pushed(struct tail *t, bool is_pushed);
 const struct tail_stats *tail_stats(const struct tail *t);
+/* Which server it is connected to; "": none yet. */
+void tail_server(struct tail *t, char *server, size_t size);
+/* Appends {"server","is_writer","reason"}. */
+void tail_add_writer(struct tail *t, struct str *json);
 
 #endif

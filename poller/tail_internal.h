@@ -10,6 +10,7 @@
 #include "tail.h"
 #include "told.h"
 #include "watch.h"
+#include "writer.h"
 
 #define TAIL_PENDING_MAX 200000 /* above it nothing more is read until a gap is settled */
 #define TAIL_ANNOUNCED_MAX 4096
@@ -27,13 +28,15 @@ struct tail {
 	void (*open_batch)(struct mail *, void *);
 	pthread_t thread;
 
-	pthread_mutex_t lock; /* what wakes: the next six */
+	pthread_mutex_t lock; /* what wakes: the next five */
 	pthread_cond_t cond;
 	bool is_woken, is_stopping;
 	uint64_t announced[TAIL_ANNOUNCED_MAX];
 	size_t announced_n;
 	bool is_unpromised;
 	_Atomic bool is_pushed;
+	struct writer writer; /* under the lock too: the server, and what speaks against it */
+	const char *writer_problem;
 
 	/* the thread's own */
 	struct db *db, *probe;

@@ -118,8 +118,12 @@ static enum err compare(
 	struct tail *t, const struct found *f, const struct known *k, struct str *why)
 {
 	bool is_another;
-	enum err e = is_mark_another(t, k, &is_another);
+	enum err e;
 
+	/* Where nothing can be written an epoch is not to be judged: it comes from the writer. */
+	if (t->writer.is_replica || t->writer.is_read_only)
+		return ERR_OK;
+	e = is_mark_another(t, k, &is_another);
 	if (e)
 		return e;
 	if (f->is_old)
@@ -268,6 +272,36 @@ static enum err begin(struct tail *t, const struct found *f, const struct str *w
 	return ERR_OK;
 }
 
+/* ---- which server ---- */
+
+/* A server that was the writer and is it no more, as after a failover, is left: the address leads
+ * to the new one. */
+static enum err look_at_server(struct tail *t, bool is_new_connection)
+{
+	bool is_named = config_names_writer(t->cfg), was_writer = !t->writer_problem;
+	struct writer w;
+	const char *problem;
+	enum err e = writer_look(t->db, &w);
+
+	if (e)
+		return e;
+	problem = writer_problem(&w, is_named);
+	if (problem && (was_writer || strcmp(problem, t->writer_problem) != 0))
+		log_error("writer", "%s: events can be lost here (have [events] name the writer)",
+			problem);
+	else if (!problem && !was_writer)
+		log_info("writer", "events are written through this server");
+	pthread_mutex_lock(&t->lock);
+	t->writer = w;
+	t->writer_problem = problem;
+	pthread_mutex_unlock(&t->lock);
+	if (!problem || !was_writer || is_new_connection || !is_named)
+		return ERR_OK;
+	db_close(t->db);
+	db_close(t->probe);
+	return ERR_DB_LOST;
+}
+
 /* ---- what the thread calls ---- */
 
 /* What the last run of this host knew, if it was of this epoch. */
@@ -331,9 +365,12 @@ static enum err check(struct tail *t)
 
 enum err tail_log_check(struct tail *t, bool is_new_connection)
 {
-	if (!t->is_started)
-		return first(t);
+	enum err e;
+
 	if (!is_new_connection && clock_ms() - t->checked_ms < CHECK_MS)
 		return ERR_OK;
-	return check(t);
+	e = look_at_server(t, is_new_connection);
+	if (e)
+		return e;
+	return t->is_started ? check(t) : first(t);
 }

@@ -146,6 +146,22 @@ static enum err read_gap(struct tail *t, struct span gap, size_t *filled)
 	return ERR_OK;
 }
 
+/* Locks are looked for where rows are read: during a failover an address may lead to two servers.
+ */
+static enum err is_same_server(struct tail *t)
+{
+	struct writer w = {0};
+	enum err e = writer_server(t->probe, &w);
+
+	if (e || !strcmp(w.server, t->writer.server))
+		return e;
+	log_warn("writer", "two connections to one address led to two servers (%s and %s): again",
+		t->writer.server, w.server);
+	db_close(t->db);
+	db_close(t->probe);
+	return ERR_DB_LOST;
+}
+
 enum probe_says { PROBE_IN_FLIGHT, PROBE_HAS_ROWS, PROBE_EMPTY };
 
 static enum err probe_gap(struct tail *t, struct span gap, enum probe_says *says)
@@ -155,6 +171,8 @@ static enum err probe_gap(struct tail *t, struct span gap, enum probe_says *says
 
 	if (!e && t->probe_generation != db_generation(t->probe)) {
 		e = db_script(t->probe, "SET SESSION innodb_lock_wait_timeout = 0");
+		if (!e)
+			e = is_same_server(t);
 		if (!e)
 			t->probe_generation = db_generation(t->probe);
 	}

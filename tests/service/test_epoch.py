@@ -103,7 +103,7 @@ def test_everybody_is_reset_and_goes_on(own_stack, way, when):
     other.ask("nodes")
     more = publish(stack, 1)[0]
     assert other.event("websites:update")[0]["eventId"] == more
-    status = stack.ctl("status", "--json")["poller"]
+    status = wait_until(stack.status)
     assert status["epoch_changes"] == 1 or when == "down", status
     assert "event" in status["epoch_reason"] or "dump" in status["epoch_reason"], status
     wait_until(lambda: admin.get("/api/ws/health").status == 200, 5)

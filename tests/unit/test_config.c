@@ -246,6 +246,47 @@ static void which_file(void **state)
 	str_fini(&errors);
 }
 
+/* The poller works where events are written, if that is said; the others where [database] is. */
+static void where_events_are_written(void **state)
+{
+	static const char *const none[] = {"poller.db_user=p", "poller.db_password=pp"};
+	static const char *const host[] = {"poller.db_user=p", "poller.db_password=pp",
+		"events.db_host=writer", "events.db_port=4000", "database.tls_ca=/ca"};
+	static const char *const account[] = {"poller.db_user=p", "poller.db_password=pp",
+		"events.db_socket=/w.sock", "events.db_user=e", "events.db_tls_ca=/eca"};
+	static const struct {
+		const char *const *sets;
+		size_t n;
+		const char *socket, *host;
+		unsigned port;
+		const char *user, *password, *tls_ca;
+	} cases[] = {
+		{none, ARRAY_N(none), "/run/mysqld/mysqld.sock", "", 3306, "p", "pp", ""},
+		{host, ARRAY_N(host), "", "writer", 4000, "p", "pp", "/ca"},
+		{account, ARRAY_N(account), "/w.sock", "", 3306, "e", "", "/eca"},
+	};
+
+	for (size_t i = 0; i < ARRAY_N(cases); i++) {
+		struct str errors = STR_INIT;
+		struct config c;
+		struct db_login l;
+
+		assert_true(config_load(&c, "/dev/null", cases[i].sets, cases[i].n, &errors));
+		assert_int_equal(config_names_writer(&c), i > 0);
+		l = config_login(&c, CONFIG_POLLER);
+		assert_string_equal(l.socket, cases[i].socket);
+		assert_string_equal(l.host, cases[i].host);
+		assert_int_equal(l.port, cases[i].port);
+		assert_string_equal(l.user, cases[i].user);
+		assert_string_equal(l.password, cases[i].password);
+		assert_string_equal(l.tls_ca, cases[i].tls_ca);
+		l = config_login(&c, CONFIG_FCGI);
+		assert_string_equal(l.socket, "/run/mysqld/mysqld.sock");
+		config_fini(&c);
+		str_fini(&errors);
+	}
+}
+
 /* Everything set to something else is printed, and read back as it was. */
 static void print_and_read_back(void **state)
 {
@@ -462,6 +503,7 @@ int main(void)
 		cmocka_unit_test(all_problems_at_once),
 		cmocka_unit_test(sets_go_over_the_file),
 		cmocka_unit_test(which_file),
+		cmocka_unit_test(where_events_are_written),
 		cmocka_unit_test(print_and_read_back),
 		cmocka_unit_test(json_has_the_types),
 		cmocka_unit_test(logins),
