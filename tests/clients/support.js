@@ -22,14 +22,18 @@ let serial = 0;
 
 // ---- clients ----
 
-// What a client is made with. 4.0 knows nothing of connection state recovery.
+// What a client is made with. 4.0 knows nothing of connection state recovery. 3.1, the first for
+// Engine.IO 4, is asked for by name.
 const CLIENTS = {
+	"3.1, polling": { module: "socket.io-client-31", options: { transports: ["polling"] } },
 	"newest, defaults": { module: "socket.io-client", options: {} },
 	"newest, polling": { module: "socket.io-client", options: { transports: ["polling"] } },
 	"4.0, defaults": { module: "socket.io-client-40", options: {} },
 	"4.0, polling": { module: "socket.io-client-40", options: { transports: ["polling"] } },
 };
 const NEWEST = ["newest, defaults", "newest, polling"];
+const USUAL = [...NEWEST, "4.0, defaults", "4.0, polling"];
+const ONE_EACH = ["3.1, polling", "4.0, polling", "newest, polling"];
 
 // ---- waiting ----
 
@@ -315,15 +319,16 @@ function suite(list, atOnce = AT_ONCE) {
 	describe("", { concurrency: 1 }, () => chosen.filter(c => c.isAlone).forEach(add));
 }
 
-/* One test for each of the clients (the names in CLIENTS) and each name in `tests`, a table of
+/* One test for each of the clients (names in CLIENTS) and each name in `tests`, a table of
  * functions. Those in `alone` run one after another, when nothing else does. isBare: they want no
  * tenant and no user. */
-function cases({ clients = Object.keys(CLIENTS), tests = {}, alone = {}, isBare = false }) {
+function cases({ clients = USUAL, tests = {}, alone = {}, isBare = false }) {
 	const rows = (table, isAlone) => Object.entries(table).flatMap(([name, test]) =>
 		clients.map(client => ({ name: `${client}: ${name}`, test, client, isAlone, isBare })));
 	return [...rows(tests, false), ...rows(alone, true)];
 }
 
 module.exports = {
-	assert, cases, ctl, gate, sleep, sql, suite, until, withPassword, CLIENTS, NEWEST, SLOWER,
+	assert, cases, ctl, gate, sleep, sql, suite, until, withPassword, CLIENTS, NEWEST,
+	ONE_EACH, SLOWER,
 };

@@ -1,4 +1,4 @@
-"""socket.io-client, newest and 4.0, in Node and in Chromium: what is in the *.test.js here."""
+"""socket.io-client, newest, 4.0 and 3.1, in Node and in Chromium: what is in the *.test.js here."""
 
 
 def test_node(node, file, case):

@@ -1,10 +1,13 @@
-"""python3-socketio, Debian's: an independent implementation of the client side."""
+"""python3-socketio, Debian's: an independent implementation of the client side, in both its kinds."""
+import asyncio
 import queue
+import threading
 
+import engineio
 import pytest
 import socketio
 
-from conftest import SLOWER
+from conftest import SLOWER, wait_until
 
 
 class Client(socketio.Client):
@@ -82,3 +85,102 @@ def test_disconnect(client, stack, viewer):
     join(client, stack, viewer.token)
     client.disconnect()
     assert not client.connected
+
+
+# ---- what users' scripts do ----
+
+
+@pytest.mark.parametrize("value", [
+    5e-324, -1e308, 2 ** 63 - 1, "\u2028", "\ufeff", {"__proto__": 1}, b"", {"a": [{"b": b"\x00"}]},
+    {"_placeholder": True, "num": 9},
+], ids=repr)
+def test_odd_values_end_nothing(client, stack, viewer, value):
+    join(client, stack, viewer.token)
+    sid = client.get_sid()
+    assert client.call("no:such", value, timeout=10 * SLOWER)["error"]
+    answer = client.call("request:websites", {"lastEventId": value}, timeout=10 * SLOWER)
+    assert answer.get("ok") or answer["error"]["code"]
+    assert client.call("no:such", timeout=10 * SLOWER)["error"]["code"] == "unknown_event"
+    assert client.connected and client.get_sid() == sid
+
+
+def test_packets_just_under_the_limit(client, stack, viewer):
+    join(client, stack, viewer.token)
+    for value in ("x" * 999900, b"x" * 740000):
+        assert client.call("no:such", value, timeout=10 * SLOWER)["error"]["code"] == "unknown_event"
+
+
+def test_async_client(stack):
+    """The same from asyncio, which has an HTTP client and a code of its own."""
+    user = stack.user(stack.tenant())
+
+    async def script():
+        client, got = socketio.AsyncClient(reconnection=False), asyncio.Queue()
+        client.on("websites:initial", lambda data, *rest: got.put_nowait(data))
+        client.on("websites:update", lambda data, *rest: got.put_nowait(data))
+        await client.connect(stack.url, transports=["polling"], auth={"token": user.token})
+        try:
+            answer = await client.call("request:websites", {}, timeout=10 * SLOWER)
+            assert answer["ok"]
+            assert (await asyncio.wait_for(got.get(), 10 * SLOWER))["items"] == []
+            row = user.post("/api/v1/websites/create", {
+                "domains": ["async.example"], "origin_mode": "redirect",
+                "redirect_url": "https://example.org/"}).data
+            update = await asyncio.wait_for(got.get(), 10 * SLOWER)
+            assert (update["type"], update["data"]) == ("add", row)
+            for value in ({"a": [b"\x00\x1e", "x"]}, b"\xff" * 70000, 5e-324):
+                answer = await client.call("no:such", value, timeout=10 * SLOWER)
+                assert answer["error"]["code"] == "unknown_event"
+            assert client.connected
+        finally:
+            await client.disconnect()
+
+    asyncio.run(script())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["poller", "mariadb", "fcgi-1", "fcgi-2"])
+def test_a_killed_program_ends_no_session(own_stack, name, monkeypatch):
+    """Under a stream of changes. What came meanwhile comes at once: docs/socketio.md, section 8."""
+    monkeypatch.setattr(engineio.payload.Payload, "max_decode_packets", 10000)
+    stack = own_stack()
+    user = stack.user(stack.tenant())
+    clients = [join(Client(), stack, user.token) for _ in range(6)]
+    for c in clients:
+        c.emit("request:line-groups", {})
+        c.seen = []
+        c.on("line-groups:update", lambda data, *rest, c=c: c.seen.append(data["data"]["id"]))
+    made, stop = [], threading.Event()
+    writer = user.clone()
+
+    def stream():
+        n = 0
+        while not stop.is_set():
+            n += 1
+            reply = writer.post("/api/v1/line-groups/create", {"name": f"g{n}"},
+                                headers={"Idempotency-Key": f"g{n}"})
+            while reply.status != 200 and reply.status != 201 and not stop.is_set():
+                reply = writer.post("/api/v1/line-groups/create", {"name": f"g{n}"},
+                                    headers={"Idempotency-Key": f"g{n}"})
+            if reply.status in (200, 201):
+                made.append(reply.data["id"])
+
+    thread = threading.Thread(target=stream)
+    thread.start()
+    try:
+        wait_until(lambda: len(made) >= 10, 20, "a stream")
+        stack.kill(name)
+        n = len(made)
+        wait_until(lambda: len(made) >= n + 20, 40, "a stream again")
+    finally:
+        stop.set()
+        thread.join()
+    try:
+        for c in clients:
+            wait_until(lambda: made[-1] in c.seen or not c.connected, 20, "the last change")
+        assert [c.connected for c in clients] == [True] * len(clients)
+        for c in clients:
+            assert list(dict.fromkeys(c.seen)) == made
+    finally:
+        for c in clients:
+            c.disconnect()
