@@ -166,10 +166,11 @@ static unsigned processes(const struct doctor *d)
 	return n > FCGI_PROCESSES ? n : FCGI_PROCESSES;
 }
 
-/* Each worker has one, and health one more now and then. */
+/* Each thread that works has one, and health one more now and then. */
 uint64_t doctor_connections(const struct doctor *d)
 {
-	uint64_t each = (uint64_t)(d->cfg->fcgi.workers + d->cfg->fcgi.event_workers + 1);
+	uint64_t each = (uint64_t)(d->cfg->fcgi.workers + d->cfg->fcgi.event_workers +
+				   d->cfg->auth.argon2_parallel + 1);
 
 	return each * processes(d) + OTHER_CONNECTIONS;
 }
@@ -185,8 +186,8 @@ void check_connections(struct doctor *d, struct finding *f)
 	if (most < need)
 		finding_bad(f, VERDICT_WARN,
 			"raise max_connections in my.cnf, or lower fcgi.workers",
-			"max_connections is %llu; %u cmdb-fcgi with %lld workers and %lld "
-			"event_workers each, and the rest, want %llu",
+			"max_connections is %llu; %u cmdb-fcgi with %lld workers, %lld "
+			"event_workers and some more each, and the rest, want %llu",
 			(unsigned long long)most, processes(d), (long long)d->cfg->fcgi.workers,
 			(long long)d->cfg->fcgi.event_workers, (unsigned long long)need);
 	else

@@ -26,7 +26,7 @@ struct probe {
 	pthread_cond_t changed; /* is_wanted, is_stopping, tries_n or is_running */
 	pthread_t thread;
 	bool is_running, is_wanted, is_stopping;
-	unsigned tries_n;
+	unsigned tries_n, waiters_n;
 	struct shm_probe own; /* where there is no page */
 	bool was_good;        /* what the log says */
 };
@@ -121,16 +121,25 @@ static void run(struct probe *p)
 	}
 }
 
-/* What is known: false if that is too old. */
-static bool read_found(struct probe *p, struct probe_found *found)
+/* What is known: false if that is older than max_ms. */
+static bool read_found(struct probe *p, int64_t max_ms, struct probe_found *found)
 {
 	const struct shm_probe *s = shared(p);
 	int64_t done = atomic_load(&s->done_ms), read = atomic_load(&s->read_ms);
 
-	found->is_waiting = !done || clock_ms() - done >= PROBE_EVERY_MS;
+	found->is_waiting = !done || clock_ms() - done >= max_ms;
 	found->is_read = read && read >= atomic_load(&s->begun_ms);
 	found->is_written = !found->is_waiting && atomic_load(&s->is_written);
 	return !found->is_waiting;
+}
+
+/* Has the try that is being made taken so long already that waiting for it is of no use? */
+static bool is_stuck(struct probe *p)
+{
+	const struct shm_probe *s = shared(p);
+	int64_t begun = atomic_load(&s->begun_ms);
+
+	return begun > atomic_load(&s->done_ms) && clock_ms() - begun >= PROBE_WAIT_MS;
 }
 
 static struct timespec at(int64_t ms)
@@ -144,7 +153,7 @@ void probe_look(struct probe *p, struct probe_found *found)
 	unsigned tries_n;
 	int rc = 0;
 
-	if (read_found(p, found))
+	if (read_found(p, PROBE_EVERY_MS, found))
 		return;
 	pthread_mutex_lock(&p->lock);
 	if (!p->is_running) {
@@ -152,16 +161,22 @@ void probe_look(struct probe *p, struct probe_found *found)
 		db_thread_init();
 		run(p);
 		db_thread_fini();
-		read_found(p, found);
+		read_found(p, PROBE_EVERY_MS, found);
+		return;
+	}
+	p->is_wanted = true;
+	pthread_cond_broadcast(&p->changed);
+	if (is_stuck(p) || (p->waiters_n > 0 && read_found(p, PROBE_KNOWN_MS, found))) {
+		pthread_mutex_unlock(&p->lock);
 		return;
 	}
 	tries_n = p->tries_n;
-	p->is_wanted = true;
-	pthread_cond_broadcast(&p->changed);
+	p->waiters_n++;
 	while (!p->is_stopping && p->tries_n == tries_n && rc == 0)
 		rc = pthread_cond_timedwait(&p->changed, &p->lock, &until);
+	p->waiters_n--;
 	pthread_mutex_unlock(&p->lock);
-	read_found(p, found);
+	read_found(p, PROBE_EVERY_MS, found);
 }
 
 /* ---- the thread ---- */

@@ -73,18 +73,24 @@ static void make_request_id(struct worker *w, char out[33])
 	out[32] = '\0';
 }
 
-/* The connection is made with the settings in force; a reload makes a new one. */
+/* The connection is made with the settings in force. A reload that changes them makes a new one:
+ * else one signal would have all workers connect anew. */
 void worker_take_settings(struct worker *w)
 {
-	struct db_login login;
+	struct db_login login, had;
 
 	w->settings = app_settings_get(w->app);
 	if (w->db && w->db_settings == w->settings)
 		return;
+	login = config_login(&w->settings->cfg, CONFIG_FCGI);
+	if (w->db) {
+		had = config_login(&w->db_settings->cfg, CONFIG_FCGI);
+		if (db_login_is_same(&login, &had))
+			return;
+	}
 	worker_drop_db(w);
 	w->db_settings = w->settings;
 	atomic_fetch_add(&w->settings->refs, 1);
-	login = config_login(&w->settings->cfg, CONFIG_FCGI);
 	w->db = db_new(&login, w->app->sql);
 }
 

@@ -39,6 +39,21 @@ static bool is_set(const char *text)
 	return text && *text;
 }
 
+static bool is_same_text(const char *a, const char *b)
+{
+	return !strcmp(a ? a : "", b ? b : "");
+}
+
+bool db_login_is_same(const struct db_login *a, const struct db_login *b)
+{
+	return is_same_text(a->socket, b->socket) && is_same_text(a->host, b->host) &&
+	       a->port == b->port && is_same_text(a->name, b->name) &&
+	       is_same_text(a->user, b->user) && is_same_text(a->password, b->password) &&
+	       is_same_text(a->tls_ca, b->tls_ca) &&
+	       a->connect_timeout_ms == b->connect_timeout_ms &&
+	       a->io_timeout_ms == b->io_timeout_ms;
+}
+
 struct db *db_new(const struct db_login *login, const struct db_set *const *sets)
 {
 	struct db *db = xcalloc(1, sizeof(*db));

@@ -72,6 +72,9 @@ struct db_login {
 	unsigned io_timeout_ms; /* read and write; 0: no limit */
 };
 
+/* Do both lead to the same account of the same database, in the same time? */
+bool db_login_is_same(const struct db_login *a, const struct db_login *b);
+
 /* Does not connect yet. sets ends with NULL, is borrowed. Never NULL. */
 struct db *db_new(const struct db_login *login, const struct db_set *const *sets);
 void db_free(struct db *db);

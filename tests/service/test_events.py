@@ -332,6 +332,17 @@ def test_reload_of_the_poller(own_stack):
     wait_until(lambda: "changed: socketio.max_sessions, log.level" in stack.log("poller"))
     assert "next start only: poller.timer_ms" in stack.log("poller")
     wait_until(lambda: open_session().status == 403)
+    with stack.connect() as db, db.cursor() as c:
+        connects = "SHOW GLOBAL STATUS LIKE 'Connections'"
+        c.execute(connects)
+        before = int(c.fetchone()[1])
+        for _ in range(100):
+            for name in ("poller", "fcgi-1", "fcgi-2"):
+                os.kill(stack.pid(name), signal.SIGHUP)
+            assert admin.get("/api/v1/nodes?page_size=1").status == 200
+        c.execute(connects)
+        # Nobody connects anew because of it; threads that were idle may.
+        assert int(c.fetchone()[1]) - before < 40
     for _ in range(300):
         os.kill(pid, signal.SIGHUP)
         for name in ("fcgi-1", "fcgi-2"):
