@@ -308,7 +308,7 @@ static void post(struct ctx *ctx, const struct ask *a, struct slice body)
 	} else if (l.messages_n) {
 		e->events = xcalloc(1, sizeof(*e->events));
 		str_add(&e->events->body, body.p, body.len);
-		e->events->n = (uint16_t)l.messages_n;
+		e->events->n = (uint16_t)(l.messages_n < UINT16_MAX ? l.messages_n : UINT16_MAX);
 		e->events->pid = l.pid ? l.pid : xstrdup("");
 		e->events->address = xstrdup(ctx->req.remote_addr);
 		l.pid = NULL;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "admin_connect.h"
+#include "event_name.h"
 #include "log.h"
 #include "txn.h"
 
@@ -19,10 +20,13 @@ static const char *bad_nsp = "The namespace must be \"/\" or \"/admin\".";
 static const char *bad_main = "Only sockets of \"/\" are in rooms.";
 static const char *bad_filter = "The filter must be a room or a socket's id of at most 128 bytes.";
 static const char *bad_room = "The room must be a name of 1 to 128 bytes.";
-static const char *bad_name =
-	"The event must be a name of 1 to 128 bytes, and none of Socket.IO's.";
+static const char *bad_name = "The event must be a name of 1 to 64 characters, none of them a "
+			      "control character, and none of "
+			      "Socket.IO's own.";
 static const char *bad_close = "close must be true or false.";
 static const char *bad_bytes = "Binary data cannot be sent from here.";
+static const char *bad_args = "Not every client can read these arguments: a key is there twice, or "
+			      "a number is too large.";
 
 /* Text argument i. max 0: none is needed. NULL: it is not acceptable. */
 static const char *text(const struct socket_call *call, size_t i, size_t min)
@@ -69,8 +73,10 @@ static const char *read_emit(const struct socket_call *call, struct command *c)
 	if (call->packet->attachments_n)
 		return bad_bytes;
 	c->name = text(call, 2, 1);
-	if (!c->name || packet_is_reserved(c->name))
+	if (!c->name || event_name_fault(c->name, strlen(c->name)))
 		return bad_name;
+	if (json_look(call->packet->payload.p, call->packet->payload.len))
+		return bad_args;
 	p = skip_value(skip_value(p, end), end);
 	c->args = (struct slice){p, (size_t)(end - p)};
 	return NULL;

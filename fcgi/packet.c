@@ -3,6 +3,9 @@
 #include <assert.h>
 #include <string.h>
 
+#include "event_name.h"
+#include "packet_number.h"
+
 /* The digits that are on the wire alone. */
 #define BINARY_EVENT 5
 #define BINARY_ACK 6
@@ -28,43 +31,33 @@ void packet_fini(struct packet *p)
 	*p = (struct packet){0};
 }
 
-/* How many digits are at c, and their value. PACKET_DIGITS_MAX + 1 when they are too many, or too
- * much for max. */
-static size_t take_number(struct cursor *c, uint64_t max, uint64_t *value)
-{
-	size_t n = 0;
-
-	for (*value = 0; c->p < c->end && *c->p >= '0' && *c->p <= '9'; c->p++) {
-		*value = *value * 10 + (uint64_t)(*c->p - '0');
-		if (++n > PACKET_DIGITS_MAX || *value > max)
-			return PACKET_DIGITS_MAX + 1;
-	}
-	return n;
-}
-
-/* The readers and checkers below return what is wrong, NULL if nothing is. */
+/* The readers and checkers below return what is wrong, NULL if nothing is. They follow
+ * socket.io-parser 4, decodeString(), step by step. */
 
 static const char *read_attachments(struct cursor *c, struct packet *p)
 {
-	uint64_t n;
-	size_t digits_n = take_number(c, PACKET_ATTACHMENTS_MAX, &n);
+	const char *dash = memchr(c->p, '-', (size_t)(c->end - c->p));
+	double n;
 
-	if (digits_n > PACKET_DIGITS_MAX)
-		return "too many attachments";
-	if (digits_n == 0 || n == 0 || !at(c, '-'))
+	if (!dash || !packet_number((struct slice){c->p, (size_t)(dash - c->p)}, &n))
 		return "the number of attachments is missing";
-	c->p++;
+	if (n > PACKET_ATTACHMENTS_MAX)
+		return "too many attachments";
+	if (n < 1 || n != (unsigned)n)
+		return "the number of attachments is missing";
+	c->p = dash + 1;
 	p->attachments_n = (unsigned)n;
 	return NULL;
 }
 
 static const char *read_type(struct cursor *c, struct packet *p)
 {
-	int digit = c->p < c->end ? *c->p - '0' : -1;
+	size_t space = packet_number_space(c->p, c->end);
+	int digit = space ? 0 : c->p < c->end ? *c->p - '0' : -1;
 
 	if (digit < 0 || digit > BINARY_ACK)
 		return "an unknown packet type";
-	c->p++;
+	c->p += space ? space : 1;
 	if (digit != BINARY_EVENT && digit != BINARY_ACK) {
 		p->type = (enum packet_type)digit;
 		return NULL;
@@ -73,118 +66,151 @@ static const char *read_type(struct cursor *c, struct packet *p)
 	return read_attachments(c, p);
 }
 
-static const char *read_nsp(struct cursor *c, struct packet *p)
+static void read_nsp(struct cursor *c, struct packet *p)
 {
 	p->nsp = (struct slice){"/", 1};
 	if (!at(c, '/'))
-		return NULL;
+		return;
 	size_t left = (size_t)(c->end - c->p);
 	const char *comma = memchr(c->p, ',', left);
 	size_t len = comma ? (size_t)(comma - c->p) : left;
 	const char *query = memchr(c->p, '?', len);
 	p->nsp = (struct slice){c->p, query ? (size_t)(query - c->p) : len};
 	c->p += len + (comma != NULL);
-	if (p->nsp.len > PACKET_NSP_MAX)
-		return "the name of a namespace is too long";
-	for (size_t i = 0; i < p->nsp.len; i++)
-		if ((unsigned char)p->nsp.p[i] < 0x20 || p->nsp.p[i] == 0x7f)
-			return "the name of a namespace has a control character";
-	return json_is_utf8(p->nsp.p, p->nsp.len) ? NULL : "the name of a namespace is not UTF-8";
 }
 
-static const char *read_id(struct cursor *c, struct packet *p)
+/* The decoder does not look at what it makes of these digits. What cannot be counted to is the id
+ * of nothing. */
+static void read_id(struct cursor *c, struct packet *p)
 {
-	size_t digits_n = take_number(c, PACKET_ID_MAX, &p->id);
+	const char *from = c->p;
+	double id;
 
-	if (digits_n > PACKET_DIGITS_MAX)
-		return "an ack id is too large";
-	p->has_id = digits_n > 0;
-	return NULL;
+	while (c->p < c->end) {
+		size_t n = *c->p >= '0' && *c->p <= '9' ? 1 : packet_number_space(c->p, c->end);
+		if (n == 0)
+			break;
+		c->p += n;
+	}
+	if (c->p == from || (p->type != PACKET_EVENT && p->type != PACKET_ACK))
+		return;
+	p->has_id = packet_number((struct slice){from, (size_t)(c->p - from)}, &id) &&
+		    id <= (double)PACKET_ID_MAX;
+	if (p->has_id)
+		p->id = (uint64_t)id;
+	else
+		p->beyond = "the id to acknowledge it by is none";
 }
 
 static const char *read_payload(struct cursor *c, struct packet *p)
 {
-	const char *why;
-	size_t offset;
-
 	p->payload = (struct slice){c->p, (size_t)(c->end - c->p)};
 	if (p->payload.len == 0)
 		return NULL;
-	/* A blank is a digit of the id to the reference, and no scalar is a payload. */
-	if (!at(c, '[') && !at(c, '{'))
-		return "a packet's payload is neither array nor object";
-	p->json = json_parse(p->payload.p, p->payload.len, &why, &offset);
-	return why;
+	return json_is_valid(p->payload.p, p->payload.len) ? NULL : "a packet's payload is no JSON";
 }
 
 /* ---- what must hold for each type ---- */
 
-/* The payload is a valid array. Finds its inside, and in this what follows the name. */
-static void find_args(struct packet *p)
+/* Behind the value at p, which is a string or a number; others are not asked for. */
+static const char *skip_scalar(const char *p)
+{
+	if (*p != '"') {
+		while (*p != ',' && *p != ']' && !is_space(*p))
+			p++;
+		return p;
+	}
+	for (p++; *p != '"'; p++)
+		p += *p == '\\';
+	return p + 1;
+}
+
+/* The payload is a valid array. Finds its inside; of an event also the name, which it returns, and
+ * what follows that. */
+static struct slice find_args(struct packet *p)
 {
 	const char *from = p->payload.p + 1, *to = p->payload.p + p->payload.len;
+	struct slice name = {"", 0};
 
 	while (is_space(*--to))
 		;
 	assert(*to == ']');
 	p->inside = (struct slice){from, (size_t)(to - from)};
-	if (p->type == PACKET_EVENT) {
+	while (is_space(*from))
+		from++;
+	if (p->type == PACKET_EVENT &&
+		(*from == '"' || *from == '-' || (*from >= '0' && *from <= '9'))) {
+		name = (struct slice){from, (size_t)(skip_scalar(from) - from)};
+		from += name.len;
 		while (is_space(*from))
 			from++;
-		for (from++; *from != '"'; from++)
-			from += *from == '\\';
-		for (from++; is_space(*from); from++)
-			;
 		from += *from == ',';
+		while (from < to && is_space(*from))
+			from++;
 	}
-	while (from < to && is_space(*from))
-		from++;
 	while (to > from && is_space(to[-1]))
 		to--;
 	p->args = (struct slice){from, (size_t)(to - from)};
+	return name;
 }
 
-bool packet_is_reserved(const char *name)
+/* What our JSON does not take is no fault of the packet's. */
+static void parse(struct packet *p)
 {
-	static const char *const reserved[] = {"connect", "connect_error", "disconnect",
-		"disconnecting", "newListener", "removeListener"};
+	const char *why;
 
-	for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++)
-		if (strcmp(name, reserved[i]) == 0)
-			return true;
-	return false;
+	p->json = json_parse_js(p->payload.p, p->payload.len, &why);
+	if (why)
+		p->beyond = why;
 }
 
-static const char *check_event(struct packet *p)
+/* The payload of an EVENT. A name that our JSON does not take is none that is reserved. */
+static const char *read_event(struct packet *p)
 {
-	if (!json_object_is_type(p->json, json_type_array))
+	struct json_object *text;
+	const char *name, *why;
+	struct slice token;
+
+	if (p->payload.p[0] != '[')
 		return "an event's payload is no array";
-	struct json_object *name =
-		json_object_array_length(p->json) ? json_object_array_get_idx(p->json, 0) : NULL;
-	if (!json_object_is_type(name, json_type_string))
+	token = find_args(p);
+	if (token.len == 0)
 		return "an event does not begin with its name";
-	p->name = json_object_get_string(name);
-	return packet_is_reserved(p->name) ? "an event has a reserved name" : NULL;
+	parse(p);
+	if (p->json) {
+		text = json_object_array_get_idx(p->json, 0);
+		if (json_object_is_type(text, json_type_string))
+			p->name = json_object_get_string(text);
+		return p->name && event_name_is_reserved(p->name) ? "an event has a reserved name"
+								  : NULL;
+	}
+	text = json_parse_js(token.p, token.len, &why);
+	name = json_object_is_type(text, json_type_string) ? json_object_get_string(text) : NULL;
+	why = name && event_name_is_reserved(name) ? "an event has a reserved name" : NULL;
+	json_object_put(text);
+	return why;
 }
 
 static const char *check_type(struct packet *p)
 {
+	char first = p->payload.len ? p->payload.p[0] : '\0';
+
 	switch (p->type) {
 	case PACKET_CONNECT:
-		if (p->has_id)
-			return "CONNECT has an ack id";
-		if (p->payload.len && !json_object_is_type(p->json, json_type_object))
+		if (first && first != '{')
 			return "the payload of CONNECT is no object";
+		if (first)
+			parse(p);
 		return NULL;
 	case PACKET_DISCONNECT:
-		return p->has_id || p->payload.len ? "DISCONNECT has an ack id or a payload" : NULL;
+		return first ? "DISCONNECT has a payload" : NULL;
 	case PACKET_EVENT:
-		return check_event(p);
+		return first ? read_event(p) : NULL;
 	case PACKET_ACK:
-		if (!p->has_id)
-			return "an acknowledgement has no id";
-		if (!json_object_is_type(p->json, json_type_array))
+		if (first && first != '[')
 			return "the payload of an acknowledgement is no array";
+		if (first)
+			find_args(p);
 		return NULL;
 	default:
 		return "only a server sends CONNECT_ERROR";
@@ -199,43 +225,32 @@ static bool is_placeholder(struct json_object *o)
 	return json_object_is_type(mark, json_type_boolean) && json_object_get_boolean(mark);
 }
 
-/* Notes in *seen, a bit each, for which of the n attachments there are placeholders in o. */
-static const char *find_placeholders(struct json_object *o, unsigned n, unsigned *seen)
+/* socket.io-parser 4, reconstructPacket(): it does not ask that each of the n attachments has a
+ * placeholder, and one alone, or that this has no other member. */
+static const char *check_placeholders(struct json_object *o, unsigned n)
 {
 	const char *why = NULL;
 
 	if (is_placeholder(o)) {
 		struct json_object *num = json_get(o, "num");
-		if (!json_object_is_type(num, json_type_int) || json_object_object_length(o) != 2)
-			return "a placeholder is not made of `_placeholder` and `num`";
-		int64_t i = json_object_get_int64(num);
-		if (i < 0 || i >= n)
-			return "a placeholder stands for no attachment";
-		if (*seen & 1U << i)
-			return "two placeholders stand for the same attachment";
-		*seen |= 1U << i;
-	} else if (json_object_is_type(o, json_type_object)) {
+		double i = json_object_get_double(num);
+		bool is_number = json_object_is_type(num, json_type_int) ||
+				 json_object_is_type(num, json_type_double);
+		return is_number && i >= 0 && i < n ? NULL
+						    : "a placeholder stands for no attachment";
+	}
+	if (json_object_is_type(o, json_type_object)) {
 		json_object_object_foreach(o, key, value)
 		{
 			(void)key;
 			if (!why)
-				why = find_placeholders(value, n, seen);
+				why = check_placeholders(value, n);
 		}
 	} else if (json_object_is_type(o, json_type_array)) {
 		for (size_t i = 0; !why && i < json_object_array_length(o); i++)
-			why = find_placeholders(json_object_array_get_idx(o, i), n, seen);
+			why = check_placeholders(json_object_array_get_idx(o, i), n);
 	}
 	return why;
-}
-
-static const char *check_placeholders(struct packet *p)
-{
-	unsigned seen = 0;
-	const char *why = find_placeholders(p->json, p->attachments_n, &seen);
-
-	if (why)
-		return why;
-	return seen == (1U << p->attachments_n) - 1 ? NULL : "an attachment has no placeholder";
 }
 
 bool packet_decode(struct packet *p, struct slice text, const char **why)
@@ -244,23 +259,18 @@ bool packet_decode(struct packet *p, struct slice text, const char **why)
 
 	*p = (struct packet){.inside = {"", 0}, .args = {"", 0}};
 	*why = read_type(&c, p);
-	if (!*why)
-		*why = read_nsp(&c, p);
-	if (!*why)
-		*why = read_id(&c, p);
-	if (!*why)
+	if (!*why) {
+		read_nsp(&c, p);
+		read_id(&c, p);
 		*why = read_payload(&c, p);
+	}
 	if (!*why)
 		*why = check_type(p);
 	if (!*why && p->attachments_n)
-		*why = check_placeholders(p);
-	if (*why) {
+		*why = check_placeholders(p->json, p->attachments_n);
+	if (*why)
 		packet_fini(p);
-		return false;
-	}
-	if (p->type == PACKET_EVENT || p->type == PACKET_ACK)
-		find_args(p);
-	return true;
+	return !*why;
 }
 
 /* ---- encoders ---- */

@@ -18,55 +18,65 @@ struct payload payload_of(struct slice body)
 
 void payload_fini(struct payload *it)
 {
-	str_fini(&it->binary);
+	str_fini(&it->converted);
 }
 
-/* Decodes base64 into out. Returns what is wrong with it, NULL if nothing is. libsodium refuses
- * bits that no byte is made of, missing and surplus padding. But where char is signed, 1.0.18 takes
- * all bytes from 0x80 on for a `/`, so they are looked for here. */
-static const char *decode(struct str *out, struct slice base64)
+/* The six bits of a character of either alphabet (RFC 4648 sections 4 and 5), -1: of none. */
+static int six_bits(char c)
 {
-	static const char bad[] =
-		"base64 data has a character or padding that does not belong there";
-	size_t len = 0;
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	return c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 : -1;
+}
 
-	if (base64.len % 4)
-		return "the length of base64 data is not a multiple of four";
-	for (size_t i = 0; i < base64.len; i++)
-		if (base64.p[i] & 0x80)
-			return bad;
+/* libsodium's decoder refuses too much. */
+static void decode(struct str *out, struct slice base64)
+{
+	uint32_t bits = 0;
+	unsigned bits_n = 0;
+	char *to;
+
 	str_clear(out);
-	str_reserve(out, base64.len / 4 * 3);
-	if (sodium_base642bin((unsigned char *)out->p, out->cap, base64.p, base64.len, NULL, &len,
-		    NULL, BASE64) != 0)
-		return bad;
-	out->len = len;
-	out->p[len] = '\0';
-	return NULL;
+	str_reserve(out, base64.len / 4 * 3 + 3);
+	to = out->p;
+	for (size_t i = 0; i < base64.len && base64.p[i] != '='; i++) {
+		int six = six_bits(base64.p[i]);
+		if (six < 0)
+			continue;
+		bits = bits << 6 | (uint32_t)six;
+		bits_n += 6;
+		if (bits_n < 8)
+			continue;
+		bits_n -= 8;
+		*to++ = (char)(bits >> bits_n & 0xff);
+	}
+	out->len = (size_t)(to - out->p);
+	*to = '\0';
 }
 
 static const char *read_packet(struct payload *it, struct slice text, struct payload_packet *packet)
 {
-	const char *why;
-
 	if (text.len == 0)
 		return "an empty packet";
 	char type = text.p[0];
 	*packet = (struct payload_packet){.data = {text.p + 1, text.len - 1}};
-	if (type == 'b') {
-		why = decode(&it->binary, packet->data);
-		if (why)
-			return why;
-		packet->type = PAYLOAD_MESSAGE;
-		packet->is_binary = true;
-		packet->data = (struct slice){it->binary.p, it->binary.len};
+	packet->is_binary = type == 'b';
+	if (!packet->is_binary && (type < '0' || type >= '0' + PAYLOAD_TYPES_N))
+		return "an unknown packet type";
+	packet->type = packet->is_binary ? PAYLOAD_MESSAGE : (enum payload_type)(type - '0');
+	if (packet->is_binary) {
+		decode(&it->converted, packet->data);
+	} else if (!json_is_utf8(packet->data.p, packet->data.len)) {
+		str_clear(&it->converted);
+		json_add_utf8(&it->converted, packet->data.p, packet->data.len);
+	} else {
 		return NULL;
 	}
-	if (type < '0' || type >= '0' + PAYLOAD_TYPES_N)
-		return "an unknown packet type";
-	if (!json_is_utf8(packet->data.p, packet->data.len))
-		return "a packet's text is not UTF-8 or has a NUL";
-	packet->type = (enum payload_type)(type - '0');
+	packet->data = (struct slice){str_c(&it->converted), it->converted.len};
 	return NULL;
 }
 
@@ -76,10 +86,6 @@ enum payload_got payload_next(struct payload *it, struct payload_packet *packet,
 	*packet = (struct payload_packet){0};
 	if (!it->p)
 		return PAYLOAD_END;
-	if (it->packets_n == PAYLOAD_PACKETS_MAX) {
-		*why = "too many packets in one body";
-		return PAYLOAD_BAD;
-	}
 	size_t left = (size_t)(it->end - it->p);
 	const char *stop = memchr(it->p, PAYLOAD_SEPARATOR, left);
 	struct slice text = {it->p, stop ? (size_t)(stop - it->p) : left};
@@ -88,7 +94,6 @@ enum payload_got payload_next(struct payload *it, struct payload_packet *packet,
 		*packet = (struct payload_packet){0};
 		return PAYLOAD_BAD;
 	}
-	it->packets_n++;
 	it->p = stop ? stop + 1 : NULL;
 	return PAYLOAD_PACKET;
 }

@@ -11,6 +11,10 @@
 #include "tables.h"
 #include "worker.h"
 
+/* In one POST, to what is past the session's rate: whoever sends a hundred thousand is not worth as
+ * many answers. */
+#define LIMITED_ANSWERS_MAX 20000
+
 static struct slice slice_of(const struct str *s)
 {
 	return (struct slice){.p = str_c(s), .len = s->len};
@@ -196,8 +200,11 @@ static const struct socket_namespace *find_namespace(const struct socket_work *w
 	return NULL;
 }
 
+/* name NULL: none, which nobody handles. */
 static const struct socket_event *find_event(const struct socket_namespace *ns, const char *name)
 {
+	if (!name)
+		return NULL;
 	for (const struct socket_event *const *table = ns->events; *table; table++)
 		for (const struct socket_event *e = *table; e->name; e++)
 			if (strcmp(e->name, name) == 0)
@@ -209,10 +216,14 @@ static void on_connect(struct socket_work *w, const struct packet *p, bool is_al
 {
 	const struct socket_namespace *ns = find_namespace(w, p->nsp);
 
+	if (!is_allowed && ++w->limited_n > LIMITED_ANSWERS_MAX)
+		return;
 	if (!ns)
 		socket_refuse(w, p->nsp, "Invalid namespace", 0);
 	else if (!is_allowed)
 		socket_refuse(w, p->nsp, err_text(ERR_RATE_LIMITED), 429);
+	else if (p->beyond)
+		socket_refuse(w, p->nsp, "Invalid auth payload", 400);
 	else
 		ns->connect(w, p);
 }
@@ -223,10 +234,22 @@ static void limit(struct socket_call *call)
 {
 	struct socket_work *w = call->work;
 
+	if (call->packet->has_id && ++w->limited_n > LIMITED_ANSWERS_MAX)
+		return;
 	if (!call->packet->has_id && w->is_limit_told)
 		return;
 	w->is_limit_told = w->is_limit_told || !call->packet->has_id;
 	socket_fail(call, "rate_limited", "Too many events; send fewer a second.");
+}
+
+/* Arguments that the client could send, and we cannot read. */
+static void fail_beyond(struct socket_call *call)
+{
+	struct str text = STR_INIT;
+
+	str_addf(&text, "The event cannot be read: %s.", call->packet->beyond);
+	socket_fail(call, "bad_arguments", str_c(&text));
+	str_fini(&text);
 }
 
 static void handle(struct socket_call *call)
@@ -257,8 +280,8 @@ static void tell_heard(const struct socket_call *call)
 	struct op op = {.type = OP_HEARD, .nsp = p->nsp};
 	struct str hidden = STR_INIT;
 
-	if (call->event && call->event->is_secret) {
-		str_add_json(&hidden, p->name);
+	if (p->beyond || (call->event && call->event->is_secret)) {
+		str_add_json(&hidden, p->name ? p->name : "");
 		op.bytes = slice_of(&hidden);
 	} else {
 		op.bytes = p->inside;
@@ -278,6 +301,10 @@ static void on_event(
 	tell_heard(&call);
 	if (!is_allowed) {
 		limit(&call);
+		return;
+	}
+	if (p->beyond) {
+		fail_beyond(&call);
 		return;
 	}
 	if (call.event) {
@@ -301,10 +328,10 @@ static void on_packet(struct socket_work *w, const struct packet *p, bool is_all
 		w->why_bad = "a packet out of place";
 	else if (p->type == PACKET_EVENT)
 		on_event(w, k, p, is_allowed);
-	else if (p->type == PACKET_ACK)
-		ops_put(w->ops, &op);
-	else
+	else if (p->type == PACKET_DISCONNECT)
 		leave(w, k);
+	else if (p->has_id)
+		ops_put(w->ops, &op);
 }
 
 /* ---- the walk over a POST ---- */

@@ -9,7 +9,8 @@
  *
  * What a client sends that no client may send ends its session, as in the reference server
  * (socket.io 4, client.js, ondecoded()): malformed packets, packets for a namespace it has not
- * joined, CONNECT to one that it has.
+ * joined, CONNECT to one that it has. What the reference could read and we cannot (packet.h,
+ * beyond) is a matter of that packet alone: `bad_arguments`, or a CONNECT_ERROR.
  */
 #ifndef CMDB_SOCKET_H
 #define CMDB_SOCKET_H
@@ -60,6 +61,7 @@ struct socket_work {
 	struct str *ops;
 	size_t allowed; /* messages that are still within the session's rate */
 	bool is_limit_told;
+	size_t limited_n;    /* answers that were due to what is past it */
 	const char *why_bad; /* the session is to be closed */
 };
 

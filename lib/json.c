@@ -35,6 +35,41 @@ bool json_is_utf8(const char *text, size_t len)
 	return utf8_span(text, len) == len;
 }
 
+/* Of the ill-formed bytes at p, how many stand for one U+FFFD: the longest beginning of a
+ * character, at least one. */
+static size_t utf8_bad_len(const unsigned char *p, size_t left)
+{
+	size_t n = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2, i = 1;
+	unsigned char from = p[0] == 0xe0 ? 0xa0 : p[0] == 0xf0 ? 0x90 : 0x80;
+	unsigned char to = p[0] == 0xed ? 0x9f : p[0] == 0xf4 ? 0x8f : 0xbf;
+
+	if (p[0] < 0xc2 || p[0] > 0xf4)
+		return 1;
+	for (; i < n && i < left && p[i] >= from && p[i] <= to; i++) {
+		from = 0x80;
+		to = 0xbf;
+	}
+	return i;
+}
+
+void json_add_utf8(struct str *s, const char *text, size_t len)
+{
+	const unsigned char *p = (const unsigned char *)text;
+	size_t i = 0, from = 0, n;
+
+	while (i < len) {
+		n = utf8_len(p + i, len - i);
+		if (n == 0) {
+			str_add(s, text + from, i - from);
+			str_adds(s, "\xef\xbf\xbd");
+			i += utf8_bad_len(p + i, len - i);
+			from = i;
+		}
+		i += n;
+	}
+	str_add(s, text + from, len - from);
+}
+
 /* What json-c 0.16 lets pass with JSON_TOKENER_STRICT, found before it sees the text: control
  * characters in strings, \u0000 and lone surrogates (it makes U+FFFD of them), NaN and Infinity,
  * "-01", "1.", "2.e3", and integers out of range (it saturates). Depth is counted
@@ -208,8 +243,9 @@ static bool walk(struct json_object *o, size_t *members_n)
 	}
 }
 
-static struct json_object *parse_scanned(const char *text, size_t len, size_t members_n,
-	const char **why, size_t *offset)
+/* members_n NULL: a key may be there twice. */
+static struct json_object *parse_scanned(
+	const char *text, size_t len, const size_t *members_n, const char **why, size_t *offset)
 {
 	struct json_tokener *tok = json_tokener_new_ex(JSON_DEPTH_MAX + 1);
 	if (!tok) {
@@ -233,7 +269,7 @@ static struct json_object *parse_scanned(const char *text, size_t len, size_t me
 	*offset = 0;
 	if (!walk(o, &found_n))
 		*why = "a number is too large";
-	else if (found_n != members_n)
+	else if (members_n && found_n != *members_n)
 		*why = "an object has the same key twice";
 	if (*why) {
 		json_object_put(o);
@@ -242,7 +278,8 @@ static struct json_object *parse_scanned(const char *text, size_t len, size_t me
 	return o;
 }
 
-struct json_object *json_parse(const char *text, size_t len, const char **why, size_t *offset)
+static struct json_object *parse(
+	const char *text, size_t len, bool takes_twice, const char **why, size_t *offset)
 {
 	struct scan s = {.p = text, .end = text + len};
 
@@ -261,7 +298,19 @@ struct json_object *json_parse(const char *text, size_t len, const char **why, s
 		*why = s.why;
 		return NULL;
 	}
-	return parse_scanned(text, len, s.members_n, why, offset);
+	return parse_scanned(text, len, takes_twice ? NULL : &s.members_n, why, offset);
+}
+
+struct json_object *json_parse(const char *text, size_t len, const char **why, size_t *offset)
+{
+	return parse(text, len, false, why, offset);
+}
+
+struct json_object *json_parse_js(const char *text, size_t len, const char **why)
+{
+	size_t offset;
+
+	return parse(text, len, true, why, &offset);
 }
 
 void json_print(struct str *s, struct json_object *o)

@@ -1,9 +1,16 @@
+#include <stdlib.h>
 #include <string.h>
 
 #include "json.h"
 
+/* A walk over a text. What is noted for json_look() alone has no part in the grammar. */
 struct cursor {
 	const char *p, *end;
+	unsigned found;       /* of enum json_found */
+	bool looks;           /* json_look() */
+	struct str levels;    /* a bracket for each that is open, the innermost last */
+	struct str keys;      /* uint64_t each: hashes of the keys of all objects that are open */
+	struct str keys_from; /* size_t each: where in keys those of an open object begin */
 };
 
 static bool at(const struct cursor *c, char ch)
@@ -34,45 +41,140 @@ static bool take_digits(struct cursor *c)
 	return c->p > from;
 }
 
+/* ---- numbers ---- */
+
+/* Is it beyond what a double holds? text is a number of the grammar. */
+static bool is_huge(const char *text, size_t len)
+{
+	struct str copy = STR_INIT;
+	double v;
+
+	str_add(&copy, text, len);
+	v = strtod(copy.p, NULL);
+	str_fini(&copy);
+	return v - v != 0;
+}
+
 /* RFC 8259 section 6 */
 static bool take_number(struct cursor *c)
 {
+	const char *from = c->p;
+	bool has_exponent;
+
 	take(c, '-');
 	if (!take(c, '0') && !take_digits(c))
 		return false;
 	if (take(c, '.') && !take_digits(c))
 		return false;
-	if (!take(c, 'e') && !take(c, 'E'))
-		return true;
-	if (!take(c, '+'))
-		take(c, '-');
-	return take_digits(c);
+	has_exponent = take(c, 'e') || take(c, 'E');
+	if (has_exponent) {
+		if (!take(c, '+'))
+			take(c, '-');
+		if (!take_digits(c))
+			return false;
+	}
+	if (c->looks && (has_exponent || c->p - from > 300) && is_huge(from, (size_t)(c->p - from)))
+		c->found |= JSON_HAS_HUGE;
+	return true;
 }
 
-static bool take_hex4(struct cursor *c)
+/* ---- strings ---- */
+
+#define HASH_START 14695981039346656037u /* FNV-1a, 64 bits */
+
+static void hash_byte(uint64_t *hash, unsigned char byte)
 {
-	for (int i = 0; i < 4; i++, c->p++)
-		if (c->p == c->end || !*c->p || !strchr("0123456789abcdefABCDEF", *c->p))
+	*hash = (*hash ^ byte) * 1099511628211u;
+}
+
+/* As the character's UTF-8, so that it is the same however it was written. */
+static void hash_char(uint64_t *hash, unsigned u)
+{
+	if (u < 0x80) {
+		hash_byte(hash, (unsigned char)u);
+		return;
+	}
+	if (u >= 0x10000) {
+		hash_byte(hash, (unsigned char)(0xf0 | u >> 18));
+		hash_byte(hash, (unsigned char)(0x80 | (u >> 12 & 0x3f)));
+	} else if (u >= 0x800) {
+		hash_byte(hash, (unsigned char)(0xe0 | u >> 12));
+	}
+	hash_byte(hash, (unsigned char)(u >= 0x800 ? 0x80 | (u >> 6 & 0x3f) : 0xc0 | u >> 6));
+	hash_byte(hash, (unsigned char)(0x80 | (u & 0x3f)));
+}
+
+static bool take_hex4(struct cursor *c, unsigned *value)
+{
+	static const char digits[] = "0123456789abcdef0123456789ABCDEF";
+
+	*value = 0;
+	for (int i = 0; i < 4; i++, c->p++) {
+		const char *d = c->p < c->end && *c->p ? strchr(digits, *c->p) : NULL;
+		if (!d)
 			return false;
+		*value = *value * 16 + (unsigned)((d - digits) % 16);
+	}
+	return true;
+}
+
+static bool is_half(unsigned u, unsigned from)
+{
+	return u >= from && u < from + 0x400;
+}
+
+/* Behind \u. */
+static bool take_unicode(struct cursor *c, uint64_t *hash)
+{
+	unsigned u, low;
+
+	if (!take_hex4(c, &u))
+		return false;
+	if (is_half(u, 0xd800) && c->end - c->p >= 6 && c->p[0] == '\\' && c->p[1] == 'u') {
+		struct cursor next = {.p = c->p + 2, .end = c->end};
+
+		if (take_hex4(&next, &low) && is_half(low, 0xdc00)) {
+			c->p = next.p;
+			hash_char(hash, 0x10000 + ((u - 0xd800) << 10) + (low - 0xdc00));
+			return true;
+		}
+	}
+	if (is_half(u, 0xd800) || is_half(u, 0xdc00))
+		c->found |= JSON_HAS_HALF;
+	hash_char(hash, u);
+	return true;
+}
+
+/* Behind the backslash. */
+static bool take_escape(struct cursor *c, uint64_t *hash)
+{
+	static const char letters[] = "\"\\/bfnrt", means[] = "\"\\/\b\f\n\r\t";
+	const char *letter;
+
+	if (take(c, 'u'))
+		return take_unicode(c, hash);
+	letter = c->p < c->end && *c->p ? strchr(letters, *c->p) : NULL;
+	if (!letter)
+		return false;
+	c->p++;
+	hash_byte(hash, (unsigned char)means[letter - letters]);
 	return true;
 }
 
 /* RFC 8259 section 7 */
-static bool take_string(struct cursor *c)
+static bool take_string(struct cursor *c, uint64_t *hash)
 {
+	*hash = HASH_START;
 	if (!take(c, '"'))
 		return false;
 	while (!take(c, '"')) {
 		if (c->p == c->end || (unsigned char)*c->p < 0x20)
 			return false;
-		if (*c->p++ != '\\')
-			continue;
-		if (take(c, 'u')) {
-			if (!take_hex4(c))
-				return false;
-		} else if (c->p == c->end || !*c->p || !strchr("\"\\/bfnrt", *c->p++)) {
+		char ch = *c->p++;
+		if (ch != '\\')
+			hash_byte(hash, (unsigned char)ch);
+		else if (!take_escape(c, hash))
 			return false;
-		}
 	}
 	return true;
 }
@@ -80,9 +182,10 @@ static bool take_string(struct cursor *c)
 static bool take_scalar(struct cursor *c)
 {
 	static const char *const words[] = {"true", "false", "null"};
+	uint64_t hash;
 
 	if (at(c, '"'))
-		return take_string(c);
+		return take_string(c, &hash);
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		size_t len = strlen(words[i]);
 
@@ -94,57 +197,126 @@ static bool take_scalar(struct cursor *c)
 	return take_number(c);
 }
 
+/* ---- arrays and objects ---- */
+
 static bool take_key(struct cursor *c)
 {
+	uint64_t hash;
+
 	skip_space(c);
-	if (!take_string(c))
+	if (!take_string(c, &hash))
 		return false;
+	if (c->looks)
+		str_add(&c->keys, &hash, sizeof(hash));
 	skip_space(c);
 	return take(c, ':');
 }
 
-/* Behind a value: closes what ends here, and moves to the next value of what does not. is_object
- * has a bit for each open level, the innermost lowest. Sets *is_end behind the outermost value. */
-static bool take_next(struct cursor *c, uint64_t *is_object, unsigned *depth, bool *is_end)
+static int compare(const void *a, const void *b)
 {
-	for (;; *is_object >>= 1, --*depth) {
+	uint64_t x, y;
+
+	memcpy(&x, a, sizeof(x));
+	memcpy(&y, b, sizeof(y));
+	return x < y ? -1 : x > y;
+}
+
+/* The innermost object ends: looks at its keys, and forgets them. */
+static void look_at_keys(struct cursor *c)
+{
+	size_t from, size = sizeof(uint64_t);
+
+	c->keys_from.len -= sizeof(from);
+	memcpy(&from, c->keys_from.p + c->keys_from.len, sizeof(from));
+	if (c->keys.len - from > size) {
+		qsort(c->keys.p + from, (c->keys.len - from) / size, size, compare);
+		for (size_t i = from + size; i < c->keys.len; i += size)
+			if (memcmp(c->keys.p + i, c->keys.p + i - size, size) == 0)
+				c->found |= JSON_HAS_TWICE;
+	}
+	c->keys.len = from;
+}
+
+static void open_level(struct cursor *c)
+{
+	size_t from = c->keys.len;
+	char bracket = *c->p++;
+
+	str_addc(&c->levels, bracket);
+	if (c->looks && bracket == '{')
+		str_add(&c->keys_from, &from, sizeof(from));
+	if (c->levels.len > JSON_LOOK_DEPTH_MAX)
+		c->found |= JSON_HAS_DEEP;
+}
+
+static char innermost(const struct cursor *c)
+{
+	return c->levels.p[c->levels.len - 1];
+}
+
+/* Behind a value: closes what ends here, and moves to the next value of what does not. Sets *is_end
+ * behind the outermost value. */
+static bool take_next(struct cursor *c, bool *is_end)
+{
+	for (;; c->levels.len--) {
 		skip_space(c);
-		*is_end = *depth == 0;
+		*is_end = c->levels.len == 0;
 		if (*is_end)
 			return c->p == c->end;
+		bool is_object = innermost(c) == '{';
 		if (take(c, ','))
-			return !(*is_object & 1) || take_key(c);
-		if (!take(c, *is_object & 1 ? '}' : ']'))
+			return !is_object || take_key(c);
+		if (!take(c, is_object ? '}' : ']'))
+			return false;
+		if (c->looks && is_object)
+			look_at_keys(c);
+	}
+}
+
+static bool take_text(struct cursor *c)
+{
+	bool is_end = false;
+
+	while (!is_end) {
+		skip_space(c);
+		bool opens_object = at(c, '{');
+		if (opens_object || at(c, '[')) {
+			open_level(c);
+			skip_space(c);
+			if (!at(c, opens_object ? '}' : ']')) {
+				if (opens_object && !take_key(c))
+					return false;
+				continue;
+			}
+		} else if (!take_scalar(c)) {
+			return false;
+		}
+		if (!take_next(c, &is_end))
 			return false;
 	}
+	return true;
+}
+
+static unsigned walk(const char *text, size_t len, bool looks)
+{
+	struct cursor c = {.p = text, .end = text + len, .looks = looks};
+
+	if (!take_text(&c))
+		c.found |= JSON_IS_BAD;
+	str_fini(&c.levels);
+	str_fini(&c.keys);
+	str_fini(&c.keys_from);
+	return c.found;
 }
 
 bool json_is_valid(const char *text, size_t len)
 {
-	struct cursor c = {text, text + len};
-	uint64_t is_object = 0;
-	unsigned depth = 0;
-	bool is_end = false;
+	return !(walk(text, len, false) & JSON_IS_BAD);
+}
 
-	while (!is_end) {
-		skip_space(&c);
-		bool opens_object = at(&c, '{');
-		if (opens_object || at(&c, '[')) {
-			if (++depth > JSON_VALID_DEPTH_MAX)
-				return false;
-			is_object = is_object << 1 | opens_object;
-			c.p++;
-			skip_space(&c);
-			if (!at(&c, opens_object ? '}' : ']')) {
-				if (opens_object && !take_key(&c))
-					return false;
-				continue;
-			}
-		} else if (!take_scalar(&c)) {
-			return false;
-		}
-		if (!take_next(&c, &is_object, &depth, &is_end))
-			return false;
-	}
-	return true;
+unsigned json_look(const char *text, size_t len)
+{
+	unsigned found = walk(text, len, true);
+
+	return json_is_utf8(text, len) ? found : found | JSON_IS_BAD;
 }

@@ -18,6 +18,7 @@ static void must_equal(const struct packet *a, const struct packet *b)
 	MUST(is_same(a->nsp, b->nsp));
 	MUST(a->has_id == b->has_id && a->id == b->id);
 	MUST(a->attachments_n == b->attachments_n);
+	MUST(!a->beyond == !b->beyond);
 	MUST(!a->name == !b->name && (!a->name || strcmp(a->name, b->name) == 0));
 	MUST(is_same(a->args, b->args));
 	MUST(json_object_equal(a->json, b->json));
@@ -50,7 +51,12 @@ static void must_encode(const struct packet *p)
 	struct packet again;
 	const char *why;
 
-	MUST(p->nsp.len > 0 && p->nsp.len <= PACKET_NSP_MAX && p->nsp.p[0] == '/');
+	MUST(p->nsp.len > 0 && p->nsp.p[0] == '/');
+	MUST(!p->name || p->json);
+	/* What a server does not send. */
+	if (p->beyond || (p->type == PACKET_EVENT && !p->name) ||
+		(p->type == PACKET_ACK && !p->has_id))
+		return;
 	MUST(p->attachments_n <= PACKET_ATTACHMENTS_MAX);
 	MUST(p->id <= PACKET_ID_MAX);
 	encode(&text, p);

@@ -256,7 +256,7 @@ def test_unknown_namespace(stack, admin):
 
 @pytest.mark.parametrize("packets", [
     ["40"], ["4abc"], ["42/nothing,[\"x\"]"], ["41/nothing"], ["44{}"], ["42{}"], ["42[]"],
-    ["42[1]"], ["42[\"connect\"]"], ["43[1]"], ["451-[\"x\"]"], ["bAAAA"],
+    ["42[null]"], ["42[\"connect\"]"], ["430{}"], ["450-[\"x\"]"], ["bAAAA"],
     ["451-[\"x\",{\"_placeholder\":true,\"num\":0}]", "42[\"y\"]"],
 ])
 def test_what_no_client_may_send_ends_the_session(stack, admin, packets):
