@@ -40,6 +40,7 @@ static const struct check {
 	{"event writer", check_writer, false},
 	{"event log", check_log, false},
 	{"event lag", check_lag, false},
+	{"event names", check_event_names, false},
 	{"web server", check_web, false},
 	{"cmdb-fcgi", check_ready, false},
 	{"API key", check_api_key, false},

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "event.h"
+#include "event_name.h"
 #include "events.h"
 #include "json.h"
 #include "people.h"
@@ -128,9 +129,11 @@ static enum ctl_exit check_event(const struct call *call, struct event_out *e, s
 		return cmd_fail(CTL_USAGE,
 			"the type of an event is add, update or delete, not \"%s\"",
 			call->args.v[1]);
-	if ((room && !people_text_is_valid("--room", room, EVENT_ROOM_MAX)) ||
-		(name && !people_text_is_valid("--name", name, EVENT_NAME_MAX)))
+	if (room && !people_text_is_valid("--room", room, EVENT_ROOM_MAX))
 		return CTL_USAGE;
+	if (name && event_name_fault(name, strlen(name)))
+		return cmd_fail(
+			CTL_USAGE, "the name of an event %s", event_name_fault(name, strlen(name)));
 	if (!read_payload(call->args.v[2], payload))
 		return cmd_fail(CTL_USAGE, "the payload is larger than %d bytes", PAYLOAD_MAX);
 	o = json_parse(str_c(payload), payload->len, &why, &at);

@@ -85,6 +85,7 @@ void check_source(struct doctor *d, struct finding *f);
 void check_writer(struct doctor *d, struct finding *f);
 void check_log(struct doctor *d, struct finding *f);
 void check_lag(struct doctor *d, struct finding *f);
+void check_event_names(struct doctor *d, struct finding *f);
 void check_web(struct doctor *d, struct finding *f);
 void check_ready(struct doctor *d, struct finding *f);
 void check_hangup(struct doctor *d, struct finding *f);

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "event.h"
+#include "event_name.h"
 #include "json.h"
 #include "poller.h"
 
@@ -29,9 +31,16 @@ static const struct db_stmt log_now = {
 	       " TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'ws_events') FROM ws_log",
 	.cols_n = 2,
 };
+static const struct db_stmt lately_named = {
+	.name = "doctor.names",
+	.sql = "SELECT name, COUNT(*), MAX(id) FROM"
+	       " (SELECT id, name FROM ws_events ORDER BY id DESC LIMIT 100000) AS lately"
+	       " WHERE name <> '' GROUP BY name ORDER BY MAX(id) DESC LIMIT 1000",
+	.cols_n = 3,
+};
 const struct db_set doctor_live_sql = {
 	.name = "doctor_live",
-	.stmts = (const struct db_stmt *const[]){&newest_id, &log_now, NULL},
+	.stmts = (const struct db_stmt *const[]){&newest_id, &log_now, &lately_named, NULL},
 	.is_lazy = true,
 };
 
@@ -217,6 +226,39 @@ void check_lag(struct doctor *d, struct finding *f)
 	else
 		finding_ok(f, "at event %llu within %lld ms", (unsigned long long)tail,
 			(long long)(clock_ms() - from_ms));
+}
+
+/* Whoever INSERTs gives events names, and is told of bad ones nowhere else. */
+void check_event_names(struct doctor *d, struct finding *f)
+{
+	unsigned long long bad_n = 0, last_id = 0;
+	struct str last = STR_INIT;
+	const struct db_val *row;
+
+	if (!d->db || db_query(d->db, &lately_named, NULL, 0) != ERR_OK) {
+		finding_skip(f, "the database was not reached");
+		return;
+	}
+	while ((row = db_fetch(d->db))) {
+		if (!event_is_named_badly(&row[0]))
+			continue;
+		if (bad_n == 0) {
+			event_add_text(&last, &row[0]);
+			last_id = dbv_u(&row[2]);
+		}
+		bad_n += dbv_u(&row[1]);
+	}
+	db_done(d->db);
+	if (bad_n)
+		finding_bad(f, VERDICT_WARN,
+			"have whoever INSERTs them into ws_events give another name: none of "
+			"Socket.IO's own, no control characters",
+			"%llu of the last events have a name that none may have, the last is %llu "
+			"with \"%s\"; sockets get them as \"" EVENT_NAME_SAFE "\"",
+			bad_n, last_id, str_c(&last));
+	else
+		finding_ok(f, "clients can take those of the last events");
+	str_fini(&last);
 }
 
 /* GET path without a key; false with a finding if there is no answer or not 200. */

@@ -158,6 +158,8 @@ static const struct {
 	{SHM_DEAD_IDS, "cmdb_poller_dead_ids_total", "", "counter", "Ids that were rolled back."},
 	{SHM_LATE_EVENTS, "cmdb_poller_late_events_total", "", "counter",
 		"Events delivered behind others that have larger ids."},
+	{SHM_RENAMED_EVENTS, "cmdb_poller_renamed_events_total", "", "counter",
+		"Events with a name that no event may have."},
 	{SHM_REPLAYED_PAGES, "cmdb_poller_replayed_pages_total", "", "counter",
 		"Pages of old events looked through for clients that catch up."},
 	{SHM_RESETS_EXPIRED, "cmdb_poller_resets_total", "reason=\"expired\"", "counter",

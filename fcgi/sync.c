@@ -100,26 +100,41 @@ static bool may_have_events(const struct sync *s)
 	return ask->since >= atomic_load(&page->floor);
 }
 
-static bool is_seen(const struct sync *s, const char *room)
+static bool is_seen(const struct sync *s, const struct db_val *column)
 {
-	return !*room || strlist_has(&s->rooms, room);
+	struct str room = STR_INIT;
+	bool is_ours;
+
+	event_add_text(&room, column);
+	is_ours = room.len == 0 || strlist_has(&s->rooms, room.p);
+	str_fini(&room);
+	return is_ours;
+}
+
+static void render_event(struct sync *s, const struct db_val *row)
+{
+	int type = event_type_find(dbv_text(&row[COL_TYPE]));
+	struct event_row event = {.id = dbv_u(&row[COL_ID]),
+		.type = type < 0 ? EVENT_UPDATE : (enum event_type)type,
+		.topic = s->ask->topic,
+		.is_renamed = event_is_named_badly(&row[COL_NAME])};
+	struct str name = STR_INIT;
+
+	event_add_text(&name, &row[COL_NAME]);
+	event.name = str_c(&name);
+	event_take_payload(&event, &row[COL_PAYLOAD]);
+	event_render_socket(&s->args, &event);
+	str_fini(&name);
 }
 
 static void add_event(struct sync *s, const struct db_val *row)
 {
-	int type = event_type_find(dbv_text(&row[COL_TYPE]));
-	const struct event_row event = {.id = dbv_u(&row[COL_ID]),
-		.type = type < 0 ? EVENT_UPDATE : (enum event_type)type,
-		.topic = s->ask->topic,
-		.name = dbv_text(&row[COL_NAME]),
-		.payload = row[COL_PAYLOAD].s.p,
-		.payload_len = row[COL_PAYLOAD].s.len};
 
 	if (s->n == SYNC_EVENTS_MAX) {
 		s->is_too_much = true;
 		return;
 	}
-	event_render_socket(&s->args, &event);
+	render_event(s, row);
 	s->ends[s->n++] = s->args.len;
 	/* The session keeps no more than queue_bytes, and something may be there already. */
 	if (s->n > 1 && s->args.len > (size_t)s->ctx->cfg->socketio.queue_bytes / 2)
@@ -146,7 +161,7 @@ static enum err read_missed(struct sync *s)
 			return e;
 		for (got = 0; !s->is_too_much && (row = db_fetch(db)); got++) {
 			after = dbv_u(&row[COL_ID]);
-			if (is_seen(s, dbv_text(&row[COL_ROOM])))
+			if (is_seen(s, &row[COL_ROOM]))
 				add_event(s, row);
 		}
 		looked_at += got;

@@ -3,7 +3,9 @@
 #include <assert.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "clock.h"
+#include "event_name.h"
 #include "json.h"
 
 static const struct db_stmt sql_insert = {"event.insert",
@@ -37,8 +39,49 @@ enum err event_insert(struct db *db, const struct event_out *e, uint64_t *id)
 		dbv_s(e->payload), DBV_U(e->tenant_id), dbv_s(e->room ? e->room : ""),
 		dbv_s(e->name ? e->name : "")};
 
+	if (e->name && *e->name && event_name_fault(e->name, strlen(e->name)))
+		return ERR_VALIDATION;
 	return db_exec(db, &sql_insert, in, sizeof(in) / sizeof(in[0]), NULL, id);
 }
+
+static struct slice text_of(const struct db_val *column)
+{
+	if (column->type == DB_NULL)
+		return (struct slice){"", 0};
+	return (struct slice){column->s.p, column->s.len};
+}
+
+void event_add_text(struct str *s, const struct db_val *column)
+{
+	struct slice text = text_of(column);
+	const char *nul;
+
+	while ((nul = memchr(text.p, '\0', text.len))) {
+		json_add_utf8(s, text.p, (size_t)(nul - text.p));
+		str_adds(s, "\xef\xbf\xbd");
+		text.len -= (size_t)(nul + 1 - text.p);
+		text.p = nul + 1;
+	}
+	json_add_utf8(s, text.p, text.len);
+}
+
+bool event_is_named_badly(const struct db_val *name)
+{
+	struct slice text = text_of(name);
+
+	return text.len && event_name_fault(text.p, text.len);
+}
+
+void event_take_payload(struct event_row *e, const struct db_val *payload)
+{
+	struct slice text = text_of(payload);
+	bool is_there = payload->type != DB_NULL;
+
+	e->payload = is_there ? text.p : "null";
+	e->payload_len = is_there ? text.len : 4;
+}
+
+/* ---- payloads ---- */
 
 static void add_one_line(struct str *s, const char *text, size_t len)
 {
@@ -55,13 +98,71 @@ static void add_or_null(struct str *s, const char *text)
 	str_add_json(s, *text ? text : NULL);
 }
 
+static void add_as_string(struct str *s, const char *text, size_t len)
+{
+	struct str utf8 = STR_INIT;
+
+	json_add_utf8(&utf8, text, len);
+	str_add_json_n(s, str_c(&utf8), utf8.len);
+	str_fini(&utf8);
+}
+
+/* Behind the escape at p, the first of a pair if is_low: is it one of these halves? */
+static bool is_half(const char *p, const char *end, bool is_low)
+{
+	return end - p >= 6 && p[0] == '\\' && p[1] == 'u' && (p[2] | 0x20) == 'd' &&
+	       strchr(is_low ? "cdefCDEF" : "89abAB", p[3]);
+}
+
+/* Valid JSON, with \ufffd for each half of a pair that has no other. */
+static void mend_halves(char *p, const char *end)
+{
+	while ((p = memchr(p, '\\', (size_t)(end - p)))) {
+		if (is_half(p, end, false) && is_half(p + 6, end, true)) {
+			p += 12;
+		} else if (is_half(p, end, false) || is_half(p, end, true)) {
+			memcpy(p + 2, "fffd", 4);
+			p += 6;
+		} else {
+			p += 2;
+		}
+	}
+}
+
+/* Valid JSON that some parser falls over. */
+static void add_mended(struct str *s, const char *payload, size_t len, unsigned found)
+{
+	struct str text = STR_INIT;
+	struct json_object *o = NULL;
+	const char *why;
+
+	add_one_line(&text, payload, len);
+	mend_halves(text.p, text.p + text.len);
+	if (found & JSON_HAS_TWICE)
+		o = json_parse_js(text.p, text.len, &why);
+	if (o)
+		json_print(s, o);
+	else if (found & JSON_HAS_TWICE)
+		add_as_string(s, payload, len);
+	else
+		str_add(s, text.p, text.len);
+	json_object_put(o);
+	str_fini(&text);
+}
+
 static void add_payload(struct str *s, const char *payload, size_t len)
 {
-	if (json_is_valid(payload, len))
+	unsigned found = json_look(payload, len);
+
+	if (!found)
 		add_one_line(s, payload, len);
+	else if (found & (JSON_IS_BAD | JSON_HAS_HUGE | JSON_HAS_DEEP))
+		add_as_string(s, payload, len);
 	else
-		str_add_json_n(s, payload, len);
+		add_mended(s, payload, len, found);
 }
+
+/* ---- rows ---- */
 
 void event_render_socket(struct str *s, const struct event_row *e)
 {
@@ -74,6 +175,14 @@ void event_render_socket(struct str *s, const struct event_row *e)
 
 void event_put_socket(struct str *s, const struct event_row *e, const char *payload, size_t len)
 {
+	if (e->is_renamed) {
+		str_adds(s, "\"" EVENT_NAME_SAFE "\",{\"name\":");
+		str_add_json(s, e->name);
+		str_adds(s, ",\"data\":");
+		str_add(s, payload, len);
+		str_addc(s, '}');
+		return;
+	}
 	if (*e->name) {
 		str_add_json(s, e->name);
 		str_addc(s, ',');

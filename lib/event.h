@@ -6,6 +6,7 @@
 #ifndef CMDB_EVENT_H
 #define CMDB_EVENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,7 +37,8 @@ struct event_out {
 
 extern const struct db_set event_sql;
 
-/* Inserts it on db's open transaction. *id may be NULL. Blocks. */
+/* Inserts it on db's open transaction. *id may be NULL. Blocks. ERR_VALIDATION: no event may have
+ * its name; who takes names from somebody asks event_name_fault() first. */
 enum err event_insert(struct db *db, const struct event_out *e, uint64_t *id)
 	__attribute__((warn_unused_result));
 
@@ -46,23 +48,37 @@ struct event_row {
 	uint64_t id;
 	uint32_t tenant_id;
 	enum event_type type;
-	const char *topic, *room, *name; /* room, name: "" for none */
+	const char *topic, *room,
+		*name;   /* room, name: "" for none; as event_add_text() makes them */
+	bool is_renamed; /* no event may have this name (event_name.h) */
 	const char *payload;
 	size_t payload_len;
 	const char *created_at; /* as MariaDB prints DATETIME(3), UTC */
 };
+/* Whoever can INSERT chooses the columns of a row, and no row may harm what comes with it: these
+ * two make of a column what every client can read, and stand wherever a row is read.
+ * event_add_text() adds the text of topic, room or name: UTF-8 without NUL, U+FFFD for the rest.
+ * event_is_named_badly() looks at the column as it was. */
+void event_add_text(struct str *s, const struct db_val *column);
+bool event_is_named_badly(const struct db_val *name);
+/* The payload of a row, "null" where it has none. */
+void event_take_payload(struct event_row *e, const struct db_val *payload);
+
 /* Where in the appended text the payload is. */
 struct event_place {
 	size_t at, len;
 };
 /* Appends its JSON on one line: line breaks, which valid JSON has only between tokens, become
- * blanks. A payload that is no JSON (MariaDB's JSON columns take "\x" and 1. for JSON) is given as
- * a string of its text: one bad row must not spoil the answer with all the others. place (may be
- * NULL) is told where the payload is. */
+ * blanks. A payload is given as it came, unless some client's parser would fall over it, and with
+ * it over the answer with all the others (json_look()): half a surrogate pair becomes U+FFFD; of a
+ * key that is there twice the last counts, as for JavaScript; what is no JSON (MariaDB's JSON
+ * columns take "\x" and 1. for JSON), too deep or has a number beyond doubles is given as a string
+ * of its text. place (may be NULL) is told where the payload is. */
 void event_render(struct str *s, const struct event_row *e, struct event_place *place);
 
 /* Appends the event as a Socket.IO client gets it, as the inside of the packet's array:
- * "<topic>:update",{"eventId","type","data"}, or with a name "<name>",<payload>. */
+ * "<topic>:update",{"eventId","type","data"}, or with a name "<name>",<payload>, or with a bad one
+ * "event",{"name","data"}. */
 void event_render_socket(struct str *s, const struct event_row *e);
 /* The same of a payload that event_render() has rendered; e's own is not looked at. */
 void event_put_socket(struct str *s, const struct event_row *e, const char *payload, size_t len);

@@ -26,27 +26,41 @@ uint64_t record_stamp(const struct db_val *date)
 	return n;
 }
 
+/* With room for these columns, one after the other. */
+static struct record *new_with(const struct db_val *row)
+{
+	struct str text = STR_INIT;
+	struct record *r;
+	size_t room_at, name_at;
+
+	event_add_text(&text, &row[COL_TOPIC]);
+	str_addc(&text, '\0');
+	room_at = text.len;
+	event_add_text(&text, &row[COL_ROOM]);
+	str_addc(&text, '\0');
+	name_at = text.len;
+	event_add_text(&text, &row[COL_NAME]);
+	r = xcalloc(1, sizeof(*r) + text.len + 1);
+	memcpy(r->text, text.p, text.len);
+	r->topic = r->text;
+	r->room = r->text + room_at;
+	r->name = r->text + name_at;
+	str_fini(&text);
+	return r;
+}
+
 struct record *record_new(const struct db_val *row)
 {
-	const char *topic = text_or_empty(&row[COL_TOPIC]), *room = text_or_empty(&row[COL_ROOM]);
-	const char *name = text_or_empty(&row[COL_NAME]);
-	size_t topic_size = strlen(topic) + 1, room_size = strlen(room) + 1;
-	size_t name_size = strlen(name) + 1;
-	struct record *r = xcalloc(1, sizeof(*r) + topic_size + room_size + name_size);
+	struct record *r = new_with(row);
+	int type = event_type_find(text_or_empty(&row[COL_TYPE]));
 	struct str json = STR_INIT;
 	struct event_place place;
-	int type = event_type_find(text_or_empty(&row[COL_TYPE]));
 
 	r->item.id = dbv_u(&row[COL_ID]);
 	r->stamp = record_stamp(&row[COL_CREATED]);
 	r->tenant_id = (uint32_t)dbv_u(&row[COL_TENANT]);
-	memcpy(r->text, topic, topic_size);
-	memcpy(r->text + topic_size, room, room_size);
-	memcpy(r->text + topic_size + room_size, name, name_size);
-	r->topic = r->text;
-	r->room = r->text + topic_size;
-	r->name = r->text + topic_size + room_size;
 	r->type = type < 0 ? EVENT_UPDATE : (enum event_type)type;
+	r->is_renamed = !record_is_internal(r) && event_is_named_badly(&row[COL_NAME]);
 	if (record_is_internal(r)) {
 		str_adds(&json, text_or_empty(&row[COL_PAYLOAD]));
 	} else {
@@ -57,12 +71,10 @@ struct record *record_new(const struct db_val *row)
 			.topic = r->topic,
 			.room = r->room,
 			.name = r->name,
-			.payload = row[COL_PAYLOAD].type == DB_TEXT ? row[COL_PAYLOAD].s.p : "null",
-			.payload_len =
-				row[COL_PAYLOAD].type == DB_TEXT ? row[COL_PAYLOAD].s.len : 4,
 			.created_at = text_or_empty(&row[COL_CREATED]),
 		};
 
+		event_take_payload(&e, &row[COL_PAYLOAD]);
 		event_render(&json, &e, &place);
 		r->payload_at = (uint32_t)place.at;
 		r->payload_len = (uint32_t)place.len;
@@ -74,8 +86,11 @@ struct record *record_new(const struct db_val *row)
 
 void record_socket_args(const struct record *r, struct str *out)
 {
-	const struct event_row e = {
-		.id = r->item.id, .type = r->type, .topic = r->topic, .name = r->name};
+	const struct event_row e = {.id = r->item.id,
+		.type = r->type,
+		.topic = r->topic,
+		.name = r->name,
+		.is_renamed = r->is_renamed};
 
 	event_put_socket(out, &e, r->json + r->payload_at, r->payload_len);
 }

@@ -22,6 +22,7 @@ struct record {
 	uint64_t stamp; /* when it was created, as the digits of its date: with the id it tells
 			   events apart */
 	bool is_told; /* a control event whose effect came ahead of its turn (tail.h) */
+	bool is_renamed; /* sockets get it under EVENT_NAME_SAFE */
 	const char *topic, *room, *name; /* room, name: "" for none; all point into text */
 	char *json;               /* as a client gets it; for an internal topic the bare payload */
 	char text[];

@@ -134,6 +134,7 @@ void status_render(struct hub *hub, struct str *s)
 	add_number(s, "newest_seen", atomic_load(&st->seen));
 	add_number(s, "released", atomic_load(&st->released));
 	add_number(s, "reads", atomic_load(&st->reads));
+	add_number(s, "renamed_events", atomic_load(&st->renamed));
 	str_addf(s, ",\"database\":{\"state\":\"%s\"", atomic_load(&st->is_db_up) ? "up" : "down");
 	add_number(s, "read_ms_ago", (uint64_t)(clock_ms() - atomic_load(&st->read_ok_ms)));
 	str_addc(s, '}');
@@ -166,6 +167,7 @@ void status_publish(struct hub *hub)
 		[SHM_EVENTS_HELD] = atomic_load(&st->pending),
 		[SHM_DEAD_IDS] = atomic_load(&st->dead),
 		[SHM_LATE_EVENTS] = atomic_load(&st->late),
+		[SHM_RENAMED_EVENTS] = atomic_load(&st->renamed),
 		[SHM_REPLAYED_PAGES] = h->page_reads + h->page_hits,
 		[SHM_RESETS_EXPIRED] = h->resets_expired,
 		[SHM_RESETS_EPOCH] = h->resets_epoch,

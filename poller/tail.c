@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "clock.h"
+#include "event_name.h"
 #include "log.h"
 #include "mem.h"
 #include "tail_internal.h"
@@ -20,6 +21,7 @@
 /* The binlog tells of a row a moment before it is visible; the pause doubles each time. */
 #define AWAITED_RETRY_US 100
 #define AWAITED_RETRY_MAX_US 200000
+#define RENAMED_TELL_MS 10000 /* between two warnings of it */
 
 void tail_batch_free(struct tail_batch *b)
 {
@@ -158,10 +160,36 @@ static bool wait_until(struct tail *t, int64_t due_us)
 	return go_on;
 }
 
+/* Tells of those with a name that no event may have; of many, now and then. */
+static void note_renamed(struct tail *t, struct record *const *records, size_t n)
+{
+	const struct record *last = NULL;
+	uint64_t renamed = 0;
+	int64_t now = clock_ms();
+
+	for (size_t i = 0; i < n; i++) {
+		if (!records[i]->is_renamed)
+			continue;
+		last = records[i];
+		renamed++;
+	}
+	if (!last)
+		return;
+	renamed += atomic_fetch_add(&t->stats.renamed, renamed);
+	if (t->renamed_told_ms && now < t->renamed_told_ms + RENAMED_TELL_MS)
+		return;
+	log_warn("event_name",
+		"event %llu has a name that no event may have: \"%s\"; "
+		"sockets get it as \"" EVENT_NAME_SAFE "\" (%llu so far)",
+		(unsigned long long)last->item.id, last->name, (unsigned long long)renamed);
+	t->renamed_told_ms = now;
+}
+
 void tail_post(struct tail *t, struct record **records, size_t n, enum tail_batch_kind kind)
 {
 	struct tail_batch *b = xcalloc(1, sizeof(*b));
 
+	note_renamed(t, records, n);
 	b->mail.open = t->open_batch;
 	b->mail.discard = discard_batch;
 	b->records = records;

@@ -23,6 +23,7 @@ enum source { SOURCE_BINLOG, SOURCE_DOORBELL, SOURCE_TIMER, SOURCE_N };
 struct tail_stats {
 	_Atomic uint64_t wakes[SOURCE_N];
 	_Atomic uint64_t released, dead, late, given_up, probes, reads;
+	_Atomic uint64_t renamed; /* events with a name that none may have */
 	_Atomic uint64_t tail, seen, pending;
 	_Atomic int64_t gap_since_ms; /* 0: no gap is held */
 	_Atomic int64_t read_ok_ms;   /* the last read of the table that succeeded */

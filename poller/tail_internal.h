@@ -51,6 +51,7 @@ struct tail {
 	int64_t watched_ms;
 	struct told told; /* control events that did not wait for their turn */
 	int64_t awaited_retry_us;
+	int64_t renamed_told_ms; /* 0: never */
 	struct tail_stats stats;
 };
 

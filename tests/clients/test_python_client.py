@@ -1,5 +1,7 @@
 """python3-socketio, Debian's: an independent implementation of the client side, in both its kinds."""
 import asyncio
+import base64
+import json
 import queue
 import threading
 
@@ -53,6 +55,40 @@ def test_list_and_changes(client, stack):
     assert offset.split(":")[1] == str(update["eventId"])
     user.post("/api/v1/websites/delete", {"ids": [row["id"]]})
     assert client.next("websites:update")[0]["data"] == {"id": row["id"]}
+
+
+def test_odd_arguments_end_nothing(client, stack, viewer):
+    join(client, stack, viewer.token)
+    for odd in (10 ** 30, "\ud83d", "\0", json.loads("[" * 40 + "]" * 40)):
+        assert client.call("request:websites", odd, timeout=10)["error"]["code"] == "bad_arguments"
+        client.emit("no:such", odd)
+        assert client.next("error")[0]["code"] == "bad_arguments"
+    assert client.call("no:such", 1, timeout=10)["error"]["code"] == "unknown_event"
+
+
+def test_no_row_that_sql_can_make_ends_anything(client, stack, viewer, db):
+    join(client, stack, viewer.token)
+    with db.cursor() as c:
+        c.execute("SET check_constraint_checks = 0")
+        for name, payload in [("disconnect", "1"), ("connect_error", "{}"), ("a\x1e4", "1"),
+                              ("", '{"a":"\\ud800"}'), ("", "9" * 5000), ("", "1e999"),
+                              ("", "[" * 3000 + "]" * 3000), ("", "{"), ("", '"\x1e"')]:
+            c.execute("INSERT INTO ws_events (topic, event_type, payload, name) "
+                      "VALUES ('websites', 'update', %s, %s)", (payload, name))
+            c.execute("INSERT INTO ws_events (topic, event_type, payload) "
+                      "VALUES ('websites', 'update', '\"good\"')")
+            while client.next("websites:update")[0]["data"] != "good":
+                pass
+        c.execute("SET check_constraint_checks = 1")
+    assert client.connected
+
+
+def test_base64_as_androids_encoder_writes_it(client, stack, viewer, monkeypatch):
+    """java.util's and Python's write none; android.util.Base64.DEFAULT breaks lines at 76."""
+    monkeypatch.setattr(base64, "b64encode", base64.encodebytes)
+    join(client, stack, viewer.token)
+    assert client.call("no:such", b"\x00\x1e\xff" * 1000, timeout=10) == {
+        "error": {"code": "unknown_event"}}
 
 
 def test_call_is_acknowledged(client, stack, viewer):

@@ -1,6 +1,7 @@
 #include "unit.h"
 
 #include "event.h"
+#include "event_name.h"
 #include "json.h"
 
 static void expect(const struct event_row *e, const char *json)
@@ -80,6 +81,16 @@ static void payloads(void **state)
 		{"", "\"\""},
 		{"{},{}", "\"{},{}\""},
 		{"{\"a\":\"\n\"}", "\"{\\\"a\\\":\\\"\\n\\\"}\""},
+		{"[\"\\ud800\\ud83d\\ude00\\udc00\\\\ud800\"]",
+			"[\"\\ufffd\\ud83d\\ude00\\ufffd\\\\ud800\"]"},
+		{"{\"a\":1.50,\"b\":\"\\ud800\",\"a\":[2.50]}",
+			"{\"a\":[2.50],\"b\":\"\xef\xbf\xbd\"}"},
+		{"{\"a\":1,\"a\":99999999999999999999}",
+			"\"{\\\"a\\\":1,\\\"a\\\":99999999999999999999}\""},
+		{"99999999999999999999", "99999999999999999999"},
+		{"[1e400]", "\"[1e400]\""},
+		{"\"\xed\xa0\x80\"", "\"\\\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\\\"\""},
+		{"\"\x1e\"", "\"\\\"\\u001e\\\"\""},
 	};
 
 	for (size_t i = 0; i < ARRAY_N(rows); i++) {
@@ -135,6 +146,98 @@ static void socket_args(void **state)
 	expect_socket(&e, "\"n\\\"\\n\",{\"id\":7}");
 }
 
+/* A name that no event may have. */
+static void renamed(void **state)
+{
+	struct event_row e = {.id = 5,
+		.topic = "t",
+		.room = "",
+		.name = "disconnect",
+		.is_renamed = true,
+		.payload = "[1]",
+		.payload_len = 3,
+		.created_at = "2026-01-02 03:04:05.006"};
+
+	expect_socket(&e, "\"event\",{\"name\":\"disconnect\",\"data\":[1]}");
+	expect(&e, "{\"id\":5,\"topic\":\"t\",\"type\":\"add\",\"data\":[1],"
+		   "\"room\":null,\"name\":\"disconnect\","
+		   "\"created_at\":\"2026-01-02T03:04:05.006Z\"}");
+}
+
+#define RESERVED "cannot be one of Socket.IO's own: a client would drop its connection"
+
+static void names(void **state)
+{
+	static const struct {
+		const char *name;
+		size_t len;
+		const char *fault;
+	} rows[] = {
+		{"tick", 4, NULL},
+		{"Connect", 7, NULL},
+		{"caf\xc3\xa9 \xf0\x9f\x98\x80:update", 17, NULL},
+		{"", 0, "cannot be empty"},
+		{"connect", 7, RESERVED},
+		{"connect_error", 13, RESERVED},
+		{"disconnect", 10, RESERVED},
+		{"disconnecting", 13, RESERVED},
+		{"newListener", 11, RESERVED},
+		{"removeListener", 14, RESERVED},
+		{"a\x1e", 2, "cannot have control characters"},
+		{"a\0b", 3, "cannot have control characters"},
+		{"disconnect\0", 11, "cannot have control characters"},
+		{"\0", 1, "cannot have control characters"},
+		{"a\x7f", 2, "cannot have control characters"},
+		{"a\xc2\x9b", 3, "cannot have control characters"},
+		{"a\xff", 2, "must be UTF-8"},
+		{"\xed\xa0\x80", 3, "must be UTF-8"},
+		{"1234567890123456789012345678901234567890123456789012345678901234", 64, NULL},
+		{"12345678901234567890123456789012345678901234567890123456789012345", 65,
+			"cannot be longer than 64 characters"},
+	};
+
+	for (size_t i = 0; i < ARRAY_N(rows); i++) {
+		const char *fault = event_name_fault(rows[i].name, rows[i].len);
+
+		if (!fault != !rows[i].fault || (fault && strcmp(fault, rows[i].fault) != 0))
+			fail_msg("%s: %s", rows[i].name, fault ? fault : "is good");
+	}
+}
+
+/* Columns as they may be in the table, and how they leave. */
+static void columns(void **state)
+{
+	static const struct {
+		struct db_val column;
+		const char *text;
+		bool is_named_badly;
+	} rows[] = {
+		{{.type = DB_NULL}, "", false},
+		{{.type = DB_TEXT, .s = {"", 0}}, "", false},
+		{{.type = DB_TEXT, .s = {"caf\xc3\xa9", 5}}, "caf\xc3\xa9", false},
+		{{.type = DB_TEXT, .s = {"a\0b\0", 4}},
+			"a\xef\xbf\xbd"
+			"b\xef\xbf\xbd",
+			true},
+		{{.type = DB_TEXT, .s = {"\0_auth", 6}}, "\xef\xbf\xbd_auth", true},
+		{{.type = DB_TEXT, .s = {"a\xff", 2}}, "a\xef\xbf\xbd", true},
+		{{.type = DB_TEXT, .s = {"connect", 7}}, "connect", true},
+	};
+	struct event_row e;
+
+	for (size_t i = 0; i < ARRAY_N(rows); i++) {
+		struct str s = STR_INIT;
+
+		event_add_text(&s, &rows[i].column);
+		assert_string_equal(str_c(&s), rows[i].text);
+		assert_int_equal(event_is_named_badly(&rows[i].column), rows[i].is_named_badly);
+		str_fini(&s);
+	}
+	event_take_payload(&e, &rows[0].column);
+	assert_string_equal(e.payload, "null");
+	assert_int_equal(e.payload_len, 4);
+}
+
 static void types(void **state)
 {
 	for (int t = 0; t < EVENT_TYPE_N; t++)
@@ -146,7 +249,8 @@ static void types(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(render), cmocka_unit_test(payloads),
-		cmocka_unit_test(socket_args), cmocka_unit_test(types)};
+		cmocka_unit_test(socket_args), cmocka_unit_test(renamed), cmocka_unit_test(names),
+		cmocka_unit_test(columns), cmocka_unit_test(types)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
