@@ -293,7 +293,7 @@ static struct park *make_park(struct ctx *ctx, const struct ask *a, struct wire_
 static void answer_head(struct ctx *ctx, const struct ask *a)
 {
 	ctx->res.status = 200;
-	ctx->res.content_type = a->is_sse ? "text/event-stream" : "application/json";
+	ctx->res.content_type = a->is_sse ? "text/event-stream; charset=utf-8" : "application/json";
 }
 
 static void events(struct ctx *ctx)

@@ -416,13 +416,12 @@ void http_put_error_headers(struct str *out, enum err e)
 			str_adds(out, ", error=\"invalid_token\"");
 		str_adds(out, "\r\n");
 		break;
-	case 429:
-		str_adds(out, "Retry-After: 10\r\n");
-		break;
-	case 503:
-		str_adds(out, "Retry-After: 1\r\n");
+	case 426: /* RFC 9110, section 15.5.22. Connection is the web server's. */
+		str_adds(out, "Upgrade: HTTP/1.1\r\n");
 		break;
 	default:
 		break;
 	}
+	if (err_retry_s(e))
+		str_addf(out, "Retry-After: %d\r\n", err_retry_s(e));
 }

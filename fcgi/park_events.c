@@ -169,7 +169,8 @@ static void start_stream(struct park_events *e)
 	struct str head = STR_INIT, text = STR_INIT;
 	struct body *body;
 
-	park_put_head(p, &head, 200, "text/event-stream", "X-Accel-Buffering: no\r\n", -1);
+	park_put_head(
+		p, &head, 200, "text/event-stream; charset=utf-8", "X-Accel-Buffering: no\r\n", -1);
 	e->has_head = true;
 	str_addf(&text, "retry: %u\n", retry_ms());
 	add_cursor(e, &text);

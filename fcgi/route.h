@@ -78,6 +78,7 @@ struct ctx {
 	size_t problems_n;
 	struct str audit_target;
 	int64_t arrived_ms;        /* clock_ms() before anything was asked */
+	int64_t retry_s;           /* when to try again after ERR_RATE_LIMITED; 0: err_retry_s() */
 	enum err failed;           /* what ctx_fail() or ctx_fail_db() was last told */
 	struct identity *identity; /* who `who` is of */
 	bool is_for_hashing;       /* it checks a password, and this thread may not */

@@ -64,30 +64,43 @@ void socket_ack(struct socket_call *call, const char *args)
 	str_fini(&packet);
 }
 
-static void put_reason(struct str *s, const char *code, const char *message)
+static void put_reason(struct str *s, const char *code, const char *message, int64_t retry_s)
 {
 	str_adds(s, "{\"code\":");
 	str_add_json(s, code);
 	str_adds(s, ",\"message\":");
 	str_add_json(s, message);
+	if (retry_s)
+		str_addf(s, ",\"retry_after\":%lld", (long long)retry_s);
 	str_addc(s, '}');
 }
 
-void socket_fail(struct socket_call *call, const char *code, const char *message)
+static void fail(struct socket_call *call, const char *code, const char *message, int64_t retry_s)
 {
 	struct str text = STR_INIT;
 
 	if (call->packet->has_id) {
 		str_adds(&text, "{\"error\":");
-		put_reason(&text, code, message);
+		put_reason(&text, code, message, retry_s);
 		str_addc(&text, '}');
 		socket_ack(call, str_c(&text));
 	} else {
 		str_adds(&text, "\"error\",");
-		put_reason(&text, code, message);
+		put_reason(&text, code, message, retry_s);
 		socket_emit(call->work, call->packet->nsp, &text);
 	}
 	str_fini(&text);
+}
+
+void socket_fail(struct socket_call *call, const char *code, const char *message)
+{
+	fail(call, code, message, 0);
+}
+
+/* What the header Retry-After says to others. */
+static int64_t retry_s_of(const struct socket_work *w, enum err e)
+{
+	return e == ERR_RATE_LIMITED && w->ctx->retry_s ? w->ctx->retry_s : err_retry_s(e);
 }
 
 void socket_fail_err(struct socket_call *call, enum err e)
@@ -95,7 +108,7 @@ void socket_fail_err(struct socket_call *call, enum err e)
 	if (err_status(e) >= 500)
 		log_error("socket", "%s: %s request_id=%s", call->event->name,
 			db_errmsg(call->work->ctx->db), call->work->post->request_id);
-	socket_fail(call, err_code(e), err_text(e));
+	fail(call, err_code(e), err_text(e), retry_s_of(call->work, e));
 }
 
 size_t socket_args_n(const struct socket_call *call)
@@ -150,12 +163,17 @@ void socket_join(struct socket_work *w, const struct op *op, struct identity *id
 void socket_refuse(struct socket_work *w, struct slice nsp, const char *message, int code)
 {
 	struct str payload = STR_INIT, packet = STR_INIT;
+	int64_t retry_s = code == 429   ? retry_s_of(w, ERR_RATE_LIMITED)
+			  : code == 503 ? err_retry_s(ERR_UNAVAILABLE)
+					: 0;
 
 	str_adds(&payload, "{\"message\":");
 	str_add_json(&payload, message);
 	if (code)
-		str_addf(&payload, ",\"data\":{\"code\":%d}", code);
-	str_addc(&payload, '}');
+		str_addf(&payload, ",\"data\":{\"code\":%d", code);
+	if (retry_s)
+		str_addf(&payload, ",\"retry_after\":%lld", (long long)retry_s);
+	str_adds(&payload, code ? "}}" : "}");
 	packet_put_connect_error(&packet, nsp, slice_of(&payload));
 	send_packet(w, &packet);
 	str_fini(&payload);
@@ -239,7 +257,7 @@ static void limit(struct socket_call *call)
 	if (!call->packet->has_id && w->is_limit_told)
 		return;
 	w->is_limit_told = w->is_limit_told || !call->packet->has_id;
-	socket_fail(call, "rate_limited", "Too many events; send fewer a second.");
+	fail(call, "rate_limited", "Too many events; send fewer a second.", 1);
 }
 
 /* Arguments that the client could send, and we cannot read. */
@@ -320,6 +338,7 @@ static void on_packet(struct socket_work *w, const struct packet *p, bool is_all
 	struct socket *k = find_socket(w, p->nsp);
 	struct op op = {.type = OP_ACKED, .id = p->id};
 
+	w->ctx->retry_s = 0;
 	if (!k && p->type == PACKET_CONNECT)
 		on_connect(w, p, is_allowed);
 	else if (!k && p->type != PACKET_CONNECT_ERROR && has_left(w, p->nsp))

@@ -97,7 +97,7 @@ struct socket_call {
 
 /* CONNECT is good: adds op, and the socket. id is of op->caller and taken over; NULL: nobody. */
 void socket_join(struct socket_work *w, const struct op *op, struct identity *id);
-/* CONNECT is no good; code 0: none is told. */
+/* CONNECT is no good; code 0: none is told. With 429 and 503 goes the time to wait, too. */
 void socket_refuse(struct socket_work *w, struct slice nsp, const char *message, int code);
 
 /* Argument i of the event, from 0; NULL when it is missing or null. */

@@ -75,7 +75,8 @@ static enum err check(struct ctx *ctx, const char *account, const char *address)
 		return e;
 	if (!row || row[0].type == DB_NULL)
 		return ERR_OK;
-	str_addf(&ctx->res.headers, "Retry-After: %lld\r\n", (long long)dbv_i(&row[0]));
+	ctx->retry_s = dbv_i(&row[0]);
+	str_addf(&ctx->res.headers, "Retry-After: %lld\r\n", (long long)ctx->retry_s);
 	return ERR_RATE_LIMITED;
 }
 

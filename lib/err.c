@@ -54,14 +54,14 @@ static const struct row rows[ERR_N] = {
 	[ERR_UPGRADE] = {426, "upgrade_not_supported",
 		"WebSocket is not spoken here; use Socket.IO with polling, or GET /events."},
 	[ERR_RATE_LIMITED] = {429, "rate_limited",
-		"Too many attempts; wait as long as Retry-After says."},
+		"Too many attempts; wait a while before the next."},
 	[ERR_TOO_MANY_HELD] = {429, "too_many_held",
 		"Too many of your requests are waiting already; let these end, or ask less often."},
 	[ERR_HEAD_TOO_LARGE] = {431, "headers_too_large",
 		"The address and headers are larger than this server takes; send less."},
 	[ERR_INTERNAL] = {500, "internal_error", INTERNAL},
 	[ERR_UNAVAILABLE] = {503, "unavailable", UNAVAILABLE},
-	[ERR_BUSY] = {503, "busy", "The server is busy; try again as Retry-After says."},
+	[ERR_BUSY] = {503, "busy", "The server is busy; try again in a moment."},
 	[ERR_DB_DUP] = {409, "duplicate", "One like this exists already; choose another name."},
 	[ERR_DB_REF_USED] = {409, "in_use", "It is still in use; remove what refers to it first."},
 	[ERR_DB_REF_NONE] = {422, "validation_failed",
@@ -84,6 +84,18 @@ static const struct row *find(enum err e)
 int err_status(enum err e)
 {
 	return find(e)->status;
+}
+
+int err_retry_s(enum err e)
+{
+	switch (err_status(e)) {
+	case 429:
+		return 10;
+	case 503:
+		return 1;
+	default:
+		return 0;
+	}
 }
 
 const char *err_code(enum err e)

@@ -10,7 +10,8 @@
 #include "mem.h"
 
 #define MAIN_NSP "/"
-#define LIMIT_TEXT "{\"message\":\"Connection limit reached\",\"data\":{\"code\":429}}"
+#define LIMIT_TEXT \
+	"{\"message\":\"Connection limit reached\",\"data\":{\"code\":429,\"retry_after\":10}}"
 
 /* ---- LOOKUP ---- */
 

@@ -55,13 +55,15 @@ int64_t session_token_ms(const struct session *s, int64_t now)
 static bool warn(struct session *s, struct sock *k)
 {
 	struct str args = STR_INIT;
+	char expires_at[CLOCK_RFC3339_SIZE];
 	int64_t left = left_ms(k);
 	bool ok;
 
 	k->is_warned = true;
 	store_session(s);
-	str_addf(&args, "\"token_expiring\",{\"expires_in\":%lld,\"expires_at\":%lld}",
-		(long long)(left / 1000), (long long)k->person->expires_s);
+	clock_rfc3339(k->person->expires_s * 1000, expires_at);
+	str_addf(&args, "\"token_expiring\",{\"expires_in\":%lld,\"expires_at\":\"%s\"}",
+		(long long)(left / 1000), expires_at);
 	/* With the wish to hear that it was understood: the status counts it. */
 	ok = session_emit(s, k, (struct slice){args.p, args.len}, session_cursor(s), true);
 	str_fini(&args);

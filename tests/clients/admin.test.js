@@ -105,6 +105,7 @@ const logins = {
 			await refused(w, { ...user.auth, password: `guess ${i}` });
 		const e = await open(w, user.auth).refused();
 		assert.equal(e.data.code, 429);
+		assert.ok(e.data.retry_after > 0, JSON.stringify(e.data));
 		const login = await fetch(`${process.env.CMDB_URL}/api/v1/auth/login`, {
 			method: "POST", headers: { "Content-Type": "application/json" },
 			body: JSON.stringify(user.auth),

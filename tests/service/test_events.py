@@ -81,7 +81,7 @@ def waiters(stack):
 def test_stream_says_where_it_begins_and_goes_on_from_there(stack, admin, db):
     before = admin.tail()
     with Stream(admin, "topics=websites") as s:
-        assert s.status == 200 and s.headers["Content-Type"] == "text/event-stream"
+        assert s.status == 200 and s.headers["Content-Type"] == "text/event-stream; charset=utf-8"
         assert s.headers["Cache-Control"] == "no-store" and s.headers["X-Accel-Buffering"] == "no"
         first = s.message()
         # Not so soon that it comes into a restart, and not all at one moment.

@@ -213,6 +213,17 @@ def test_websocket_upgrade_is_426_with_the_way_on(stack, admin, path):
     assert b"polling" in reply.body
 
 
+@pytest.mark.parametrize("body", [None, b"", b"{}"])
+def test_what_takes_no_arguments_takes_no_body_or_an_empty_one(stack, body):
+    user = stack.user(roles=["viewer"])
+    headers = {"Content-Type": "application/json"} if body else {}
+    if body is None:
+        headers["Content-Length"] = "0"
+    reply = user.request("POST", "/api/v1/auth/logout", body, headers=headers)
+    assert reply.status == 200, reply
+    assert user.get("/api/v1/auth/me").status == 401
+
+
 # ---- what every answer carries ----
 
 @pytest.mark.parametrize("path, status", [

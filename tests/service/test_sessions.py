@@ -330,7 +330,7 @@ def test_limit_per_user(quiet, poller):
     poller.open(s)
     assert poller.apply(s, wire.connect(who=wire.caller(28), pid=unique("pid"))).what == OK
     assert poller.poll(s, tag=1) == [
-        '44{"message":"Connection limit reached","data":{"code":429}}']
+        '44{"message":"Connection limit reached","data":{"code":429,"retry_after":10}}']
     drop(poller, made.pop())
     assert poller.apply(s, wire.connect(who=wire.caller(28), pid=unique("pid"))).what == OK
     for one in [*made, s]:

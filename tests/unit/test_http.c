@@ -300,6 +300,7 @@ static void errors_carry_what_their_status_asks_for(void **state)
 		{ERR_RATE_LIMITED, "Retry-After: 10\r\n"},
 		{ERR_BUSY, "Retry-After: 1\r\n"},
 		{ERR_DB_LOST, "Retry-After: 1\r\n"},
+		{ERR_UPGRADE, "Upgrade: HTTP/1.1\r\n"},
 		{ERR_NOT_FOUND, NULL},
 	};
 	struct str out = STR_INIT;
