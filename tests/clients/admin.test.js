@@ -2,6 +2,7 @@
 // Namespace /admin as the Socket.IO Admin UI uses it: logins, what it is shown, its commands. The
 // UI itself is in admin-ui.test.js.
 
+const fs = require("node:fs");
 const { assert, cases, ctl, sql, suite, until, withPassword, SLOWER } = require("./support");
 
 const SOON_MS = 1500 * SLOWER;
@@ -68,6 +69,18 @@ const logins = {
 		assert.equal(exp - iat, 43200);
 		assert.deepEqual(await w.audits("auth.login"),
 			[[`user:${user.username}`, "auth.login", "/admin", "1", "1"]]);
+	},
+
+	"what it brings is written down nowhere": async w => {
+		const user = await withPassword(w, "admin");
+		const r = await watch(w, user.auth);
+		const [[token]] = await shown(r, "session");
+		const journal = `${process.env.CMDB_POLLER_SOCKET}.sessions`;
+		const bytes = fs.readFileSync(journal);
+		assert.ok(bytes.includes(r.socket.id), "the session is in the journal");
+		assert.ok(!bytes.includes(token), "its token is");
+		assert.ok(!bytes.includes(token.split(".")[2]));
+		assert.equal(fs.statSync(journal).mode & 0o777, 0o600);
 	},
 
 	"a token will do": async w => {
