@@ -6,6 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "bidi.h"
+
 static bool is_digit(char c)
 {
 	return c >= '0' && c <= '9';
@@ -27,6 +29,14 @@ static const char *check_label(const char *p, size_t len)
 	return NULL;
 }
 
+/* To a browser such a name is an IPv4 address, or none at all (WHATWG URL, "ends in a number"). */
+static bool is_number(const char *label)
+{
+	if (label[0] == '0' && label[1] == 'x')
+		return strspn(label + 2, "0123456789abcdef") == strlen(label + 2);
+	return strspn(label, "0123456789") == strlen(label);
+}
+
 static const char *check_ascii(const char *name)
 {
 	const char *p = name;
@@ -39,10 +49,11 @@ static const char *check_ascii(const char *name)
 			break;
 		p += len + 1;
 	}
-	if (strspn(p, "0123456789") == strlen(p))
-		return "is not a host name: its last label is a number";
-	return NULL;
+	return is_number(p) ? "is not a host name: its last label is a number" : NULL;
 }
+
+static const char bidi_text[] =
+	"mixes letters and digits of both directions in a way that is not allowed (RFC 5893)";
 
 static const char *idn_text(int rc)
 {
@@ -55,9 +66,47 @@ static const char *idn_text(int rc)
 		return "has a label that begins or ends with a hyphen";
 	case IDN2_2HYPHEN:
 		return "has a label with hyphens in third and fourth place that is no A-label";
+	case IDN2_CONTEXTJ:
+	case IDN2_CONTEXTO:
+		return "has a character that may not stand where it does (RFC 5892, appendix A)";
+	case IDN2_BIDI:
+		return bidi_text;
 	default:
 		return "is not a valid internationalized host name (IDNA2008)";
 	}
+}
+
+/* What a lookup of libidn2 2.3.3 does not look at in a label, an A-label or not: CONTEXTO, which
+ * only what may be registered must fulfil, and of the Bidi rule what bidi.h says. */
+static const char *check_alabel(const char *label, struct bidi *bidi)
+{
+	uint32_t *unicode = NULL;
+	uint8_t *ascii = NULL;
+	int rc = IDN2_OK;
+
+	if (strncmp(label, "xn--", 4) == 0) {
+		rc = idn2_register_u8(NULL, (const uint8_t *)label, &ascii, 0);
+		idn2_free(ascii);
+	}
+	if (rc == IDN2_OK)
+		rc = idn2_to_unicode_8z4z(label, &unicode, 0);
+	if (rc != IDN2_OK)
+		return idn_text(rc);
+	bidi_add_label(bidi, unicode);
+	idn2_free(unicode);
+	return NULL;
+}
+
+static const char *check_alabels(const char *name)
+{
+	struct bidi bidi = {0};
+	char copy[HOSTNAME_SIZE], *rest = copy, *label;
+	const char *why = NULL;
+
+	memcpy(copy, name, strlen(name) + 1);
+	while (!why && (label = strsep(&rest, ".")))
+		why = check_alabel(label, &bidi);
+	return !why && bidi_is_broken(&bidi) ? bidi_text : why;
 }
 
 /* Longest text worth converting: each character of a name in UTF-8 is at most 4 bytes. */
@@ -90,6 +139,8 @@ const char *hostname_normalize(const char *text, bool wildcard, char out[HOSTNAM
 	if (len > 0 && ascii[len - 1] == '.')
 		ascii[--len] = '\0';
 	why = skip + len > HOSTNAME_MAX ? "is longer than 253 characters" : check_ascii(ascii);
+	if (!why)
+		why = check_alabels(ascii);
 	if (!why) {
 		memcpy(out, text, skip);
 		memcpy(out + skip, ascii, len + 1);

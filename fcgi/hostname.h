@@ -18,8 +18,11 @@
 #define HOSTNAME_URL_MAX 2048
 
 /* Unicode or ASCII; labels of letters, digits and hyphens. With wildcard, one leading "*." is
- * taken too, and counts. A name whose last label is a number is an address (RFC 1123 section 2.1),
- * not a name. */
+ * taken too, and counts. What is written otherwise and means the same (UTS 46: case, width, NFC)
+ * has one form. All of IDNA2008 is asked for, as of a name that is to be registered: characters
+ * that are allowed in a context alone (RFC 5892), the Bidi rule, of all labels together (RFC 5893).
+ * A name whose last label is a number, also one like 0x1f, is an address to browsers, not a name.
+ */
 const char *hostname_normalize(const char *text, bool wildcard, char out[HOSTNAME_SIZE]);
 /* IPv4 in four decimal parts or IPv6 without a zone. */
 const char *hostname_ip(const char *text, char out[HOSTNAME_SIZE]);
