@@ -46,6 +46,7 @@ static const struct check {
 	{"API key", check_api_key, false},
 	{"Authorization header", check_authorization, false},
 	{"event stream", check_stream, false},
+	{"uploads", check_uploads, false},
 	{"open files", check_descriptors, false},
 	{"hang-ups", check_hangup, true},
 };

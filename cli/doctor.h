@@ -78,6 +78,7 @@ void check_statements(struct doctor *d, struct finding *f);
 /* doctor_web.c */
 void check_authorization(struct doctor *d, struct finding *f);
 void check_stream(struct doctor *d, struct finding *f);
+void check_uploads(struct doctor *d, struct finding *f);
 /* doctor_live.c */
 extern const struct db_set doctor_live_sql; /* for d->db */
 void check_poller(struct doctor *d, struct finding *f);

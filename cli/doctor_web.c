@@ -9,6 +9,9 @@
 
 #define STREAM_FIRST_MS 3000
 #define EXPIRED_S 3600
+#define UPLOAD_TIMES 4
+#define UPLOAD_MAX (64 * 1024 * 1024)
+#define UPLOAD_MS 10000
 
 /* A token that is ours and has expired: whoever gets it says so, and does not count it as a guess
  * of somebody. */
@@ -88,5 +91,46 @@ void check_stream(struct doctor *d, struct finding *f)
 			"nothing of an event stream came within %d ms (%s): it is buffered on "
 			"the way",
 			STREAM_FIRST_MS, str_c(&why));
+	str_fini(&why);
+}
+
+/* Bodies that nobody takes are refused by whoever would have to store them. */
+void check_uploads(struct doctor *d, struct finding *f)
+{
+	const struct config *c = d->cfg;
+	int64_t most = c->fcgi.max_body > c->socketio.max_payload ? c->fcgi.max_body
+								  : c->socketio.max_payload;
+	struct str body = STR_INIT, why = STR_INIT;
+	struct rest_answer a;
+	const char *code;
+
+	if (!d->rest || most > UPLOAD_MAX / UPLOAD_TIMES) {
+		finding_skip(f, d->rest ? "fcgi.max_body is too large to try it"
+					: "there is no API key to ask with");
+		return;
+	}
+	str_reserve(&body, (size_t)most * UPLOAD_TIMES);
+	memset(body.p, ' ', (size_t)most * UPLOAD_TIMES);
+	body.len = (size_t)most * UPLOAD_TIMES;
+	body.p[body.len] = '\0';
+	if (!rest_call(
+		    d->rest, "POST", "/api/v1/auth/refresh", str_c(&body), UPLOAD_MS, &a, &why)) {
+		finding_ok(f, "the web server does not take them");
+		goto out;
+	}
+	code = json_get_str(json_get(a.json, "error"), "code");
+	if (a.status == 413 && !code)
+		finding_ok(f, "the web server refuses what is too large");
+	else
+		finding_bad(f, VERDICT_WARN,
+			"lighttpd: server.max-request-size; nginx: client_max_body_size; Apache: "
+			"LimitRequestBody: twice fcgi.max_body is enough",
+			"the web server takes bodies of %d times fcgi.max_body from anybody, and "
+			"may "
+			"store them",
+			UPLOAD_TIMES);
+	rest_answer_fini(&a);
+out:
+	str_fini(&body);
 	str_fini(&why);
 }

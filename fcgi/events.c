@@ -261,6 +261,15 @@ static void set_token_end(struct ctx *ctx, struct park *p)
 	p->token_ends_ms = clock_ms() + (who->expires_at_s * 1000 - clock_wall_ms());
 }
 
+static char *who_text(const struct principal *who)
+{
+	struct str s = STR_INIT;
+
+	str_addf(&s, "%s:%llu", who->apikey_id ? "apikey" : "user",
+		(unsigned long long)(who->apikey_id ? who->apikey_id : who->user_id));
+	return str_take(&s);
+}
+
 static struct park *make_park(struct ctx *ctx, const struct ask *a, struct wire_interest *in)
 {
 	const struct config *cfg = ctx->cfg;
@@ -280,6 +289,8 @@ static struct park *make_park(struct ctx *ctx, const struct ask *a, struct wire_
 	e->heartbeat_ms = (uint32_t)cfg->events.sse_heartbeat_s * 1000;
 	if (a->epoch.len > 0)
 		e->epoch = xstrdup(str_c(&a->epoch));
+	e->who = who_text(ctx->who);
+	e->address = xstrdup(ctx->req.remote_addr);
 	p->caller.user_id = ctx->who->user_id;
 	p->caller.apikey_id = ctx->who->apikey_id;
 	if (ctx->who->jti && strlen(ctx->who->jti) < sizeof(p->caller.jti))

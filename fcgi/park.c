@@ -280,7 +280,7 @@ void park_refuse(struct park *p, enum err e)
 {
 	struct stats *stats = &p->parks->app->stats;
 
-	stats_add(e == ERR_UNAVAILABLE ? &stats->refused : &stats->revoked, 1);
+	stats_add(err_status(e) == 401 ? &stats->revoked : &stats->refused, 1);
 	p->kind->refuse(p, e);
 }
 

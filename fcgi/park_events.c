@@ -22,6 +22,8 @@ static struct park_events *of(const struct park *p)
 static void fini(struct park *p)
 {
 	free(of(p)->epoch);
+	free(of(p)->who);
+	free(of(p)->address);
 	str_fini(&of(p)->interest);
 }
 
@@ -67,13 +69,16 @@ static uint32_t timeout_left(const struct park_events *e)
 	return left > 0 ? (uint32_t)left : 0;
 }
 
-static void say_wait(const struct park_events *e)
+static void say_wait(struct park_events *e)
 {
 	struct evbuffer *out = link_out(park_link(&e->park));
+	const struct wire_holder holder = {e->who, e->address, e->was_said};
 
-	if (out)
-		wire_put_wait(out, e->park.ticket, e->since, timeout_left(e),
-			e->epoch ? e->epoch : "", str_c(&e->interest), e->interest.len);
+	if (!out)
+		return;
+	wire_put_wait(out, e->park.ticket, e->since, timeout_left(e), e->epoch ? e->epoch : "",
+		str_c(&e->interest), e->interest.len, &holder);
+	e->was_said = true;
 }
 
 /* Makes sure there is a cursor: the tail there is now, if that is known. */
@@ -285,6 +290,8 @@ static void refuse(struct park *p, enum err error)
 	} else if (!e->is_sse) {
 		answer_empty(e);
 	} else {
+		if (error == ERR_BUSY || error == ERR_TOO_MANY_HELD)
+			str_addf(&text, "retry: %d\n", PARK_RETRY_BUSY_MS);
 		str_adds(&text, "event: error\ndata: {\"code\":");
 		str_add_json(&text, err_code(error));
 		str_adds(&text, ",\"message\":");
@@ -354,6 +361,10 @@ static void on_reply(struct park *p, const struct wire_frame *f, struct body *bo
 {
 	struct park_events *e = of(p);
 
+	if (f->type == WIRE_DONE && f->done.what == WIRE_DONE_LIMIT) {
+		park_refuse(p, slice_is(f->done.why, "host") ? ERR_BUSY : ERR_TOO_MANY_HELD);
+		return;
+	}
 	if (f->type != WIRE_DELIVER) { /* the poller is not of this version */
 		park_refuse(p, ERR_UNAVAILABLE);
 		return;

@@ -23,6 +23,7 @@
  * of ours runs: a restart is over by then, and not all come back at one moment. */
 #define PARK_RETRY_MIN_MS 2000
 #define PARK_RETRY_MAX_MS 5000
+#define PARK_RETRY_BUSY_MS 30000 /* when there are too many */
 
 struct park_events {
 	struct park park;
@@ -35,11 +36,13 @@ struct park_events {
 	bool needs_head;       /* the web server sees a hang-up only after the answer's head */
 	char *epoch;           /* the client's, NULL for none */
 	struct str interest;   /* wire_interest_put() */
+	char *who, *address;   /* whom it counts for */
 
 	/* The loop's. */
 	int64_t heartbeat_at_ms;
 	uint64_t told;            /* SSE: the cursor the client knows of */
 	bool is_told, is_leaving; /* SSE: ends when what is being written is written */
+	bool was_said;            /* the poller has counted it */
 	bool is_settled;          /* held for PARK_HEAD_MS */
 	bool has_head;            /* status line and headers are sent: it will be 200 */
 };

@@ -35,11 +35,12 @@ struct config {
 		char *db_user, *db_password;
 		char *socket; /* UNIX socket; the shared page is this path with ".page" added */
 		int64_t node_id, server_id, timer_ms, safety_ms, grace_ms, hold_limit_ms;
-		int64_t ring_events, ring_bytes;
+		int64_t ring_events, ring_bytes, max_clients;
 		bool binlog, doorbell; /* sources that may be used; the timer always is */
 	} poller;
 	struct {
 		int64_t timeout_s, timeout_max_s, limit, sse_heartbeat_s;
+		int64_t max_per_user, max_per_address;
 		int64_t retention_days, retention_rows;
 		char *db_socket, *db_host, *db_user, *db_password, *db_tls_ca;
 		int64_t db_port; /* where cmdb-poller works, if that is not [database] */

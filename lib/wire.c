@@ -24,6 +24,9 @@ static bool decode(struct bytes *c, struct wire_frame *f, uint8_t type)
 		f->wait.timeout_ms = bytes_u32(c);
 		f->wait.epoch = bytes_text(c);
 		f->wait.interest = bytes_blob(c);
+		f->wait.who = bytes_text(c);
+		f->wait.address = bytes_text(c);
+		f->wait.again = bytes_u8(c);
 		return true;
 	case WIRE_CANCEL:
 		f->cancel.ticket = bytes_u64(c);
@@ -187,7 +190,8 @@ void wire_put_hello(struct evbuffer *out, enum wire_role role, uint32_t pid, uin
 }
 
 void wire_put_wait(struct evbuffer *out, uint64_t ticket, uint64_t since, uint32_t timeout_ms,
-	const char *epoch, const void *interest, size_t interest_len)
+	const char *epoch, const void *interest, size_t interest_len,
+	const struct wire_holder *holder)
 {
 	struct str s = STR_INIT;
 
@@ -196,6 +200,9 @@ void wire_put_wait(struct evbuffer *out, uint64_t ticket, uint64_t since, uint32
 	bytes_put(&s, timeout_ms, 4);
 	bytes_put_text(&s, epoch);
 	bytes_put_blob(&s, interest, interest_len);
+	bytes_put_text(&s, holder->who);
+	bytes_put_text(&s, holder->address);
+	bytes_put(&s, holder->again, 1);
 	send_fields(out, WIRE_WAIT, &s);
 }
 

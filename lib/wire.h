@@ -10,7 +10,7 @@
  * is read to its last byte or refused: a short, long or unknown frame ends the connection with
  * ERROR, never the process. The client's first frame is HELLO, the poller's answer WELCOME or
  * ERROR. Every WAIT is answered by exactly one DELIVER, unless it is cancelled or the connection
- * ends: with events, with a reset, or with none when timeout_ms is over. All that the ticket wants
+ * ends, or refused: with events, with a reset, or with none when timeout_ms is over. All that the ticket wants
  * between its `since` and the answer's `cursor` is in the body. A stream (SSE) asks again with WAIT
  * when what it got has been written, so a slow reader holds nothing in the poller.
  *
@@ -19,7 +19,10 @@
  *             process: a random number that names the process as long as it lives. What follows
  *             another version than one's own is not looked at.
  *   WAIT      u64 ticket, u64 since, u32 timeout_ms (0: answer at once),
- *             text epoch ("": none given), blob interest
+ *             text epoch ("": none given), blob interest, text who, text address, u8 again
+ *             who ("user:7", "apikey:3") and address are held to limits, of which one that comes
+ *             again (1: the next of a stream, or after a loss of the connection) is free; past
+ *             one, and only where it would have to wait, the answer is DONE (LIMIT).
  *             The ticket is the client's name for a parked request, unique on its connection.
  *             interest (equal bytes = equal wishes, so the sender sorts the lists):
  *               u32 tenant, u8 format (enum wire_format), u16 limit, u8 flags,
@@ -151,7 +154,8 @@ struct wire_frame {
 		struct {
 			uint64_t ticket, since;
 			uint32_t timeout_ms;
-			struct slice epoch, interest;
+			struct slice epoch, interest, who, address;
+			uint8_t again;
 		} wait;
 		struct {
 			uint64_t ticket;
@@ -226,8 +230,13 @@ void wire_drop(struct evbuffer *in, const struct wire_frame *f);
 uint64_t wire_ticket(const struct wire_frame *f, uint32_t i);
 
 void wire_put_hello(struct evbuffer *out, enum wire_role role, uint32_t pid, uint64_t process);
+struct wire_holder {
+	const char *who, *address;
+	bool again;
+};
 void wire_put_wait(struct evbuffer *out, uint64_t ticket, uint64_t since, uint32_t timeout_ms,
-	const char *epoch, const void *interest, size_t interest_len);
+	const char *epoch, const void *interest, size_t interest_len,
+	const struct wire_holder *holder);
 void wire_put_cancel(struct evbuffer *out, uint64_t ticket);
 void wire_put_recheck(struct evbuffer *out, uint64_t since);
 void wire_put_open(struct evbuffer *out, uint64_t ticket, const char *sid, const char *address,

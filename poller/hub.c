@@ -175,6 +175,11 @@ bool hub_has_stalled(const struct hub *hub, int64_t now)
 	return now - hub->tick_ms > STALL_MS || (hub->stall_ms && now - hub->stall_ms < STALL_MS);
 }
 
+bool hub_is_full(const struct hub *hub)
+{
+	return hub->held_n + sessions_live_n(hub->sessions) >= (size_t)hub->cfg->poller.max_clients;
+}
+
 bool hub_is_following(const struct hub *hub)
 {
 	const struct tail_stats *st = tail_stats(hub->tail_thread);

@@ -69,6 +69,7 @@ struct waiter {
 	struct event timer;
 	struct body *partial; /* old events collected for it so far; NULL: none */
 	struct session *session; /* whose GET it is; NULL: a request of /events */
+	char *who, *address;     /* of a request of /events that is counted, else NULL */
 	UT_hash_handle hh;
 };
 
@@ -149,6 +150,7 @@ struct hub {
 	size_t memos_bytes;       /* of the groups' latest answers */
 	struct channel *channels; /* by tenant, kind and name */
 	size_t waiters_n;
+	size_t held_n; /* of these, requests of /events */
 	struct waiter_list ahead;
 	struct page *pages;
 	struct page_list pages_lru; /* the kept ones, oldest use first */
@@ -182,6 +184,8 @@ bool hub_is_open(const struct hub *hub); /* the tail is known, and the sessions 
 /* Was this process held up a moment ago (stopped, starved), so that what clients sent may not have
  * been heard yet? */
 bool hub_has_stalled(const struct hub *hub, int64_t now);
+/* Are there as many clients, waiting requests and sessions, as there may be (poller.max_clients)? */
+bool hub_is_full(const struct hub *hub);
 bool hub_is_following(const struct hub *hub); /* has the table been read lately? */
 
 /* ---- conn.c ---- */

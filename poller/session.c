@@ -233,7 +233,7 @@ enum wire_done session_open(struct sessions *ss, const struct wire_frame *f, con
 	if (s)
 		return s->state == SESSION_OPEN ? WIRE_DONE_OK : WIRE_DONE_BAD;
 	*why = "Connection limit reached";
-	if (sessions_live_n(ss) >= (size_t)cfg->socketio.max_sessions) {
+	if (sessions_live_n(ss) >= (size_t)cfg->socketio.max_sessions || hub_is_full(ss->hub)) {
 		ss->stats.refused++;
 		return WIRE_DONE_LIMIT;
 	}

@@ -39,6 +39,51 @@ static void waiter_free(void *arg)
 	free(w);
 }
 
+/* ---- how many one may hold ---- */
+
+/* What is answered at once, and what was counted before, has no limit. NULL: counted; else which
+ * limit was in the way. */
+static const char *count_in(struct waiter *w, const struct wire_frame *f)
+{
+	struct hub *hub = w->conn->hub;
+	bool is_free = f->wait.again || f->wait.timeout_ms == 0;
+	int64_t of_user = is_free ? 0 : hub->cfg->events.max_per_user;
+	int64_t of_address = is_free ? 0 : hub->cfg->events.max_per_address;
+	const char *limit;
+
+	if (!is_free && hub_is_full(hub))
+		return "host";
+	w->who = slice_dup(f->wait.who);
+	w->address = slice_dup(f->wait.address);
+	if (!tally_add(hub->sessions, 'h', w->who, of_user)) {
+		limit = "user";
+	} else if (!tally_add(hub->sessions, 'H', w->address, of_address)) {
+		tally_drop(hub->sessions, 'h', w->who);
+		limit = "address";
+	} else {
+		hub->held_n++;
+		return NULL;
+	}
+	free(w->who);
+	free(w->address);
+	w->who = w->address = NULL;
+	return limit;
+}
+
+static void count_out(struct waiter *w)
+{
+	struct hub *hub = w->conn->hub;
+
+	if (!w->who)
+		return;
+	tally_drop(hub->sessions, 'h', w->who);
+	tally_drop(hub->sessions, 'H', w->address);
+	hub->held_n--;
+	free(w->who);
+	free(w->address);
+	w->who = w->address = NULL;
+}
+
 void wait_end(struct waiter *w)
 {
 	struct hub *hub = w->conn->hub;
@@ -51,6 +96,7 @@ void wait_end(struct waiter *w)
 	HASH_DEL(w->conn->waiters, w);
 	w->group->waiters_n--;
 	hub->waiters_n--;
+	count_out(w);
 	grave_add(&hub->grave, w, waiter_free);
 }
 
@@ -488,11 +534,18 @@ bool wait_begin(struct conn *c, const struct wire_frame *f, const char **why)
 	struct hub *hub = c->hub;
 	struct group *g = group_get(hub, f->wait.interest.p, f->wait.interest.len);
 	struct waiter *w = g ? wait_new(c, f->wait.ticket, g) : NULL;
+	const char *limit;
 
 	if (!w) {
 		*why = g ? "WAIT with a ticket that waits already"
 			 : "WAIT with a malformed interest";
 		return false;
+	}
+	limit = count_in(w, f);
+	if (limit) {
+		wire_put_done(bufferevent_get_output(c->bev), w->ticket, WIRE_DONE_LIMIT, limit);
+		wait_end(w);
+		return true;
 	}
 	w->cursor = f->wait.since;
 	w->deadline_ms = clock_ms() + (f->wait.timeout_ms < TIMEOUT_MAX_MS ? f->wait.timeout_ms

@@ -136,7 +136,7 @@ class System:
         fds = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 16384)
         fill(os.path.join(DEPLOY, "lighttpd.conf.in"), config, {
             "DIR": self.dir, "RUN": self.dir, "PORT": self.port, "BIND": "127.0.0.1",
-            "MAX_FDS": fds, "MAX_CONNECTIONS": fds // 2})
+            "MAX_FDS": fds, "MAX_CONNECTIONS": fds // 2, "MAX_REQUEST_KIB": 2048})
         return config
 
     def parts(self):
@@ -244,12 +244,17 @@ class Node(Direct):
         self.sockets_url = self.url + "/socket.io/"
 
 
+# All the load is one user's, from one address.
+NO_LIMITS = [word for section in ("events", "socketio") for who in ("user", "address")
+             for word in ("--set", f"{section}.max_per_{who}=0")]
+
+
 class Cmdb(System):
     prefix = None
 
     def start(self):
         run_quietly(os.path.join(DEPLOY, "up"), "--dir", self.dir, "--port", str(self.port),
-                    "--prefix", self.prefix)
+                    "--prefix", self.prefix, *NO_LIMITS)
         with open(os.path.join(self.dir, "stack.env"), encoding="utf-8") as f:
             self.env = dict(line.rstrip("\n").split("=", 1) for line in f)
         self.events_url = self.url + "/events?topics=websites&timeout=55"

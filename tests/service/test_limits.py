@@ -22,7 +22,8 @@ def events_interest(limit):
 def waits(p, n, since, limits=1):
     """n requests of GET /events, of so many interests."""
     return [p.ask(wire.WAIT, struct.pack("<QI", since, 50000) + wire.text("")
-                  + wire.blob(events_interest(500 + i % limits))) for i in range(n)]
+                  + wire.blob(events_interest(500 + i % limits)) + wire.text("user:1")
+                  + wire.text("") + b"\1") for i in range(n)]
 
 
 class Held:

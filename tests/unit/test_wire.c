@@ -35,7 +35,8 @@ static void test_round_trip(void **state)
 	str_add(&ops, "\0ops", 4);
 	evbuffer_add(body, "{\"a\":1}", 7);
 	wire_put_hello(buf, WIRE_ROLE_CGI, 4711, 99);
-	wire_put_wait(buf, 1ULL << 40, 99, 25000, "epoch", "\0blob", 5);
+	wire_put_wait(buf, 1ULL << 40, 99, 25000, "epoch", "\0blob", 5,
+		&(struct wire_holder){"user:7", "::1", true});
 	wire_put_cancel(buf, 3);
 	wire_put_recheck(buf, 77);
 	wire_put_open(buf, 11, "sid", "::1", &caller, &about);
@@ -66,6 +67,9 @@ static void test_round_trip(void **state)
 	assert_text(f.wait.epoch, "epoch");
 	assert_int_equal(f.wait.interest.len, 5);
 	assert_memory_equal(f.wait.interest.p, "\0blob", 5);
+	assert_text(f.wait.who, "user:7");
+	assert_text(f.wait.address, "::1");
+	assert_int_equal(f.wait.again, 1);
 	wire_drop(buf, &f);
 	take(buf, &f, WIRE_CANCEL);
 	assert_int_equal(f.cancel.ticket, 3);
@@ -184,7 +188,8 @@ static void test_mutations(void **state)
 
 		evbuffer_add(body, "body", 4);
 		if (round % 2)
-			wire_put_wait(buf, 1, 2, 3, "epoch", "interest", 8);
+			wire_put_wait(buf, 1, 2, 3, "epoch", "interest", 8,
+				&(struct wire_holder){"user:1", "::1", false});
 		else
 			wire_put_deliver(buf, WIRE_JSON, 1, &ticket, 1, body);
 		len = evbuffer_remove(buf, bytes, sizeof(bytes));
