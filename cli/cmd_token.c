@@ -45,7 +45,8 @@ static const struct db_stmt get_revoked = {
 };
 static const struct db_stmt revoke_jti = {
 	.name = "token.revoke",
-	.sql = "INSERT INTO revoked_tokens (jti, expires_at) VALUES (?, FROM_UNIXTIME(?))"
+	.sql = "INSERT INTO revoked_tokens (jti, expires_at)"
+	       " VALUES (?, TIMESTAMP('1970-01-01') + INTERVAL ? SECOND)" /* goes past 2038 */
 	       " ON DUPLICATE KEY UPDATE expires_at = GREATEST(expires_at, VALUES(expires_at))",
 	.params_n = 2,
 };

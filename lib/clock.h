@@ -7,6 +7,11 @@
 
 #include <stdint.h>
 
+/* The year 9999, the last that DATETIME and RFC 3339 have: no time that comes from outside (a
+ * token, a journal, a frame) may be later, so that sums with it, in milliseconds, too, stay
+ * numbers. */
+#define CLOCK_S_MAX 253370764800
+
 #define CLOCK_RFC3339_SIZE 25 /* 2026-11-22T19:35:00.123Z and the NUL */
 
 int64_t clock_ms(void);      /* CLOCK_MONOTONIC: the same in all processes of a host */

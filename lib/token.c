@@ -7,6 +7,7 @@
 #include <jwt.h>
 #include <sodium.h>
 
+#include "clock.h"
 #include "json.h"
 #include "mem.h"
 #include "secret.h"
@@ -353,9 +354,9 @@ static enum err claims_read(const struct token_key *k, struct json_object *o, in
 	if (!iss || strcmp(iss, k->issuer) != 0 || !audience_has(json_get(o, "aud"), k->audience) ||
 		!get_subject(o, &out->user_id) || !get_jti(o, out->jti) ||
 		!get_int(o, "tenant", 1, UINT32_MAX, &tenant) ||
-		!get_int(o, "iat", 0, INT64_MAX, &out->iat_s) ||
-		!get_int(o, "nbf", 0, INT64_MAX, &nbf_s) ||
-		!get_int(o, "exp", 0, INT64_MAX, &out->exp_s) || !json_get_str(o, "name") ||
+		!get_int(o, "iat", 0, CLOCK_S_MAX, &out->iat_s) ||
+		!get_int(o, "nbf", 0, CLOCK_S_MAX, &nbf_s) ||
+		!get_int(o, "exp", 0, CLOCK_S_MAX, &out->exp_s) || !json_get_str(o, "name") ||
 		!is_string_list(json_get(o, "roles")) ||
 		!is_string_list(json_get(o, "departments")))
 		return ERR_TOKEN_INVALID;

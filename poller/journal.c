@@ -40,7 +40,8 @@ struct journal {
 	size_t rewrite_size, rewritten_size;
 	int64_t rewrite_at_ms; /* not before: the last one failed */
 	bool is_failing;       /* the last write did not go through */
-	bool is_broken;
+	bool is_broken, was_bad;
+	bool is_settled;
 	bool is_dumping; /* in journal_rewrite(): the tape is the new file's */
 	int dump_errno;  /* of the first write of it that failed */
 };
@@ -186,8 +187,9 @@ static size_t replay_batches(const char *p, size_t at, size_t size,
 	}
 }
 
-/* Why these bytes are none of ours to go on with, NULL if they are. */
-static const char *check_header(const char *p, size_t size, const struct str *want)
+/* Why these bytes are none of ours to go on with, NULL if they are. is_other: they are a journal
+ * all the same. */
+static const char *check_header(const char *p, size_t size, const struct str *want, bool *is_other)
 {
 	struct bytes b = bytes_of(p, size);
 	struct slice is = bytes_take(&b, sizeof(magic));
@@ -196,12 +198,15 @@ static const char *check_header(const char *p, size_t size, const struct str *wa
 	size_t len = sizeof(magic) + 8 + epoch.len;
 	uint64_t sum = bytes_u64(&b);
 
+	/* Whoever began it did not come to the end of its header: there was nothing in it. */
+	*is_other = size < want->len && memcmp(p, want->p, size) == 0;
 	if (is.len == 0 || memcmp(is.p, magic, sizeof(magic)) != 0)
 		return "it was no journal";
-	if (version != JOURNAL_VERSION)
-		return "it was of another version";
 	if (b.is_bad || sum_of(p, len) != sum)
 		return "it had no whole header";
+	*is_other = true;
+	if (version != JOURNAL_VERSION)
+		return "it was of another version";
 	if (len + SUM_SIZE != want->len || memcmp(p, want->p, want->len) != 0)
 		return "it was of another epoch";
 	return NULL;
@@ -215,12 +220,80 @@ static bool start_anew(struct tape *t, const struct str *header)
 	return tape_append(t, header->p, header->len);
 }
 
+/* ---- what cannot be read ---- */
+
+static struct str beside(const struct journal *j, const char *suffix)
+{
+	struct str path = STR_INIT;
+
+	str_addf(&path, "%s.%s", j->path, suffix);
+	return path;
+}
+
+/* How many have opened it and not come far; one more from now on. */
+static unsigned count_try(const struct journal *j)
+{
+	struct str path = beside(j, "tries");
+	int fd = open(path.p, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	char digit = '0';
+
+	str_fini(&path);
+	if (fd < 0)
+		return 0;
+	if (pread(fd, &digit, 1, 0) != 1 || digit < '0' || digit > '9')
+		digit = '0';
+	digit = (char)(digit + (digit < '9'));
+	if (pwrite(fd, &digit, 1, 0) != 1)
+		digit = '1';
+	close(fd);
+	return (unsigned)(digit - '1');
+}
+
+void journal_settled(struct journal *j)
+{
+	struct str path = STR_INIT;
+
+	if (!j || j->is_settled)
+		return;
+	j->is_settled = true;
+	path = beside(j, "tries");
+	unlink(path.p);
+	str_fini(&path);
+}
+
+bool journal_was_bad(const struct journal *j)
+{
+	return j->was_bad;
+}
+
+/* A new file in its place; the old one is <path>.bad. */
+static bool set_aside(struct journal *j, const struct str *header)
+{
+	struct str bad = beside(j, "bad");
+	int fd = -1;
+
+	j->was_bad = true;
+	if (rename(j->path, bad.p) == 0)
+		fd = open(j->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	str_fini(&bad);
+	if (fd < 0)
+		return false;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		close(fd);
+		return false;
+	}
+	close(j->tape.fd);
+	j->tape.fd = fd;
+	return start_anew(&j->tape, header);
+}
+
 /* Takes what is in the open file. */
 static bool load(struct journal *j, size_t size,
 	void (*replay)(const void *rec, size_t len, void *arg), void *arg, struct str *note)
 {
 	struct str header = STR_INIT;
 	const char *why;
+	bool is_other = false;
 	char *p = NULL;
 	size_t n = 0;
 	bool ok = false;
@@ -234,10 +307,19 @@ static bool load(struct journal *j, size_t size,
 	p = read_all(j->tape.fd, size);
 	if (!p)
 		goto out;
-	why = check_header(p, size, &header);
-	if (why) {
+	why = check_header(p, size, &header, &is_other);
+	if (!why && count_try(j) >= JOURNAL_TRIES) {
+		why = "no process has survived reading it";
+		is_other = false;
+	}
+	if (why && is_other) {
 		str_addf(note, "%zu bytes thrown away, %s", size, why);
 		ok = start_anew(&j->tape, &header);
+		goto out;
+	}
+	if (why) {
+		str_addf(note, "%zu bytes set aside as %s.bad, %s", size, j->path, why);
+		ok = set_aside(j, &header);
 		goto out;
 	}
 	j->tape.size = replay_batches(p, header.len, size, replay, arg, &n);
@@ -308,6 +390,7 @@ void journal_close(struct journal *j)
 	if (!j)
 		return;
 	journal_flush(j);
+	journal_settled(j);
 	tape_fini(&j->tape);
 	free(j->path);
 	free(j->epoch);

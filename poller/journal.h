@@ -11,6 +11,11 @@
  * Integers are little-endian, checksums SipHash-2-4 (libsodium's crypto_shorthash) under a fixed
  * key: against damage, not against forgers, whom the file's owner and mode keep away.
  *
+ * One that cannot be read is set aside, as <path>.bad, for whoever wants to know why, and a new one
+ * is begun. So is one whose reading nobody survives: each process that opens it says so beside it,
+ * in <path>.tries, until it has gone on for a while (journal_settled()); after JOURNAL_TRIES that
+ * did not, it is taken for bad.
+ *
  * Invariant: the file is a header and whole batches, in the order they were flushed; behind them
  * may be the torn rest of a flush that did not end, which nobody reads. A process holds a lock on
  * the file it has open.
@@ -24,18 +29,24 @@
 
 #include "str.h"
 
-#define JOURNAL_VERSION 2u                     /* of this layout and of what the records say */
+#define JOURNAL_VERSION 3u /* of this layout and of what the records say */
+#define JOURNAL_TRIES 5
 #define JOURNAL_BUFFER_MAX (16u * 1024 * 1024) /* bytes not yet written, about */
 
 struct journal;
 
 /* Opens path, or makes it with mode 0600, and calls replay for every record of every whole batch;
- * what follows the last of them is cut off. A journal of another epoch or version is emptied. note
+ * what follows the last of them is cut off. A journal of another epoch or version is emptied. One
+ * that is none, or that JOURNAL_TRIES processes did not survive, is set aside. note
  * gets one sentence on what was found, for the log. NULL with the reason in note: it is a symbolic
  * link, no plain file, of another owner, writable by others, open in another process, or the
  * system said no. rewrite_size: see journal_wants_rewrite(). */
 struct journal *journal_open(const char *path, const char *epoch, size_t rewrite_size,
 	void (*replay)(const void *rec, size_t len, void *arg), void *arg, struct str *note);
+/* Was there one that had to be set aside? */
+bool journal_was_bad(const struct journal *j);
+/* What was in it can be lived with. */
+void journal_settled(struct journal *j);
 /* Flushes; takes NULL. The file stays. */
 void journal_close(struct journal *j);
 

@@ -16,7 +16,7 @@
 #define EPOCH "0123456789abcdef0123456789abcdef"
 #define LIMIT (1024 * 1024)
 
-static char dir[64], path[96], new_path[104];
+static char dir[64], path[96], new_path[104], bad_path[104], tries_path[104];
 static struct str note;
 
 static int setup(void **state)
@@ -26,13 +26,16 @@ static int setup(void **state)
 		return -1;
 	snprintf(path, sizeof(path), "%s/journal", dir);
 	snprintf(new_path, sizeof(new_path), "%s.new", path);
+	snprintf(bad_path, sizeof(bad_path), "%s.bad", path);
+	snprintf(tries_path, sizeof(tries_path), "%s.tries", path);
 	return 0;
 }
 
-/* rmdir() fails if a test has left a file besides the journal. */
+/* rmdir() fails if a test has left a file besides the journal and one that was set aside. */
 static int teardown(void **state)
 {
 	unlink(path);
+	unlink(bad_path);
 	str_fini(&note);
 	return rmdir(dir);
 }
@@ -213,6 +216,63 @@ static void test_other_epoch(void **state)
 	journal_close(j);
 	assert_replays("");
 	assert_non_null(strstr(str_c(&note), "another epoch"));
+	str_fini(&got);
+}
+
+static void test_set_aside(void **state)
+{
+	struct str got = STR_INIT;
+	size_t ends[4];
+
+	put_file("what is this", 12);
+	struct journal *j = open_into(&got);
+	assert_non_null(j);
+	assert_true(journal_was_bad(j));
+	assert_non_null(strstr(str_c(&note), "it was no journal"));
+	assert_int_equal(access(bad_path, F_OK), 0);
+	add(j, "new");
+	journal_close(j);
+	assert_replays("new");
+	j = open_into(&got);
+	assert_false(journal_was_bad(j));
+	journal_close(j);
+	unlink(path);
+	free(make_file(ends));
+	str_fini(&got);
+}
+
+/* Processes that die before they say that they can live with it. */
+static void test_nobody_survives(void **state)
+{
+	struct str got = STR_INIT;
+	size_t ends[4];
+
+	free(make_file(ends));
+	for (int i = 0; i <= JOURNAL_TRIES; i++) {
+		pid_t pid = fork();
+		int status;
+
+		if (pid == 0) {
+			struct journal *j = open_into(&got);
+
+			_exit(j && journal_was_bad(j) == (i == JOURNAL_TRIES) ? 0 : 1);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+	}
+	assert_int_equal(access(bad_path, F_OK), 0);
+	assert_replays("");
+	assert_int_equal(access(tries_path, F_OK), -1);
+
+	/* Who has gone on for a while counts no more. */
+	for (int i = 0; i <= JOURNAL_TRIES; i++) {
+		struct journal *j = open_into(&got);
+
+		journal_settled(j);
+		assert_false(journal_was_bad(j));
+		assert_int_equal(access(tries_path, F_OK), -1);
+		journal_close(j);
+	}
 	str_fini(&got);
 }
 
@@ -475,6 +535,8 @@ int main(void)
 		TEST(test_torn_at_every_byte),
 		TEST(test_flipped_bits),
 		TEST(test_other_epoch),
+		TEST(test_set_aside),
+		TEST(test_nobody_survives),
 		TEST(test_refused),
 		TEST(test_rewrite),
 		TEST(test_wants_rewrite),

@@ -272,6 +272,9 @@ static void test_claims(void **state)
 		{"exp", NULL, ERR_TOKEN_INVALID},
 		{"exp", "1700000000", ERR_TOKEN_EXPIRED},
 		{"exp", "1700000001", ERR_OK},
+		{"exp", "253370764800", ERR_OK},
+		{"exp", "253370764801", ERR_TOKEN_INVALID}, /* sums with it have to stay numbers */
+		{"exp", "9200000000000000", ERR_TOKEN_INVALID},
 		{"exp", "-1", ERR_TOKEN_INVALID},
 		{"exp", "true", ERR_TOKEN_INVALID},
 		{"exp", "\"1700000060\"", ERR_TOKEN_INVALID},
