@@ -92,6 +92,12 @@ void check_poller(struct doctor *d, struct finding *f)
 		finding_bad(f, VERDICT_FAIL,
 			"start cmdb-poller (systemctl start cmdb-poller) and look at its log", "%s",
 			str_c(&why));
+	else if (number(json_get(d->poller, "sessions"), "journal_set_aside"))
+		finding_bad(f, VERDICT_WARN,
+			"keep the file for a report, delete it, and restart cmdb-poller",
+			"it could not read what sessions there were before it began, and set that "
+			"aside as %s.sessions.bad",
+			d->cfg->poller.socket);
 	else if (version && strcmp(version, PACKAGE_VERSION))
 		finding_bad(f, VERDICT_WARN, "restart cmdb-poller after an upgrade",
 			"it is version %s, cmdbctl is " PACKAGE_VERSION, version);

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #include "config.h"
+#include "held.h"
 #include "shm.h"
 #include "stats.h"
 #include "token.h"
@@ -46,6 +47,7 @@ struct app {
 	struct settings *settings; /* under settings_lock; app_settings_get() */
 	struct settings_source source;
 	struct stats stats;
+	struct held held;
 	int64_t started_ms;
 	bool is_cgi, is_mod_fcgid;
 };

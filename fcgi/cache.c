@@ -43,6 +43,7 @@ struct cached *cached_new(struct str *body, const uint64_t *tail)
 	*body = (struct str)STR_INIT;
 	secret_hash(hash, str_c(&c->body), c->body.len);
 	secret_hex(hex, hash, 8);
+	secret_hash_short(c->key, str_c(&c->body), c->body.len);
 	memcpy(c->etag, "W/\"", 3);
 	memcpy(c->etag + 3, hex, 16);
 	memcpy(c->etag + 19, "\"", 2);
@@ -50,6 +51,12 @@ struct cached *cached_new(struct str *body, const uint64_t *tail)
 	c->tail = tail ? *tail : 0;
 	if (tail)
 		str_addf(&c->headers, "X-Last-Event-Id: %llu\r\n", (unsigned long long)*tail);
+	return c;
+}
+
+struct cached *cached_ref(struct cached *c)
+{
+	atomic_fetch_add(&c->refs, 1);
 	return c;
 }
 

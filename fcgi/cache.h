@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "secret.h"
 #include "shm.h"
 #include "str.h"
 
@@ -25,12 +26,14 @@
 struct cached {
 	atomic_uint refs;
 	char etag[24];
-	uint64_t tail;      /* of its note; 0: not known */
+	uint8_t key[SECRET_SHORT_SIZE]; /* secret_hash_short() of the body */
+	uint64_t tail;                  /* of its note; 0: not known */
 	struct str headers; /* ETag, X-Last-Event-Id, Cache-Control */
 	struct str body;
 };
 /* Takes body (leaving it empty). tail NULL: not known. */
 struct cached *cached_new(struct str *body, const uint64_t *tail);
+struct cached *cached_ref(struct cached *c);
 void cached_put(struct cached *c); /* takes NULL */
 
 /* What must hold for an answer, noted before its SELECT. */

@@ -295,10 +295,20 @@ static void read_payload(struct load *l, struct slice body)
 static void post(struct ctx *ctx, const struct ask *a, struct slice body)
 {
 	struct load l = {.is_echo = strcmp(ctx->cfg->conformance.app, "echo-engineio") == 0};
-	struct park_engine *e = park_of_session(ctx, ENGINE_POST, a);
+	struct app *app = ctx->worker->app;
+	struct park_engine *e;
 
-	if (!e)
+	if (!held_add(&app->held, body.len, (size_t)ctx->cfg->fcgi.memory_bytes)) {
+		fail_caller(ctx, ERR_BUSY);
 		return;
+	}
+	e = park_of_session(ctx, ENGINE_POST, a);
+	if (!e) {
+		held_drop(&app->held, body.len);
+		return;
+	}
+	e->app = app;
+	e->held_len = body.len;
 	if (!e->tag)
 		secret_random(&e->tag, sizeof(e->tag));
 	read_payload(&l, body);

@@ -23,7 +23,8 @@
 #define WELCOME_WAIT_MS 2000
 #define READ_SIZE (64u * 1024)
 #define READ_SIZE_MAX (1024u * 1024)
-#define OUT_MAX (64u * 1024 * 1024) /* a poller that reads nothing any more */
+#define OUT_MAX (64u * 1024 * 1024) /* so much unread, */
+#define OUT_WAIT_S 10               /* and nothing read for so long: it is dropped */
 
 enum link_state { LINK_DOWN, LINK_GREETING, LINK_UP };
 
@@ -283,6 +284,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 static void on_flush(evutil_socket_t fd, short what, void *arg)
 {
+	static const struct timeval wait = {OUT_WAIT_S, 0};
 	struct link *l = arg;
 
 	while (l->state != LINK_DOWN && evbuffer_get_length(l->out) > 0) {
@@ -290,10 +292,10 @@ static void on_flush(evutil_socket_t fd, short what, void *arg)
 			continue;
 		if (errno != EAGAIN && errno != EINTR)
 			drop(l, strerror(errno));
-		else if (evbuffer_get_length(l->out) > OUT_MAX)
+		else if ((what & EV_TIMEOUT) && fd >= 0 && evbuffer_get_length(l->out) > OUT_MAX)
 			drop(l, "it reads nothing");
 		else
-			event_add(l->writable, NULL);
+			event_add(l->writable, &wait);
 		return;
 	}
 }

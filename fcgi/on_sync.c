@@ -39,7 +39,7 @@ static void request(struct socket_call *call)
 	enum err e;
 
 	read_ask(call, &a);
-	e = sync_answer(call->work->ctx, &a, call->work->ops, &at);
+	e = sync_answer(call->work->ctx, &a, call->work->rows, &at);
 	if (e != ERR_OK) {
 		socket_fail_err(call, e);
 		return;
@@ -53,7 +53,7 @@ void on_sync_send_rows(struct socket_work *w, const char *topic)
 {
 	const struct sync_ask ask = {.topic = topic};
 	uint64_t at;
-	enum err e = sync_answer(w->ctx, &ask, w->ops, &at);
+	enum err e = sync_answer(w->ctx, &ask, w->rows, &at);
 
 	if (e != ERR_OK && e != ERR_NOT_FOUND && e != ERR_FORBIDDEN)
 		log_error("sync", "%s:initial: %s: %s request_id=%s", topic, err_code(e),

@@ -116,6 +116,7 @@ void park_ask(struct park *p, enum park_state state)
 	if (p->ticket)
 		HASH_DEL(ps->by_ticket, p);
 	p->ticket = ++ps->last_ticket;
+	p->says_n = 0;
 	HASH_ADD(hh, ps->by_ticket, ticket, sizeof(p->ticket), p);
 	park_set_state(p, state);
 }
@@ -223,6 +224,24 @@ void park_watch(struct park *p)
 
 /* ---- answers ---- */
 
+/* Answers that their clients do not read take no more than so much: whoever has read nothing for
+ * longest is dropped, and comes again. */
+static void make_room(struct park *p)
+{
+	struct parks *ps = p->parks;
+	struct settings *set = app_settings_get(ps->app);
+	struct park *oldest;
+
+	while (body_bytes() > (size_t)set->cfg.fcgi.memory_bytes &&
+		(oldest = TAILQ_FIRST(&ps->lists[PARK_ANSWERING])) != p) {
+		log_info("park", "client reads nothing, dropped for others: request_id=%s",
+			oldest->request_id);
+		stats_add(&ps->app->stats.hung_up, 1);
+		park_end(oldest);
+	}
+	app_settings_put(set);
+}
+
 void park_sent(struct park *p, enum sink_state state)
 {
 	if (state == SINK_GONE) {
@@ -234,6 +253,7 @@ void park_sent(struct park *p, enum sink_state state)
 			link_cancel(p->parks->link, p->ticket);
 		park_set_state(p, PARK_ANSWERING);
 		park_watch(p);
+		make_room(p);
 	} else if (p->is_last) {
 		park_end(p);
 	} else {
@@ -388,7 +408,10 @@ void parks_release(struct parks *ps)
 
 static void say_again(struct park *p, const void *old_epoch)
 {
-	p->kind->on_up(p, old_epoch);
+	if (p->state == PARK_WAITING && p->says_n++ == PARK_SAYS_MAX)
+		p->kind->give_up(p);
+	else
+		p->kind->on_up(p, old_epoch);
 }
 
 void parks_on_up(struct parks *ps, const char *old_epoch)

@@ -32,6 +32,7 @@
 #include "sink.h"
 #include "wire.h"
 
+#define PARK_SAYS_MAX 5 /* as often a question is said again to a poller that goes away over it */
 #define PARK_WRITE_STALL_MS 30000 /* a client that reads nothing for so long is dropped */
 
 enum park_state {
@@ -65,6 +66,9 @@ struct park_kind {
 	/* The client is to come again, now or when what is being written is written. While the
 	 * process stops this is said again and again. */
 	void (*release)(struct park *p);
+	/* It has been said to PARK_SAYS_MAX pollers or links that then went away, and may be why:
+	 * the client is to come again, or told that it cannot be served. */
+	void (*give_up)(struct park *p);
 	/* Ends it for a reason that is told: that its caller's token is no good any more. NULL: the
 	 * poller looks after tokens. */
 	void (*refuse)(struct park *p, enum err e);
@@ -94,6 +98,7 @@ struct park {
 	struct job job;
 	TAILQ_ENTRY(park) job_entry; /* of the loop's list of those that come back */
 	uint64_t ticket;
+	unsigned says_n; /* how often this question was said again */
 	UT_hash_handle hh;
 	struct event io; /* hang-up or writability, and the deadline */
 	int64_t parked_ms, stalled_ms;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "app.h"
+#include "cache.h"
 #include "clock.h"
 #include "link.h"
 #include "log.h"
@@ -26,7 +27,10 @@ static void fini(struct park *p)
 {
 	struct park_engine *e = of(p);
 
+	if (e->held_len)
+		held_drop(&e->app->held, e->held_len);
 	if (e->events) {
+		sync_post_fini(&e->events->rows);
 		str_fini(&e->events->body);
 		str_fini(&e->events->state);
 		free(e->events->pid);
@@ -94,6 +98,23 @@ static void answer_noop(struct park_engine *e)
 
 /* ---- asking ---- */
 
+static void done_with(const void *p, size_t len, void *rows)
+{
+	cached_put(rows);
+}
+
+static void say_bodies(const struct park_engine *e, struct evbuffer *out)
+{
+	const struct sync_post *rows = &e->events->rows;
+
+	for (size_t i = 0; i < rows->n; i++) {
+		struct cached *c = rows->v[i].rows;
+
+		if (c)
+			wire_put_body(out, c->body.p, c->body.len, done_with, cached_ref(c));
+	}
+}
+
 static void say(struct park_engine *e)
 {
 	struct evbuffer *out = link_out(park_link(&e->park));
@@ -114,6 +135,8 @@ static void say(struct park_engine *e)
 			wire_put_release(out, ticket);
 		break;
 	case ENGINE_POST:
+		if (e->has_bodies)
+			say_bodies(e, out);
 		if (e->is_applying)
 			wire_put_apply(out, ticket, e->sid, e->tag, e->user, flags, &e->ops);
 		else
@@ -167,6 +190,7 @@ static void on_up(struct park *p, const char *old_epoch)
 {
 	struct park_engine *e = of(p);
 
+	e->has_bodies = false; /* it may have them */
 	say(e);
 	if (e->is_released) {
 		e->is_released = false;
@@ -271,7 +295,10 @@ static void on_done(struct park_engine *e, const struct wire_frame *f)
 	if (what == WIRE_DONE_OK) {
 		done(e);
 	} else if (what == WIRE_DONE_STALE && e->events && e->events->tries < ENGINE_TRIES) {
-		e->is_applying = false;
+		e->is_applying = e->has_bodies = false;
+		ask(e);
+	} else if (what == WIRE_DONE_LACKS && e->events && e->lacks_n++ < ENGINE_BODIES_MAX) {
+		e->has_bodies = true;
 		ask(e);
 	} else {
 		refused(e, what, f->done.why);
@@ -312,6 +339,8 @@ static void on_reply(struct park *p, const struct wire_frame *f, struct body *bo
 static bool work(struct park *p, struct worker *w)
 {
 	struct park_engine *e = of(p);
+	static const char why[] = "it asks for more than one answer can have";
+	const struct op too_much = {.type = OP_BAD, .code = {why, sizeof(why) - 1}};
 	const struct socket_post post = {.body = &e->events->body,
 		.state = &e->events->state,
 		.pid = e->events->pid,
@@ -321,7 +350,18 @@ static bool work(struct park *p, struct worker *w)
 
 	str_clear(&e->ops);
 	w->needs_hashing = false;
-	e->is_bad = !socket_run(w, &post, &e->ops);
+	sync_post_fini(&e->events->rows);
+	e->events->rows.app = e->app;
+	e->events->rows.ops = &e->ops;
+	e->is_bad = !socket_run(w, &post, &e->events->rows);
+	if (e->ops.len > WIRE_OPS_MAX) {
+		log_warn("socket", "a POST makes %zu bytes of answers: its session is closed",
+			e->ops.len);
+		e->is_bad = true;
+		sync_post_fini(&e->events->rows);
+		str_clear(&e->ops);
+		ops_put(&e->ops, &too_much);
+	}
 	return !w->needs_hashing;
 }
 
@@ -337,6 +377,15 @@ static void on_written(struct park *p)
 	park_end(p);
 }
 
+/* A stock client gives up its session at any answer but 200. */
+static void give_up(struct park *p)
+{
+	if (of(p)->what == ENGINE_GET)
+		answer_noop(of(p));
+	else
+		answer_unavailable(of(p));
+}
+
 static const struct park_kind engine_kind = {
 	.start = start,
 	.deadline = deadline,
@@ -347,6 +396,7 @@ static const struct park_kind engine_kind = {
 	.on_up = on_up,
 	.on_reply = on_reply,
 	.release = release,
+	.give_up = give_up,
 	.work = work,
 	.on_worked = on_worked,
 	.fini = fini,

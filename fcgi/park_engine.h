@@ -19,11 +19,13 @@
 
 #include "park.h"
 #include "str.h"
+#include "sync.h"
 
 #define ENGINE_SID_MAX 64    /* bytes; ours have 24 */
 #define ENGINE_AWAY_MS 20000 /* a GET while the poller is away: then a noop; a handshake: 503 */
 #define ENGINE_POST_MS 60000 /* a POST while the poller is away: then 503 */
 #define ENGINE_TRIES 3       /* of events whose session has changed meanwhile */
+#define ENGINE_BODIES_MAX 3  /* how often the poller may lack the rows of a POST */
 
 enum engine_what { ENGINE_HANDSHAKE, ENGINE_GET, ENGINE_POST, ENGINE_REFUSAL };
 
@@ -35,6 +37,7 @@ struct engine_events {
 	char *address;    /* of the client */
 	struct str state; /* of SESSION */
 	unsigned tries;
+	struct sync_post rows; /* that the ops name */
 };
 
 struct park_engine {
@@ -50,9 +53,13 @@ struct park_engine {
 	struct engine_events *events;      /* POST: NULL when there are none to be run */
 	struct str address, caller, about; /* handshake */
 	struct str packet, headers;        /* handshake: the answer */
+	struct app *app;                   /* POST: it counts the bytes that are held for this, */
+	size_t held_len;                   /* so many */
 
 	/* The loop's. */
 	bool is_applying; /* POST: LOOKUP and the events are done */
+	bool has_bodies;  /* POST: the poller lacks the rows, APPLY comes with them */
+	unsigned lacks_n; /* POST: how often it did */
 	bool is_settled;  /* GET: held for long enough to watch for a hang-up */
 	bool is_released; /* GET: the poller was asked to answer */
 	int64_t asked_ms; /* GET: when the poller was last known to have it */

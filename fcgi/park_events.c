@@ -395,6 +395,7 @@ static const struct park_kind events_kind = {
 	.on_up = on_up,
 	.on_reply = on_reply,
 	.release = release,
+	.give_up = release,
 	.refuse = refuse,
 	.fini = fini,
 };

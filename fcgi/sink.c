@@ -14,6 +14,14 @@
 
 /* ---- bodies ---- */
 
+/* The loop thread's, as all bodies are. */
+static size_t bytes_n;
+
+size_t body_bytes(void)
+{
+	return bytes_n;
+}
+
 struct body *body_take(struct evbuffer *from, size_t len)
 {
 	struct body *b = xcalloc(1, sizeof(*b));
@@ -22,6 +30,7 @@ struct body *body_take(struct evbuffer *from, size_t len)
 	b->bytes = evbuffer_new();
 	evbuffer_remove_buffer(from, b->bytes, len);
 	b->len = evbuffer_get_length(b->bytes);
+	bytes_n += b->len;
 	b->p = b->len > 0 ? (const char *)evbuffer_pullup(b->bytes, -1) : "";
 	return b;
 }
@@ -34,6 +43,7 @@ struct body *body_new(const void *p, size_t len)
 	b->bytes = evbuffer_new();
 	evbuffer_add(b->bytes, p, len);
 	b->len = len;
+	bytes_n += len;
 	b->p = len > 0 ? (const char *)evbuffer_pullup(b->bytes, -1) : "";
 	return b;
 }
@@ -42,6 +52,7 @@ void body_put(struct body *b)
 {
 	if (!b || --b->refs > 0)
 		return;
+	bytes_n -= b->len;
 	evbuffer_free(b->bytes);
 	free(b);
 }

@@ -27,6 +27,7 @@ struct body {
 struct body *body_take(struct evbuffer *from, size_t len);
 struct body *body_new(const void *p, size_t len); /* copies */
 void body_put(struct body *b);                    /* takes NULL */
+size_t body_bytes(void);                          /* in all that there are */
 
 struct sink {
 	int fd; /* -1 when closed */

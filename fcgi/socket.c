@@ -436,7 +436,7 @@ static void run(struct socket_work *w)
 		identity_put(w->socks[i].identity);
 }
 
-bool socket_run(struct worker *worker, const struct socket_post *post, struct str *ops)
+bool socket_run(struct worker *worker, const struct socket_post *post, struct sync_post *rows)
 {
 	static char *const no_env[] = {NULL};
 	struct http_meta meta;
@@ -445,7 +445,7 @@ bool socket_run(struct worker *worker, const struct socket_post *post, struct st
 		.db = worker->db,
 		.shm = atomic_load(&worker->app->shm),
 		.arrived_ms = post->arrived_ms};
-	struct socket_work w = {.ctx = &ctx, .post = post, .ops = ops};
+	struct socket_work w = {.ctx = &ctx, .post = post, .ops = rows->ops, .rows = rows};
 	struct op bad = {.type = OP_BAD};
 
 	http_read_env(no_env, &ctx.req, &meta);
@@ -459,7 +459,7 @@ bool socket_run(struct worker *worker, const struct socket_post *post, struct st
 	if (!w.why_bad)
 		return true;
 	bad.code = slice_text(w.why_bad);
-	str_clear(ops);
-	ops_put(ops, &bad);
+	str_clear(rows->ops);
+	ops_put(rows->ops, &bad);
 	return false;
 }

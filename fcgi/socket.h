@@ -23,6 +23,7 @@
 #include "packet.h"
 #include "route.h"
 #include "str.h"
+#include "sync.h"
 
 struct identity;
 struct worker;
@@ -35,9 +36,9 @@ struct socket_post {
 	int64_t arrived_ms; /* monotonic */
 };
 
-/* Adds the operations for post to ops. false: the session is to be closed, and the client told that
- * its request was bad; ops says so. */
-bool socket_run(struct worker *w, const struct socket_post *post, struct str *ops);
+/* Adds the operations for post to rows->ops, and to rows what they name. false: the session is to
+ * be closed, and the client told that its request was bad; ops says so. */
+bool socket_run(struct worker *w, const struct socket_post *post, struct sync_post *rows);
 
 /* ---- for namespaces and handlers ---- */
 
@@ -59,6 +60,7 @@ struct socket_work {
 	struct slice left[OPS_SOCKETS_MAX]; /* namespaces that it has left in this POST */
 	size_t left_n;
 	struct str *ops;
+	struct sync_post *rows;
 	size_t allowed; /* messages that are still within the session's rate */
 	bool is_limit_told;
 	size_t limited_n;    /* answers that were due to what is past it */

@@ -1,11 +1,15 @@
 #include "sync.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "app.h"
 #include "cache.h"
 #include "interest.h"
+#include "mem.h"
 #include "ops.h"
 #include "resources.h"
+#include "wire.h"
 #include "worker.h"
 
 #define LOOKED_AT_MAX 5000 /* events read to find SYNC_EVENTS_MAX that the caller sees */
@@ -28,6 +32,7 @@ enum { COL_ID, COL_TYPE, COL_PAYLOAD, COL_ROOM, COL_NAME };
 struct sync {
 	struct ctx *ctx;
 	const struct sync_ask *ask;
+	struct sync_post *post;
 	const struct crud *resource;
 	struct cache_note note; /* what is sent is as of its tail */
 	bool is_fresh;          /* the page, then: what is read may be shared */
@@ -137,7 +142,8 @@ static void add_event(struct sync *s, const struct db_val *row)
 	render_event(s, row);
 	s->ends[s->n++] = s->args.len;
 	/* The session keeps no more than queue_bytes, and something may be there already. */
-	if (s->n > 1 && s->args.len > (size_t)s->ctx->cfg->socketio.queue_bytes / 2)
+	if ((s->n > 1 || s->post->ops->len) &&
+		s->post->ops->len + s->args.len > (size_t)s->ctx->cfg->socketio.queue_bytes / 2)
 		s->is_too_much = true;
 }
 
@@ -272,6 +278,62 @@ static enum err share_rows(struct sync *s, struct cached **rows)
 
 /* ---- the answer ---- */
 
+void sync_post_fini(struct sync_post *post)
+{
+	for (size_t i = 0; i < post->n; i++) {
+		free(post->v[i].topic);
+		cached_put(post->v[i].rows);
+	}
+	if (post->rows_bytes)
+		held_drop(&post->app->held, post->rows_bytes);
+	post->n = post->rows_bytes = 0;
+}
+
+/* Has this been answered, or what tells more? */
+static const struct sync_topic *find_done(const struct sync_post *post, const struct sync_ask *ask)
+{
+	for (size_t i = 0; i < post->n; i++) {
+		const struct sync_topic *t = &post->v[i];
+		bool is_covered = ask->since >= t->since && t->has_epoch == (ask->epoch != NULL);
+
+		if (strcmp(t->topic, ask->topic) == 0 && (t->rows || (ask->since && is_covered)))
+			return t;
+	}
+	return NULL;
+}
+
+static void note_done(struct sync *s, struct cached *rows, uint64_t at)
+{
+	struct sync_post *post = s->post;
+
+	if (post->n < OPS_REQUESTED_MAX)
+		post->v[post->n++] = (struct sync_topic){.topic = xstrdup(s->ask->topic),
+			.since = s->ask->since,
+			.at = at,
+			.has_epoch = s->ask->epoch != NULL,
+			.rows = rows};
+}
+
+/* Takes rows if it succeeds. */
+static enum err put_rows(struct sync *s, struct cached *rows)
+{
+	struct sync_post *post = s->post;
+	const size_t len = rows->body.len, max = (size_t)s->ctx->cfg->fcgi.memory_bytes;
+	struct op op = {.type = OP_ROWS,
+		.id = rows->tail,
+		.topic = {s->ask->topic, strlen(s->ask->topic)},
+		.bytes = {(const char *)rows->key, sizeof(rows->key)},
+		.interest = {s->interest.p, s->interest.len}};
+
+	if (post->n == OPS_REQUESTED_MAX || len > WIRE_BODY_MAX ||
+		len > WIRE_BODIES_MAX - post->rows_bytes || !held_add(&post->app->held, len, max))
+		return ERR_BUSY;
+	post->rows_bytes += len;
+	ops_put(post->ops, &op);
+	note_done(s, rows, rows->tail);
+	return ERR_OK;
+}
+
 static enum err answer(struct sync *s, struct str *ops, uint64_t *last_event_id)
 {
 	struct cached *rows = NULL;
@@ -282,6 +344,7 @@ static enum err answer(struct sync *s, struct str *ops, uint64_t *last_event_id)
 		e = in_snapshot(s, read_missed);
 	if (e == ERR_OK && !s->is_too_much) {
 		put_missed(s, ops);
+		note_done(s, NULL, s->note.tail);
 		*last_event_id = s->note.tail;
 		return ERR_OK;
 	}
@@ -290,10 +353,11 @@ static enum err answer(struct sync *s, struct str *ops, uint64_t *last_event_id)
 							   : make_rows(s, &rows);
 	if (e != ERR_OK)
 		return e;
-	put_emit(s, ops, rows->body.p, rows->body.len, &rows->tail);
 	*last_event_id = rows->tail;
-	cached_put(rows);
-	return ERR_OK;
+	e = put_rows(s, rows);
+	if (e != ERR_OK)
+		cached_put(rows);
+	return e;
 }
 
 static void put_interest(struct sync *s)
@@ -305,10 +369,12 @@ static void put_interest(struct sync *s)
 	wire_interest_fini(&want);
 }
 
-enum err sync_answer(
-	struct ctx *ctx, const struct sync_ask *ask, struct str *ops, uint64_t *last_event_id)
+enum err sync_answer(struct ctx *ctx, const struct sync_ask *ask, struct sync_post *post,
+	uint64_t *last_event_id)
 {
-	struct sync s = {.ctx = ctx, .ask = ask, .resource = resource_find(ask->topic)};
+	struct sync s = {
+		.ctx = ctx, .ask = ask, .post = post, .resource = resource_find(ask->topic)};
+	const struct sync_topic *done;
 	enum err e;
 
 	if (!s.resource)
@@ -317,10 +383,15 @@ enum err sync_answer(
 		return ERR_FORBIDDEN;
 	if (!ctx->shm)
 		return ERR_UNAVAILABLE;
+	done = find_done(post, ask);
+	if (done) {
+		*last_event_id = done->at;
+		return ERR_OK;
+	}
 	take_note(&s);
 	interest_add_own_rooms(ctx->who, &s.rooms);
 	put_interest(&s);
-	e = answer(&s, ops, last_event_id);
+	e = answer(&s, post->ops, last_event_id);
 	strlist_fini(&s.rooms);
 	str_fini(&s.args);
 	str_fini(&s.body);

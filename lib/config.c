@@ -55,6 +55,9 @@ const struct config_row config_rows[CONFIG_ROWS_N] = {
 		"How long a request is held then, whatever it asks for."),
 	KEY(fcgi, max_body, INT, "1048576", 1024, 67108864, "bytes",
 		"Largest request body; a larger one is answered 413."),
+	KEY(fcgi, memory_bytes, INT, "268435456", 67108864, 17179869184, "bytes",
+		"Bodies and rows one process keeps for Socket.IO requests that wait; who wants more "
+		"is told to come later."),
 	KEY(fcgi, stop_timeout_ms, INT, "10000", 0, 600000, "ms",
 		"How long running requests may go on after SIGTERM."),
 	KEY(fcgi, cache, BOOL, "on", 0, 0, "",
@@ -169,6 +172,9 @@ const struct config_row config_rows[CONFIG_ROWS_N] = {
 	KEY(socketio, queue_bytes, INT, "1048576", 4096, 67108864, "bytes",
 		"Replies kept for a client that does not fetch them; past that it has to start "
 		"anew."),
+	KEY(socketio, memory_bytes, INT, "134217728", 67108864, 17179869184, "bytes",
+		"All that is kept for clients that do not fetch it, each list of rows counted once; "
+		"past that those who have fetched nothing for longest have to start anew."),
 	KEY(socketio, limit, INT, "500", 1, 10000, "events", "Most events in one answer."),
 	KEY(socketio, max_replay, INT, "100000", 1, 1000000000, "ids",
 		"How far behind the log's end a recovered client may be."),

@@ -25,7 +25,7 @@ struct config {
 	} database;
 	struct {
 		char *db_user, *db_password;
-		int64_t workers, event_workers, max_parked, max_body, stop_timeout_ms;
+		int64_t workers, event_workers, max_parked, max_body, memory_bytes, stop_timeout_ms;
 		int64_t request_timeout_ms, max_receiving, receive_bytes, keep_idle_s, db_idle_s;
 		char *process_per_request; /* auto, on or off */
 		int64_t short_hold_ms;
@@ -56,7 +56,7 @@ struct config {
 	struct {
 		char *path, *cookie;
 		int64_t ping_interval_ms, ping_timeout_ms, connect_timeout_ms, recovery_ms;
-		int64_t max_payload, queue_bytes, limit, max_replay;
+		int64_t max_payload, queue_bytes, memory_bytes, limit, max_replay;
 		int64_t max_sessions, max_pending, max_per_user, max_per_address, events_per_s;
 		char *admin; /* off, readonly or on */
 		bool admin_events;

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "clock.h"
+
 static struct slice slice_of(const char *text)
 {
 	return (struct slice){.p = text ? text : "", .len = text ? strlen(text) : 0};
@@ -32,11 +34,15 @@ void ops_caller_put(struct str *s, const struct ops_caller *c)
 struct ops_caller ops_caller_get(struct bytes *b)
 {
 	struct ops_caller c;
+	uint64_t expires_s;
 
 	c.tenant_id = bytes_u32(b);
 	c.user_id = bytes_u64(b);
 	c.apikey_id = bytes_u64(b);
-	c.expires_s = (int64_t)bytes_u64(b);
+	expires_s = bytes_u64(b);
+	if (expires_s > CLOCK_S_MAX)
+		b->is_bad = true;
+	c.expires_s = b->is_bad ? 0 : (int64_t)expires_s;
 	c.username = bytes_text(b);
 	c.jti = bytes_text(b);
 	return c;
@@ -73,6 +79,7 @@ static const unsigned fields_of[OP_N] = {
 	[OP_HEARD] = NSP | BYTES,
 	[OP_ACKED] = ID,
 	[OP_ADMIN] = FLAGS | ADMIN | NSP | TARGET | BYTES | WHO,
+	[OP_ROWS] = ID | TOPIC | BYTES | INTEREST,
 };
 
 void ops_put(struct str *s, const struct op *op)

@@ -25,7 +25,7 @@
 struct ops_caller {
 	uint32_t tenant_id;
 	uint64_t user_id, apikey_id;
-	int64_t expires_s; /* of the token, wall clock; 0: never */
+	int64_t expires_s; /* of the token, wall clock, up to CLOCK_S_MAX; 0: never */
 	struct slice username, jti;
 };
 /* Borrows p's texts. */
@@ -50,6 +50,9 @@ enum op_type {
 	OP_HEARD,   /* an event was heard in nsp: args. Counted; shown in the Admin UI */
 	OP_ACKED,   /* the client acknowledged id */
 	OP_ADMIN,   /* a command of the Admin UI */
+	OP_ROWS,    /* an EMIT with SYNC in "/" whose args are a body that many get: bytes is its
+		     * key, the secret_hash_short() of it. What of the topic's rows is still to be
+		     * fetched is replaced */
 	OP_N
 };
 
@@ -74,11 +77,11 @@ struct op {
 	uint8_t flags;
 	enum op_admin admin;
 	uint64_t id; /* ACKED; LOST: length; CONNECT: go on after this event, or OPS_FROM_NOW;
-		      * EMIT with SYNC: `at` */
+		      * EMIT with SYNC, ROWS: `at` */
 	struct slice nsp, socket_id, pid, topic, filter, room, code, message;
 	struct slice bytes;       /* SEND, PENDING; EMIT, HEARD, ADMIN EMIT: args */
-	/* wire_interest_put(): CONNECT, IDENTITY, empty: no events; EMIT with SYNC: by the rights
-	 * that the copy was read with, empty: as it is. */
+	/* wire_interest_put(): CONNECT, IDENTITY, empty: no events; EMIT with SYNC, ROWS: by the
+	 * rights that the copy was read with, empty: as it is. */
 	struct slice interest;
 	struct ops_caller caller; /* CONNECT, IDENTITY; ADMIN: who commands */
 };

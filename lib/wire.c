@@ -66,6 +66,9 @@ static bool decode(struct bytes *c, struct wire_frame *f, uint8_t type)
 		f->apply.flags = bytes_u8(c);
 		f->apply.ops = bytes_blob(c);
 		return true;
+	case WIRE_BODY:
+		f->body = bytes_blob(c);
+		return true;
 	case WIRE_DOORBELL:
 	case WIRE_REFRESH:
 	case WIRE_STATUS:
@@ -281,6 +284,16 @@ void wire_put_apply(struct evbuffer *out, uint64_t ticket, const char *sid, uint
 	bytes_put(&s, flags, 1);
 	bytes_put_blob(&s, str_c(ops), ops->len);
 	send_fields(out, WIRE_APPLY, &s);
+}
+
+void wire_put_body(struct evbuffer *out, const char *p, size_t len,
+	void (*done)(const void *p, size_t len, void *arg), void *arg)
+{
+	struct str s = STR_INIT;
+
+	bytes_put(&s, len, 4);
+	send_head(out, WIRE_BODY, &s, len);
+	evbuffer_add_reference(out, p, len, done, arg);
 }
 
 void wire_put_bare(struct evbuffer *out, enum wire_type type)

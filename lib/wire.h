@@ -58,6 +58,9 @@
  *   APPLY     u64 ticket, text sid, u64 tag, u64 user, u8 flags, blob ops (lib/ops.h)
  *             Does all of ops or, refused, nothing; again what was done already, nothing more.
  *                                                -> DONE
+ *   BODY      blob bytes
+ *             What an operation of the next APPLY on this connection names by its key. APPLY comes
+ *             without it first; only who is answered LACKS sends it, and APPLY again.
  *
  * poller -> client
  *   WELCOME   u16 version, u16 node_id, u64 tail, text epoch
@@ -92,7 +95,12 @@
 
 #define WIRE_VERSION 3u
 #define WIRE_TO_POLLER_MAX (64u * 1024 * 1024)   /* frame length a poller takes */
-#define WIRE_FROM_POLLER_MAX (64u * 1024 * 1024) /* frame length a client takes */
+#define WIRE_FROM_POLLER_MAX (128u * 1024 * 1024) /* frame length a client takes */
+/* Of one BODY, and of all for one APPLY. Nobody puts a frame together that the other does not
+ * take: what would make it is refused where it comes up. */
+#define WIRE_BODY_MAX (16u * 1024 * 1024)
+#define WIRE_BODIES_MAX (32u * 1024 * 1024)
+#define WIRE_OPS_MAX (32u * 1024 * 1024) /* of the ops of one APPLY */
 
 enum wire_type {
 	WIRE_HELLO = 1,
@@ -107,6 +115,7 @@ enum wire_type {
 	WIRE_RELEASE,
 	WIRE_LOOKUP,
 	WIRE_APPLY,
+	WIRE_BODY,
 	WIRE_WELCOME = 64,
 	WIRE_DELIVER,
 	WIRE_REVOKED,
@@ -137,6 +146,7 @@ enum wire_done {
 	WIRE_DONE_BAD,       /* not possible in the session's state; the session is closed */
 	WIRE_DONE_LIMIT,     /* `why` says which limit is reached */
 	WIRE_DONE_STALE,     /* what LOOKUP told has changed since: look again */
+	WIRE_DONE_LACKS,     /* a body is not here: BODY, and the same again */
 	WIRE_DONE_N
 };
 
@@ -214,6 +224,7 @@ struct wire_frame {
 			uint8_t what;
 			struct slice why;
 		} done;
+		struct slice body;
 		struct slice status_is;
 		struct slice error;
 	};
@@ -248,6 +259,9 @@ void wire_put_lookup(struct evbuffer *out, uint64_t ticket, const char *sid, uin
 	uint16_t events, const char *pid);
 void wire_put_apply(struct evbuffer *out, uint64_t ticket, const char *sid, uint64_t tag,
 	uint64_t user, uint8_t flags, const struct str *ops);
+/* The bytes are added by reference: done(p, len, arg) when they are written or dropped. */
+void wire_put_body(struct evbuffer *out, const char *p, size_t len,
+	void (*done)(const void *p, size_t len, void *arg), void *arg);
 void wire_put_bare(struct evbuffer *out, enum wire_type type); /* DOORBELL, REFRESH, STATUS */
 void wire_put_welcome(struct evbuffer *out, uint16_t node_id, uint64_t tail, const char *epoch);
 /* body is added by reference (evbuffer_add_buffer_reference): one copy for all connections; body

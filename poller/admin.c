@@ -157,17 +157,12 @@ static struct view *unwatch(struct admin *a, struct view *v, const struct sessio
 
 /* ---- showing ---- */
 
-static bool has_room(const struct session *s, size_t len)
-{
-	return s->queue.len + len + PACKET_MORE <= (size_t)s->hub->cfg->socketio.queue_bytes;
-}
-
 /* args: the inside of the event's array. */
 static bool show_to(struct watcher *w, const struct str *args)
 {
 	struct session *s = w->session;
 
-	return has_room(s, args->len) &&
+	return session_has_room(s, args->len + PACKET_MORE) &&
 	       session_emit(s, watching(s), (struct slice){args->p, args->len}, 0, false);
 }
 

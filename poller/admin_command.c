@@ -32,11 +32,12 @@ static void disconnect(struct session *s, struct sock *k, bool closes)
 	session_flush(s);
 }
 
-static void command(struct session *s, struct sock *k, const struct op *op, const char *room)
+static void command(struct session *s, struct sock *k, const struct op *op, const char *room,
+	struct shared *args)
 {
 	switch (op->admin) {
 	case OP_ADMIN_EMIT:
-		if (session_emit(s, k, op->bytes, session_cursor(s), false))
+		if (session_emit_shared(s, k, args, session_cursor(s)))
 			session_flush(s);
 		break;
 	case OP_ADMIN_JOIN:
@@ -59,6 +60,7 @@ static void command(struct session *s, struct sock *k, const struct op *op, cons
 void admin_command(struct sessions *ss, const struct op *op)
 {
 	char *filter = slice_dup(op->filter), *room = slice_dup(op->room);
+	struct shared *args = shared_get(&ss->hub->pool, op->bytes);
 
 	for (size_t i = 0; i < ss->slots_n; i++) {
 		struct session *s = ss->slots[i];
@@ -66,8 +68,9 @@ void admin_command(struct sessions *ss, const struct op *op)
 
 		if (s && s->state == SESSION_JOINED && k &&
 			sock_tenant(k) == op->caller.tenant_id && is_in(s, k, filter))
-			command(s, k, op, room);
+			command(s, k, op, room, args);
 	}
+	shared_return(args);
 	free(filter);
 	free(room);
 }

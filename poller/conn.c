@@ -22,6 +22,13 @@ bool conn_is_clogged(const struct conn *c)
 	return evbuffer_get_length(bufferevent_get_output(c->bev)) > CLOGGED_BYTES;
 }
 
+void conn_return(struct conn *c)
+{
+	for (size_t i = 0; i < c->given_n; i++)
+		shared_return(c->given[i]);
+	c->given_n = c->given_bytes = 0;
+}
+
 static void conn_free(void *arg)
 {
 	struct conn *c = arg;
@@ -37,6 +44,8 @@ static void conn_free(void *arg)
 	if (c->tickets_n)
 		TAILQ_REMOVE(&hub->touched, c, touched);
 	bufferevent_free(c->bev);
+	conn_return(c);
+	free(c->given);
 	free(c->tickets);
 	free(c);
 	store_flush(hub->sessions);
@@ -227,6 +236,27 @@ static void on_release(struct conn *c, uint64_t ticket)
 		session_release(w);
 }
 
+static void take_loan(struct conn *c, struct shared *b)
+{
+	c->given = xreallocarray(c->given, c->given_n + 1, sizeof(struct shared *));
+	c->given[c->given_n++] = b;
+	c->given_bytes += b->len;
+}
+
+void conn_borrow(struct conn *c, struct shared *b)
+{
+	if (b && c->given_n < 2 * OPS_REQUESTED_MAX)
+		take_loan(c, shared_lend(b));
+}
+
+static const char *on_body(struct conn *c, struct slice body)
+{
+	if (c->given_n == OPS_REQUESTED_MAX || body.len > WIRE_BODIES_MAX - c->given_bytes)
+		return "more BODY than one APPLY may name";
+	take_loan(c, shared_get(&c->hub->pool, body));
+	return NULL;
+}
+
 static void on_open(struct conn *c, const struct wire_frame *f)
 {
 	const char *why = "";
@@ -239,7 +269,7 @@ static void on_open(struct conn *c, const struct wire_frame *f)
 /* What web clients' requests are made of. */
 static bool is_of_clients(enum wire_type type)
 {
-	return type == WIRE_WAIT || (type >= WIRE_OPEN && type <= WIRE_APPLY);
+	return type == WIRE_WAIT || (type >= WIRE_OPEN && type <= WIRE_BODY);
 }
 
 /* What is wrong with the frame, or NULL. */
@@ -270,6 +300,8 @@ static const char *on_frame(struct conn *c, const struct wire_frame *f)
 	case WIRE_APPLY:
 		session_apply(c, f, false);
 		return NULL;
+	case WIRE_BODY:
+		return on_body(c, f->body);
 	case WIRE_CANCEL:
 		on_cancel(c, f->cancel.ticket);
 		return NULL;

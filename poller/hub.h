@@ -49,6 +49,7 @@
 #include "reader.h"
 #include "record.h"
 #include "ring.h"
+#include "shared.h"
 #include "shm.h"
 #include "tail.h"
 #include "wire.h"
@@ -105,7 +106,9 @@ struct conn {
 	bool is_closing; /* it is closed at the safe point; nothing more is read or written */
 	bool wants_refreshed;
 	struct waiter *waiters; /* by ticket */
-	uint64_t *tickets;      /* scratch of one answer */
+	struct shared **given;  /* bodies that the next APPLY may name; loans */
+	size_t given_n, given_bytes;
+	uint64_t *tickets; /* scratch of one answer */
 	size_t tickets_n, tickets_cap;
 	TAILQ_ENTRY(conn) entry;
 	TAILQ_ENTRY(conn) touched;
@@ -157,6 +160,7 @@ struct hub {
 	size_t pages_kept, pages_bytes;
 
 	struct sessions *sessions; /* session.h */
+	struct shared_pool pool;   /* what sessions are to get that many get */
 
 	struct evconnlistener *listener;
 	struct conn_list conns, touched; /* touched: has tickets of the answer being made */
@@ -192,6 +196,9 @@ bool hub_is_following(const struct hub *hub); /* has the table been read lately?
 void conn_accept(struct hub *hub, evutil_socket_t fd);
 /* At the safe point: its waiters end unanswered, the other side asks again. */
 void conn_close(struct conn *c);
+/* Keeps b, if it is not NULL, with what BODY gave, until the APPLY at hand is done. */
+void conn_borrow(struct conn *c, struct shared *b);
+void conn_return(struct conn *c);
 /* Does it leave so much unread that it is given no more events, and asked for nothing? */
 bool conn_is_clogged(const struct conn *c);
 /* Is the process there? Not if the other end of its connection is closed, noticed or not. */

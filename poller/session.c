@@ -167,6 +167,7 @@ static void shed(struct session *s)
 	session_set_group(s, s->hub->sessions->nothing);
 	skips_fini(s);
 	str_fini(&s->pending);
+	session_weigh(s);
 	free(s->about);
 	s->about = NULL;
 }
@@ -181,8 +182,6 @@ static void destroy(void *arg)
 	person_put(s->person);
 	strlist_fini(&s->joined);
 	strlist_fini(&s->requested);
-	str_fini(&s->queue);
-	str_fini(&s->inflight);
 	str_fini(&s->pending);
 	free(s->client_id);
 	free(s->address);
@@ -206,6 +205,10 @@ void session_free(struct session *s)
 	session_set_pid(s, NULL);
 	if (s->is_dirty)
 		TAILQ_REMOVE(&ss->dirty, s, dirty_entry);
+	packets_fini(&s->queue);
+	packets_fini(&s->inflight);
+	str_fini(&s->pending);
+	session_weigh(s);
 	s->group->waiters_n--;
 	grave_add(&s->hub->grave, s, destroy);
 }
@@ -525,9 +528,7 @@ static void begin_anew(struct session *s)
 	if (follows || s->state == SESSION_GONE)
 		s->has_lost = true;
 	if (follows) {
-		str_fini(&s->queue);
-		str_fini(&s->inflight);
-		s->queue_rows = 0;
+		session_throw_away(s);
 		s->is_answered = false;
 		session_close(s, END_FORCED_CLOSE);
 	}
@@ -567,6 +568,7 @@ struct sessions *sessions_new(struct hub *hub)
 		TAILQ_INIT(&ss->lists[i]);
 	TAILQ_INIT(&ss->dirty);
 	TAILQ_INIT(&ss->doubts);
+	TAILQ_INIT(&ss->holders);
 	ss->nothing = make_nothing(hub);
 	ss->admin = admin_new(ss);
 	store_run(ss);

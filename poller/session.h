@@ -13,7 +13,9 @@
  *
  * A session costs a cursor, not a queue: events come out of the ring when a GET asks. A held GET is
  * a waiter (hub.h) in the group of the session's interest, so an event is rendered once for all.
- * Only what is for it alone (replies, acknowledgements, pings) is queued, bounded.
+ * Only what is for it alone (replies, acknowledgements, pings) is queued, bounded, and of each
+ * topic the rows it asked for last, which are kept once for all who are to get them (shared.h). All
+ * sessions together keep no more than socketio.memory_bytes: session_queue.c.
  *
  *   acked <= cursor     up to acked the client has got it; up to cursor it was sent. The queue's
  *                       packets that were sent with it are in `inflight` until then.
@@ -39,6 +41,7 @@
 
 #include "hub.h"
 #include "ops.h"
+#include "packets.h"
 #include "secret.h"
 #include "str.h"
 
@@ -100,8 +103,10 @@ struct session {
 	struct hub *hub;
 	uint32_t num; /* in the journal */
 	enum session_state state;
-	TAILQ_ENTRY(session) entry, dirty_entry;
+	TAILQ_ENTRY(session) entry, dirty_entry, holder_entry;
 	UT_hash_handle hh, hh_pid;
+	bool is_holder; /* something is kept for its client */
+	size_t held;    /* bytes of it that are its own, as counted in held_bytes */
 	bool has_pid, is_dirty, is_saved; /* saved: has a row in ws_sessions */
 	uint64_t saved_cursor;
 
@@ -124,8 +129,8 @@ struct session {
 	uint64_t acked, cursor;
 	bool is_answered;         /* the last GET was; whether that arrived the next one tells */
 	bool has_lost;            /* something queued for it was thrown away */
-	struct str queue, inflight, pending;
-	size_t queue_rows; /* bytes of the queue that its bound does not count: lists asked for */
+	struct packets queue, inflight;
+	struct str pending;
 
 	struct event timer;
 	int64_t timer_ms;                     /* for when it is set */
@@ -160,6 +165,8 @@ struct sessions {
 	struct hub *hub;
 	struct session *by_key, *by_pid;
 	struct session_list lists[SESSION_STATES], dirty;
+	struct session_list holders; /* who has fetched nothing for longest comes first */
+	size_t held_bytes;           /* what they hold of their own; what they share: hub->pool */
 	size_t n[SESSION_STATES];
 	struct session **slots;        /* by num */
 	size_t slots_n, slots_free;    /* slots_free: where to look for a free one */
@@ -268,19 +275,35 @@ void session_answered(struct session *s, struct conn *c, const struct body *b);
 void session_reply(struct session *s, const char *text);
 /* Up to where all has been sent, or looked through. */
 uint64_t session_cursor(const struct session *s);
-/* Adds packets, joined by 0x1e, to what the client gets next. false: its queue is full, and it was
- * closed. */
-bool session_queue(struct session *s, const void *packets, size_t len);
-/* What is queued next is a list of rows, as large as the table is: within reason it does not count
- * against the queue's bound. */
-void session_excuse(struct session *s, size_t len);
-/* An event packet to a socket: args as in OP_EMIT; its offset is `offset`. */
-bool session_emit(struct session *s, struct sock *k, struct slice args, uint64_t offset, bool ack);
 /* Answers the held GET if there is something for it. */
 void session_flush(struct session *s);
 bool session_skips(const struct session *s, const struct record *r);
 /* Its cursor is below the floor: it cannot be told all it missed, and has to start anew. */
 void session_expired(struct session *s);
+
+/* ---- session_queue.c ---- */
+/* Adds packets, joined by 0x1e, to what the client gets next. false: its queue is full, and it was
+ * closed. */
+bool session_queue(struct session *s, const void *packets, size_t len);
+/* The same with all that is in `from`, which is empty afterwards. */
+bool session_queue_all(struct session *s, struct packets *from);
+/* An event packet to a socket: args as in OP_EMIT; its offset is `offset`. */
+bool session_emit(struct session *s, struct sock *k, struct slice args, uint64_t offset, bool ack);
+/* The same with args that others get, too. */
+bool session_emit_shared(struct session *s, struct sock *k, struct shared *args, uint64_t offset);
+/* The same with a topic's rows, to the socket in "/": what was queued of them before is taken out,
+ * and they do not count against the queue's bound. */
+bool session_emit_rows(struct session *s, struct sock *k, struct shared *args, uint64_t offset,
+	struct slice topic);
+/* What is queued goes with the answer that is made now: what is to be in it, as packets; NULL:
+ * nothing. More than may go at once stays queued. */
+struct body *session_take(struct session *s);
+void session_arrived(struct session *s);    /* what was in flight */
+void session_fetched(struct session *s);    /* a GET has come */
+void session_throw_away(struct session *s); /* all that is kept for it, which is thereby lost */
+void session_weigh(struct session *s);      /* after any change of what is kept for it */
+/* Is there room for so much more, without anybody having to go? */
+bool session_has_room(const struct session *s, size_t len);
 
 /* ---- session_apply.c ---- */
 void session_lookup(struct conn *c, const struct wire_frame *f);
@@ -321,6 +344,10 @@ void store_polled(struct session *s, bool is_again);
 void store_answered(struct session *s);
 void store_taken(struct session *s); /* the queue became inflight */
 void store_queued(struct session *s, const void *packets, size_t len);
+void store_piece(struct session *s, const struct piece *p); /* was queued */
+void store_dropped_rows(struct session *s, struct slice topic);
+void store_lost(struct session *s);    /* queue and inflight were thrown away */
+void store_pending(struct session *s); /* the packet that waits for its attachments */
 void store_applied(struct session *s);
 void store_clocks(struct session *s); /* ping_ms, pong_ms */
 void store_over(struct sessions *ss, const struct over *o);

@@ -108,23 +108,6 @@ void session_lookup(struct conn *c, const struct wire_frame *f)
 
 /* ---- CONNECT ---- */
 
-/* Events that were queued for the socket that is taken up again, and may not have arrived. */
-static void keep_events(struct str *to, const struct str *packets)
-{
-	const char *p = str_c(packets), *end = p + packets->len, *next;
-
-	for (; p < end; p = next + 1) {
-		next = memchr(p, '\x1e', (size_t)(end - p));
-		if (!next)
-			next = end;
-		if (next - p < 3 || memcmp(p, "42[", 3) != 0)
-			continue;
-		if (to->len)
-			str_addc(to, '\x1e');
-		str_add(to, p, (size_t)(next - p));
-	}
-}
-
 static bool is_owner(const struct person *p, const struct ops_caller *c)
 {
 	return p && p->tenant_id == c->tenant_id && p->user_id == c->user_id &&
@@ -134,7 +117,7 @@ static bool is_owner(const struct person *p, const struct ops_caller *c)
 /* What s gets from the session it goes on from, which ends. */
 struct heritage {
 	struct strlist joined, requested;
-	struct str events;
+	struct packets events; /* that were queued for it, and may not have arrived */
 	uint64_t acked;
 	int64_t tokens, tokens_ms;
 };
@@ -144,8 +127,9 @@ static void inherit(struct heritage *h, struct session *from)
 	h->joined = from->joined;
 	h->requested = from->requested;
 	from->joined = from->requested = (struct strlist){0};
-	keep_events(&h->events, &from->inflight);
-	keep_events(&h->events, &from->queue);
+	packets_move_events(&h->events, &from->inflight);
+	packets_move_events(&h->events, &from->queue);
+	session_weigh(from);
 	h->acked = from->acked;
 	h->tokens = from->tokens;
 	h->tokens_ms = from->tokens_ms;
@@ -275,9 +259,9 @@ static bool join_nsp(struct session *s, const struct op *op)
 	store_session(s);
 	session_recheck(s, k);
 	ok = welcome(s, op);
-	if (ok && h.events.len)
-		ok = session_queue(s, h.events.p, h.events.len);
-	str_fini(&h.events);
+	if (ok && !packets_is_empty(&h.events))
+		ok = session_queue_all(s, &h.events);
+	packets_fini(&h.events);
 	if (ok) {
 		admin_joined(s, k);
 		session_wind(s);
@@ -307,6 +291,8 @@ static void skip_until(struct session *s, struct slice topic, uint64_t upto)
 			return;
 		}
 	}
+	if (s->skips_n == OPS_REQUESTED_MAX)
+		return; /* then it is told more than it needs */
 	s->skips = xreallocarray(s->skips, s->skips_n + 1, sizeof(*s->skips));
 	s->skips[s->skips_n++] = (struct skip){.topic = slice_dup(topic), .upto = upto};
 }
@@ -369,12 +355,27 @@ static bool emit(struct session *s, const struct op *op)
 		return true; /* its CONNECT was refused */
 	if ((op->flags & OP_SYNC) && op->id < offset)
 		offset = op->id;
-	if (op->flags & OP_SYNC)
-		session_excuse(s, op->bytes.len);
 	if (op->bytes.len && !session_emit(s, k, op->bytes, offset, op->flags & OP_WANTS_ACK))
 		return false;
 	if (!(op->flags & OP_SYNC))
 		return true;
+	if (op->interest.len)
+		follow(s, k, op->interest);
+	remember_request(s, op->topic);
+	return catch_up(s, op->topic, op->id);
+}
+
+/* check() has found the rows. */
+static bool rows(struct session *s, const struct op *op)
+{
+	struct sock *k = session_sock(s, (struct slice){MAIN_NSP, 1});
+	struct shared *body = shared_find(&s->hub->pool, op->bytes);
+	uint64_t offset = session_cursor(s);
+
+	if (!k)
+		return true; /* its CONNECT was refused */
+	if (!session_emit_rows(s, k, body, op->id < offset ? op->id : offset, op->topic))
+		return false;
 	if (op->interest.len)
 		follow(s, k, op->interest);
 	remember_request(s, op->topic);
@@ -467,6 +468,8 @@ static bool run(struct session *s, const struct op *op)
 		return session_queue(s, op->bytes.p, op->bytes.len);
 	case OP_EMIT:
 		return emit(s, op);
+	case OP_ROWS:
+		return rows(s, op);
 	case OP_IDENTITY:
 		identity(s, op);
 		return true;
@@ -483,7 +486,8 @@ static bool run(struct session *s, const struct op *op)
 	case OP_PENDING:
 		str_clear(&s->pending);
 		str_add(&s->pending, op->bytes.p, op->bytes.len);
-		store_session(s);
+		session_weigh(s);
+		store_pending(s);
 		return true;
 	case OP_HEARD:
 		heard(s, op);
@@ -506,6 +510,8 @@ struct trial {
 	size_t nsps_n;
 	uint64_t cursor;
 	bool has_left; /* the socket in "/" that it has now */
+	size_t rows_n;
+	bool lacks; /* rows that are not here */
 };
 
 static struct trial trial_of(const struct session *s)
@@ -571,6 +577,11 @@ static void try_disconnect(struct trial *t, const struct op *op)
 	t->has_left = t->has_left || slice_is(op->nsp, MAIN_NSP);
 }
 
+static bool is_snapshot(const struct op *op)
+{
+	return op->type == OP_ROWS || (op->type == OP_EMIT && (op->flags & OP_SYNC));
+}
+
 static enum wire_done try_op(struct trial *t, const struct op *op)
 {
 	if (op->type == OP_CONNECT)
@@ -578,10 +589,12 @@ static enum wire_done try_op(struct trial *t, const struct op *op)
 	if (op->type == OP_DISCONNECT)
 		try_disconnect(t, op);
 	/* What has to be told again is not in memory any more: with a newer snapshot it will be. */
-	if (op->type == OP_EMIT && (op->flags & OP_SYNC) && op->id < t->s->hub->ring.covered &&
-		op->id < t->cursor)
+	if (is_snapshot(op) && op->id < t->s->hub->ring.covered && op->id < t->cursor)
 		return WIRE_DONE_STALE;
-	return WIRE_DONE_OK;
+	if (op->type != OP_ROWS)
+		return WIRE_DONE_OK;
+	t->lacks = t->lacks || !shared_find(&t->s->hub->pool, op->bytes);
+	return t->rows_n++ == OPS_REQUESTED_MAX ? WIRE_DONE_BAD : WIRE_DONE_OK;
 }
 
 /* Can these operations be done here and now, one after the other? */
@@ -594,7 +607,9 @@ static enum wire_done check(const struct session *s, struct slice ops)
 
 	while (what == WIRE_DONE_OK && op.type != OP_CLOSE && ops_next(&b, &op))
 		what = try_op(&t, &op);
-	return b.is_bad ? WIRE_DONE_BAD : what;
+	if (b.is_bad)
+		return WIRE_DONE_BAD;
+	return what == WIRE_DONE_OK && t.lacks ? WIRE_DONE_LACKS : what;
 }
 
 /* To one that is closed nothing is done any more; but its client may have understood. */
@@ -639,6 +654,17 @@ static enum wire_done apply(struct session *s, const struct try *now, struct sli
 	return what;
 }
 
+/* What is found stays until it is used: room may be made for what comes before it. */
+static void borrow_rows(struct conn *c, struct slice ops)
+{
+	struct bytes b = bytes_of(ops.p, ops.len);
+	struct op op;
+
+	while (ops_next(&b, &op))
+		if (op.type == OP_ROWS)
+			conn_borrow(c, shared_find(&c->hub->pool, op.bytes));
+}
+
 void session_apply(struct conn *c, const struct wire_frame *f, bool is_decided)
 {
 	struct try now = try_of(c, f->apply.ticket, f->apply.tag);
@@ -653,7 +679,9 @@ void session_apply(struct conn *c, const struct wire_frame *f, bool is_decided)
 		doubts_add(c->hub->sessions, c, f, f->apply.ticket);
 		return;
 	}
+	borrow_rows(c, f->apply.ops);
 	if (again != AGAIN_YES)
 		what = apply(s, &now, f->apply.ops);
+	conn_return(c);
 	wire_put_done(bufferevent_get_output(c->bev), f->apply.ticket, what, "");
 }

@@ -118,7 +118,7 @@ void sessions_over_get(struct sessions *ss, struct bytes *b)
 	int64_t at_ms = (int64_t)bytes_u64(b), now = clock_ms();
 
 	/* Of another boot: nobody knows how long ago. */
-	if (!b->is_bad)
+	if (!b->is_bad && at_ms > -CLOCK_S_MAX * 1000)
 		add(ss, pid.p, key.p, boot == ss->boot && at_ms < now ? at_ms : now);
 }
 

@@ -9,15 +9,9 @@
 #include "log.h"
 #include "mem.h"
 
-#define SEPARATOR                                                                      \
-	'\x1e' /* between packets of a payload (Engine.IO protocol, "Packet encoding") \
-		*/
-#define QUEUE_ROWS_MAX (32u * 1024 * 1024)
 #define NOOP_CLOSE \
 	"6\x1e"    \
 	"1"
-#define RESYNC "\"resync\",{\"reason\":\"too_slow\"}"
-
 static void done(struct conn *c, uint64_t ticket, enum wire_done what)
 {
 	wire_put_done(bufferevent_get_output(c->bev), ticket, what, "");
@@ -51,39 +45,6 @@ static void forget_skips(struct session *s)
 
 /* ---- answering ---- */
 
-static void add_packets(struct str *to, const void *packets, size_t len)
-{
-	if (to->len && len)
-		str_addc(to, SEPARATOR);
-	str_add(to, packets, len);
-}
-
-/* What is queued goes out with the answer that is made now, and stays in flight until the next GET.
- */
-static struct body *take_queue(struct session *s)
-{
-	struct body *b;
-
-	if (s->queue.len) {
-		if (!s->inflight.len) {
-			struct str was = s->inflight;
-
-			s->inflight = s->queue;
-			s->queue = was;
-		} else {
-			add_packets(&s->inflight, s->queue.p, s->queue.len);
-		}
-		str_fini(&s->queue);
-		s->queue_rows = 0;
-		store_taken(s);
-	}
-	if (!s->inflight.len)
-		return NULL;
-	b = body_new(WIRE_SOCKET, s->hub->epoch);
-	evbuffer_add(b->buf, s->inflight.p, s->inflight.len);
-	return b;
-}
-
 void session_answered(struct session *s, struct conn *c, const struct body *b)
 {
 	s->poll = NULL;
@@ -110,7 +71,7 @@ void session_reply(struct session *s, const char *text)
  * with it, as from the reference server. */
 static void answer_closing(struct session *s, bool was_held)
 {
-	struct body *b = take_queue(s);
+	struct body *b = session_take(s);
 
 	if (b) {
 		body_finish(b, s->cursor, false);
@@ -138,8 +99,10 @@ static void go_on(struct session *s, struct body *first)
 
 	if (!first && w->cursor > hub->tail) {
 		wait_ahead(w);
-	} else if (first && (w->cursor > hub->tail || w->cursor < hub->ring.covered)) {
-		/* Old events take a while to read, and beyond a tail that lags there are none. */
+	} else if (first && (w->cursor > hub->tail || w->cursor < hub->ring.covered ||
+				    !packets_is_empty(&s->queue))) {
+		/* Old events take a while to read, beyond a tail that lags there are none, and what
+		 * is still queued comes before them. */
 		answer_now(w, first);
 	} else {
 		wait_recall(w);
@@ -159,13 +122,13 @@ void session_flush(struct session *s)
 		answer_closing(s, true);
 		return;
 	}
-	if (!s->queue.len) {
+	if (packets_is_empty(&s->queue)) {
 		if (w->state == WAITER_NEW)
-			go_on(s, take_queue(s));
+			go_on(s, session_take(s));
 		return;
 	}
 	w->cursor = session_cursor(s);
-	go_on(s, take_queue(s));
+	go_on(s, session_take(s));
 }
 
 /* ---- a GET ---- */
@@ -187,7 +150,7 @@ void session_settle(struct session *s, bool is_again)
 		s->cursor = s->acked;
 	} else {
 		s->acked = s->cursor;
-		str_fini(&s->inflight);
+		session_arrived(s);
 	}
 	s->is_answered = false;
 }
@@ -210,7 +173,7 @@ static bool hold(struct session *s, struct conn *c, uint64_t ticket)
 	} else if (w->cursor < hub->floor && s->group != hub->sessions->nothing) {
 		session_expired(s);
 	} else {
-		go_on(s, take_queue(s));
+		go_on(s, session_take(s));
 	}
 	return true;
 }
@@ -257,6 +220,7 @@ bool session_poll(struct conn *c, const struct wire_frame *f, bool is_decided)
 	}
 	s->got = now;
 	session_settle(s, again == AGAIN_YES);
+	session_fetched(s);
 	forget_skips(s);
 	store_polled(s, again == AGAIN_YES);
 	return hold(s, c, f->poll.ticket);
@@ -266,12 +230,12 @@ void session_release(struct waiter *w)
 {
 	struct session *s = w->session;
 
-	if (s->queue.len) {
+	if (!packets_is_empty(&s->queue)) {
 		session_flush(s);
-	} else if (s->inflight.len) {
+	} else if (!packets_is_empty(&s->inflight)) {
 		/* It waits for old events, with packets to go before them. */
 		w->cursor = s->cursor;
-		answer_now(w, take_queue(s));
+		answer_now(w, session_take(s));
 	} else {
 		session_reply(s, "6");
 	}
@@ -281,67 +245,4 @@ void session_expired(struct session *s)
 {
 	s->has_lost = true;
 	session_close(s, END_FORCED_CLOSE);
-}
-
-/* ---- packets for one ---- */
-
-static void overflow(struct session *s)
-{
-	static const struct slice main_nsp = {"/", 1};
-	struct sock *k = session_sock(s, main_nsp);
-
-	log_info("overflow", "session %s does not fetch its replies: closed", s->client_id);
-	s->hub->sessions->stats.overflows++;
-	str_fini(&s->queue);
-	s->queue_rows = 0;
-	s->has_lost = true;
-	store_taken(s);
-	if (k)
-		session_emit(s, k, (struct slice){RESYNC, sizeof(RESYNC) - 1}, 0, false);
-	session_close(s, END_FORCED_CLOSE);
-}
-
-bool session_queue(struct session *s, const void *packets, size_t len)
-{
-	size_t counted = s->queue.len + len;
-
-	counted = counted > s->queue_rows ? counted - s->queue_rows : 0;
-	/* One packet may be larger than the bound. */
-	if (s->queue.len && counted > (size_t)s->hub->cfg->socketio.queue_bytes) {
-		overflow(s);
-		return false;
-	}
-	add_packets(&s->queue, packets, len);
-	store_queued(s, packets, len);
-	return true;
-}
-
-void session_excuse(struct session *s, size_t len)
-{
-	if (s->queue_rows + len <= QUEUE_ROWS_MAX)
-		s->queue_rows += len;
-}
-
-bool session_emit(struct session *s, struct sock *k, struct slice args, uint64_t offset, bool ack)
-{
-	struct str packet = STR_INIT;
-	bool is_queued;
-
-	str_adds(&packet, "42");
-	if (strcmp(k->nsp, "/") != 0)
-		str_addf(&packet, "%s,", k->nsp);
-	if (ack)
-		str_addu(&packet, k->next_ack++);
-	str_addc(&packet, '[');
-	str_add(&packet, args.p, args.len);
-	if (k->has_offsets)
-		str_addf(&packet, ",\"%s:%llu\"", s->hub->epoch, (unsigned long long)offset);
-	str_addc(&packet, ']');
-	s->sent_n++;
-	s->hub->sessions->stats.sent++;
-	is_queued = session_queue(s, packet.p, packet.len);
-	if (is_queued)
-		admin_sent(s, k, args);
-	str_fini(&packet);
-	return is_queued;
 }

@@ -21,6 +21,7 @@
 
 #define JOURNAL_BYTES (16u * 1024 * 1024) /* begin anew past that */
 #define SAVE_MS 1000
+#define NUMS_MAX (4u * 1000 * 1000) /* numbers of sessions: there are never so many */
 #define REFRESH_ALL_MS (3600 * 1000)
 
 enum kind {
@@ -31,13 +32,18 @@ enum kind {
 	REC_QUEUED,      /* the rest: packets */
 	REC_APPLIED,     /* try of the POST */
 	REC_FORGET,
-	REC_CLOCKS, /* boot, i64 ping_ms, pong_ms */
-	REC_OVER    /* of no session: session_over.c */
+	REC_CLOCKS,  /* boot, i64 ping_ms, pong_ms */
+	REC_OVER,    /* of no session: session_over.c */
+	REC_BODY,    /* of no session; the rest: what those that are queued as shared name */
+	REC_SHARED,  /* blob text, key of the body, blob after, text topic: queued */
+	REC_DROPPED, /* text topic: its rows were taken out of the queue */
+	REC_LOST,    /* queue and inflight were thrown away */
+	REC_PENDING  /* the rest: of a packet whose attachments are still to come */
 };
 
 /* Of the layout of a session's record, which is also in the table. Greater than any state, with
  * which a record began before it had a version. */
-#define RECORD_VERSION 0x13
+#define RECORD_VERSION 0x14
 
 enum sock_flag { SOCK_OFFSETS = 1, SOCK_WARNED = 2 };
 enum flag { HAS_PID = 1, HAS_LOST = 2, IS_ANSWERED = 4, HAS_PERSON = 8, DULL_TAGS = 16 };
@@ -144,7 +150,6 @@ static void put_session(struct str *rec, const struct session *s)
 	bytes_put(rec, (uint64_t)s->ended_ms, 8);
 	bytes_put(
 		rec, s->ended_ms ? (uint64_t)(clock_wall_ms() - (clock_ms() - s->ended_ms)) : 0, 8);
-	bytes_put_blob(rec, str_c(&s->pending), s->pending.len);
 }
 
 static void touch(struct session *s)
@@ -267,6 +272,61 @@ void store_queued(struct session *s, const void *packets, size_t len)
 		str_fini(&rec);
 }
 
+/* A body is written once, before the first who is to get it. */
+static void keep_body(struct session *s, struct shared *body)
+{
+	struct journal *j = s->hub->sessions->journal;
+	struct str rec = STR_INIT;
+
+	if (!j || body->is_kept)
+		return;
+	body->is_kept = true;
+	bytes_put(&rec, REC_BODY, 1);
+	bytes_put(&rec, 0, 4);
+	str_add(&rec, body->bytes, body->len);
+	put(s, &rec);
+}
+
+void store_piece(struct session *s, const struct piece *p)
+{
+	struct str rec = STR_INIT;
+
+	if (!p->body) {
+		store_queued(s, str_c(&p->text), p->text.len);
+		return;
+	}
+	keep_body(s, p->body);
+	rec = begin(s, REC_SHARED);
+	bytes_put_blob(&rec, str_c(&p->text), p->text.len);
+	str_add(&rec, p->body->key, SHARED_KEY_SIZE);
+	bytes_put_blob(&rec, str_c(&p->after), p->after.len);
+	put_text(&rec, p->topic);
+	put(s, &rec);
+}
+
+void store_dropped_rows(struct session *s, struct slice topic)
+{
+	struct str rec = begin(s, REC_DROPPED);
+
+	bytes_put_slice(&rec, topic);
+	put(s, &rec);
+}
+
+void store_lost(struct session *s)
+{
+	struct str rec = begin(s, REC_LOST);
+
+	put(s, &rec);
+}
+
+void store_pending(struct session *s)
+{
+	struct str rec = begin(s, REC_PENDING);
+
+	str_add(&rec, str_c(&s->pending), s->pending.len);
+	put(s, &rec);
+}
+
 /* ---- reading ---- */
 
 static void read_list(struct bytes *b, struct strlist *l)
@@ -287,6 +347,26 @@ static struct person *read_person(struct bytes *b)
 	return person_new(&c);
 }
 
+/* Wall clock, in milliseconds. */
+static int64_t read_time(struct bytes *b)
+{
+	uint64_t t = bytes_u64(b);
+
+	if (t > CLOCK_S_MAX * 1000ULL)
+		b->is_bad = true;
+	return b->is_bad ? 0 : (int64_t)t;
+}
+
+/* Monotonic; before the boot it is negative. */
+static int64_t read_clock(struct bytes *b)
+{
+	int64_t t = (int64_t)bytes_u64(b);
+
+	if (t > CLOCK_S_MAX * 1000 || t < -CLOCK_S_MAX * 1000)
+		b->is_bad = true;
+	return b->is_bad ? 0 : t;
+}
+
 static void read_socks(struct bytes *b, struct session *s)
 {
 	size_t n = bytes_u8(b);
@@ -298,7 +378,7 @@ static void read_socks(struct bytes *b, struct session *s)
 		k->nsp = slice_dup(bytes_text(b));
 		k->id = slice_dup(bytes_text(b));
 		k->person = read_person(b);
-		k->joined_wall_ms = (int64_t)bytes_u64(b);
+		k->joined_wall_ms = read_time(b);
 		flags = bytes_u8(b);
 		k->has_offsets = flags & SOCK_OFFSETS;
 		k->is_warned = flags & SOCK_WARNED;
@@ -339,7 +419,7 @@ static void read_try(struct bytes *b, struct try *t)
 static bool read_clocks(struct bytes *b, struct session *s)
 {
 	bool is_known = bytes_u64(b) == s->hub->sessions->boot && s->hub->sessions->boot;
-	int64_t ping = (int64_t)bytes_u64(b), pong = (int64_t)bytes_u64(b);
+	int64_t ping = read_clock(b), pong = read_clock(b);
 
 	s->ping_ms = is_known ? ping : 0;
 	s->pong_ms = is_known ? pong : 0;
@@ -349,8 +429,8 @@ static bool read_clocks(struct bytes *b, struct session *s)
 static void read_deadlines(struct bytes *b, struct session *s)
 {
 	bool is_known = read_clocks(b, s);
-	int64_t connect = (int64_t)bytes_u64(b), close = (int64_t)bytes_u64(b);
-	int64_t ended = (int64_t)bytes_u64(b), ended_wall = (int64_t)bytes_u64(b);
+	int64_t connect = read_clock(b), close = read_clock(b);
+	int64_t ended = read_clock(b), ended_wall = read_time(b);
 	int64_t age = clock_wall_ms() - ended_wall;
 
 	s->connect_ms = is_known ? connect : 0;
@@ -375,14 +455,18 @@ static struct session *read_session(struct sessions *ss, uint32_t num, struct by
 	uint8_t end = bytes_u8(b), flags = bytes_u8(b);
 	struct slice key = bytes_take(b, SESSION_KEY_SIZE), pid = bytes_take(b, SESSION_KEY_SIZE);
 	struct session *s = slot(ss, num), *other;
-	struct str queue = STR_INIT, inflight = STR_INIT;
+	struct packets queue = {.n = 0}, inflight = {.n = 0};
+	struct str pending = STR_INIT;
 
-	if (b->is_bad || !is_ours || state >= SESSION_STATES || end >= END_N)
+	if (b->is_bad || !is_ours || state >= SESSION_STATES || end >= END_N ||
+		(num >= NUMS_MAX && num != SESSION_ANY_NUM))
 		return NULL;
 	if (s) {
 		queue = s->queue;
 		inflight = s->inflight;
-		s->queue = s->inflight = (struct str)STR_INIT;
+		pending = s->pending;
+		s->queue = s->inflight = (struct packets){.n = 0};
+		s->pending = (struct str)STR_INIT;
 		session_free(s);
 	}
 	HASH_FIND(hh, ss->by_key, key.p, SESSION_KEY_SIZE, other);
@@ -391,6 +475,8 @@ static struct session *read_session(struct sessions *ss, uint32_t num, struct by
 	s = session_new(ss, (const unsigned char *)key.p, num);
 	s->queue = queue;
 	s->inflight = inflight;
+	s->pending = pending;
+	session_weigh(s);
 	s->client_id = slice_dup(bytes_text(b));
 	s->address = slice_dup(bytes_text(b));
 	s->about = slice_dup(bytes_text(b));
@@ -408,7 +494,7 @@ static struct session *read_session(struct sessions *ss, uint32_t num, struct by
 	s->cursor = bytes_u64(b);
 	read_try(b, &s->got);
 	read_try(b, &s->put);
-	s->opened_wall_ms = (int64_t)bytes_u64(b);
+	s->opened_wall_ms = read_time(b);
 	read_deadlines(b, s);
 	s->end = (enum session_end)end;
 	s->has_lost = flags & HAS_LOST;
@@ -417,9 +503,7 @@ static struct session *read_session(struct sessions *ss, uint32_t num, struct by
 	other = session_find_pid(ss, (const unsigned char *)pid.p);
 	if ((flags & HAS_PID) && (!other || other == s))
 		session_set_pid(s, (const unsigned char *)pid.p);
-	pid = bytes_blob(b);
-	str_add(&s->pending, pid.p, pid.len);
-	if (b->is_bad) {
+	if (!bytes_are_done(b)) {
 		session_free(s);
 		return NULL;
 	}
@@ -429,11 +513,16 @@ static struct session *read_session(struct sessions *ss, uint32_t num, struct by
 	return s;
 }
 
-static void add_packets(struct str *to, struct slice packets)
+static void read_shared(struct session *s, struct bytes *b)
 {
-	if (to->len)
-		str_addc(to, '\x1e');
-	str_add(to, packets.p, packets.len);
+	struct slice text = bytes_blob(b), key = bytes_take(b, SHARED_KEY_SIZE);
+	struct slice after = bytes_blob(b), topic = bytes_text(b);
+	struct shared *body = b->is_bad ? NULL : shared_find(&s->hub->pool, key);
+
+	if (body)
+		packets_add_shared(&s->queue, body, text, after, topic);
+	else
+		s->has_lost = true;
 }
 
 static void replay_one(struct sessions *ss, struct bytes b)
@@ -463,43 +552,92 @@ static void replay_one(struct sessions *ss, struct bytes b)
 		s->is_answered = true;
 		break;
 	case REC_TAKEN:
-		if (s->queue.len)
-			add_packets(&s->inflight, (struct slice){s->queue.p, s->queue.len});
-		str_fini(&s->queue);
+		packets_move(&s->inflight, &s->queue);
 		break;
 	case REC_QUEUED:
-		add_packets(&s->queue, bytes_take(&b, (size_t)(b.end - b.p)));
+		packets_add(&s->queue, bytes_take(&b, (size_t)(b.end - b.p)));
+		break;
+	case REC_SHARED:
+		read_shared(s, &b);
+		break;
+	case REC_DROPPED:
+		packets_drop_rows(&s->queue, bytes_text(&b));
+		break;
+	case REC_LOST:
+		packets_fini(&s->queue);
+		packets_fini(&s->inflight);
+		break;
+	case REC_PENDING:
+		str_clear(&s->pending);
+		str_add(&s->pending, b.p, (size_t)(b.end - b.p));
 		break;
 	case REC_APPLIED:
 		read_try(&b, &s->put);
 		break;
 	case REC_FORGET:
 		session_free(s);
-		break;
+		return;
 	case REC_CLOCKS:
 		read_clocks(&b, s);
 		break;
 	case REC_SESSION:
 	case REC_OVER:
+	case REC_BODY:
 		break;
 	}
+	session_weigh(s);
+}
+
+struct replay {
+	struct sessions *ss;
+	struct packets bodies; /* they stay until all who name them are read */
+};
+
+static void read_body(struct replay *r, struct slice bytes)
+{
+	static const struct slice none = {"", 0};
+	struct shared *body = shared_get(&r->ss->hub->pool, bytes);
+
+	if (!body->is_kept)
+		packets_add_shared(&r->bodies, body, none, none, none);
+	body->is_kept = true;
+	shared_return(body);
 }
 
 static void replay(const void *rec, size_t len, void *arg)
 {
-	struct sessions *ss = arg;
+	struct replay *r = arg;
+	struct sessions *ss = r->ss;
+	const char *p = rec;
 
-	replay_one(ss, bytes_of(rec, len));
+	if (len > 5 && p[0] == REC_BODY)
+		read_body(r, (struct slice){p + 5, len - 5});
+	else
+		replay_one(ss, bytes_of(rec, len));
 	/* Nobody walks yet, and a long journal replaces each session many times. */
 	grave_empty(&ss->hub->grave);
 }
 
 /* ---- the journal's life ---- */
 
+static void dump_queues(struct session *s)
+{
+	for (size_t i = 0; i < s->inflight.n; i++)
+		store_piece(s, &s->inflight.v[i]);
+	if (s->inflight.n)
+		store_taken(s);
+	for (size_t i = 0; i < s->queue.n; i++)
+		store_piece(s, &s->queue.v[i]);
+	if (s->pending.len)
+		store_pending(s);
+}
+
 static void dump(struct journal *j, void *arg)
 {
 	struct sessions *ss = arg;
 
+	for (struct shared *b = ss->hub->pool.by_key; b; b = b->hh.next)
+		b->is_kept = false;
 	for (int i = 0; i < SESSION_STATES; i++) {
 		struct session *s;
 
@@ -508,12 +646,7 @@ static void dump(struct journal *j, void *arg)
 
 			put_session(&rec, s);
 			put(s, &rec);
-			if (s->inflight.len) {
-				store_queued(s, s->inflight.p, s->inflight.len);
-				store_taken(s);
-			}
-			if (s->queue.len)
-				store_queued(s, s->queue.p, s->queue.len);
+			dump_queues(s);
 		}
 	}
 	for (struct over *o = sessions_over_next(ss, NULL); o; o = sessions_over_next(ss, o))
@@ -543,11 +676,14 @@ void store_epoch(struct sessions *ss)
 static void open_journal(struct sessions *ss)
 {
 	struct str path = STR_INIT, note = STR_INIT;
+	struct replay r = {.ss = ss};
 
 	str_addf(&path, "%s.sessions", ss->hub->cfg->poller.socket);
-	ss->journal = journal_open(
-		str_c(&path), ss->hub->epoch, JOURNAL_BYTES, replay, ss, &note);
-	if (ss->journal)
+	ss->journal = journal_open(str_c(&path), ss->hub->epoch, JOURNAL_BYTES, replay, &r, &note);
+	packets_fini(&r.bodies);
+	if (ss->journal && journal_was_bad(ss->journal))
+		log_error("journal", "%s: %s; its sessions are gone", str_c(&path), str_c(&note));
+	else if (ss->journal)
 		log_info("journal", "%s: %s", str_c(&path), str_c(&note));
 	else
 		log_error("journal", "%s: %s; sessions will not outlive this process",
@@ -625,6 +761,8 @@ void store_tick(struct sessions *ss, int64_t now)
 	if (now - ss->saved_ms < SAVE_MS)
 		return;
 	ss->saved_ms = now;
+	if (ss->is_adopted)
+		journal_settled(ss->journal);
 	refresh(ss, now);
 	while ((s = TAILQ_FIRST(&ss->dirty))) {
 		TAILQ_REMOVE(&ss->dirty, s, dirty_entry);

@@ -6,6 +6,9 @@
 
 #include "mem.h"
 
+#define JOINED_MAX 64 /* rooms that a socket is in by command */
+#define ROOM_MAX 128  /* bytes of one's name, as in ws_events */
+
 /* ---- people ---- */
 
 struct person *person_new(const struct ops_caller *c)
@@ -170,7 +173,7 @@ static bool change_rooms(struct session *s, const char *room, bool joins)
 
 bool session_join(struct session *s, const char *room)
 {
-	if (!change_rooms(s, room, true))
+	if (s->joined.n == JOINED_MAX || strlen(room) > ROOM_MAX || !change_rooms(s, room, true))
 		return false;
 	strlist_add(&s->joined, room, strlen(room));
 	store_session(s);

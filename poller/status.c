@@ -111,6 +111,8 @@ static void add_sessions(const struct sessions *ss, struct str *s)
 	add_number(s, "answers_resent", st->resent);
 	add_number(s, "queue_overflows", st->overflows);
 	add_number(s, "two_polls_at_once", st->dup_polls);
+	add_number(s, "held_bytes", ss->held_bytes + ss->hub->pool.bytes);
+	add_number(s, "journal_set_aside", ss->journal && journal_was_bad(ss->journal));
 	add_number(s, "journal_bytes", ss->journal ? journal_size(ss->journal) : 0);
 	str_addc(s, '}');
 }

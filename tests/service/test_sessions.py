@@ -283,15 +283,19 @@ def test_who_does_not_fetch_is_told_to_start_anew(quiet, poller):
 
 def test_a_list_may_be_larger_than_the_queue(quiet, poller):
     s = joined(poller, 35)
-    rows = '"websites:initial",{"text":"%s"}' % ("x" * 6000)
-    for _ in range(2):
-        assert poller.apply(s, emit('"before",{}'),
-                            emit(rows, flags=wire.SYNC, topic="websites",
-                                 at=quiet.status()["tail"]), emit('"after",{}')).what == OK
+    rows = '"%s:initial",{"text":"%s"}'
+    for topic in ("websites", "nodes"):
+        body = rows % (topic, "x" * 6000)
+        ops = (emit('"before",{}'), wire.rows(body, topic, quiet.status()["tail"]),
+               emit('"after",{}'))
+        assert poller.apply(s, *ops).what == wire.LACKS
+        poller.send(wire.BODY, wire.blob(body))
+        assert poller.apply(s, *ops).what == OK
         assert poller.apply(s, emit('"later",{}')).what == OK
     got = poller.poll(s, tag=2)
     assert [json.loads(p[2:])[0] for p in got if p.startswith("42")] == [
-        "before", "websites:initial", "after", "later"] * 2
+        "before", "websites:initial", "after", "later",
+        "before", "nodes:initial", "after", "later"]
     drop(poller, s)
 
 

@@ -1,5 +1,6 @@
 """Speaks lib/wire.h to a poller as a cmdb-fcgi process does: for tests of what the web server's side
 cannot make happen at will."""
+import hashlib
 import secrets
 import socket
 import struct
@@ -7,10 +8,10 @@ import time
 from dataclasses import dataclass, field
 
 VERSION = 3
-(HELLO, WAIT, CANCEL, DOORBELL, REFRESH, STATUS, RECHECK, OPEN, POLL, RELEASE, LOOKUP,
- APPLY) = range(1, 13)
+(HELLO, WAIT, CANCEL, DOORBELL, REFRESH, STATUS, RECHECK, OPEN, POLL, RELEASE, LOOKUP, APPLY,
+ BODY) = range(1, 14)
 WELCOME, DELIVER, REVOKED, REFRESHED, STATUS_IS, ERROR, SESSION, DONE = range(64, 72)
-OK, UNKNOWN, FORBIDDEN, BAD, LIMIT, STALE = range(6)
+OK, UNKNOWN, FORBIDDEN, BAD, LIMIT, STALE, LACKS = range(7)
 OFFSETS, RESUMES, SYNC = 1, 2, 4
 FROM_NOW = 2 ** 64 - 1
 
@@ -60,6 +61,16 @@ def send(packets):
 def emit(args, nsp="/", flags=0, topic="", at=0, wants=b""):
     return (bytes([8, flags]) + struct.pack("<Q", at) + text(nsp) + text(topic) + blob(args)
             + blob(wants))
+
+
+def pending(b):
+    return b"\x0b" + blob(b)
+
+
+def rows(body, topic="websites", at=0):
+    """OP_ROWS: names the body, which BODY gives."""
+    key = hashlib.blake2b(body.encode(), digest_size=16).digest()
+    return bytes([15]) + struct.pack("<Q", at) + text(topic) + blob(key) + blob(b"")
 
 
 @dataclass

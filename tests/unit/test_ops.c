@@ -26,7 +26,9 @@ static const struct op all[] = {
 		.caller = somebody,
 		.interest = SLICE("\0interest")},
 	{.type = OP_DISCONNECT, .nsp = SLICE("/admin")},
-	{.type = OP_SEND, .bytes = SLICE("430[]\x1e" "43")},
+	{.type = OP_SEND,
+		.bytes = SLICE("430[]\x1e"
+			       "43")},
 	{.type = OP_EMIT,
 		.flags = OP_SYNC,
 		.id = 99,
@@ -46,6 +48,11 @@ static const struct op all[] = {
 		.room = SLICE("room"),
 		.bytes = SLICE("[]"),
 		.caller = somebody},
+	{.type = OP_ROWS,
+		.id = 98,
+		.topic = SLICE("nodes"),
+		.bytes = SLICE("0123456789abcdef"),
+		.interest = SLICE("j")},
 };
 
 static void assert_slice(struct slice got, struct slice expected)

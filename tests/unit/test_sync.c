@@ -170,6 +170,7 @@ static int setup(void **state)
 	       "DELETE FROM ws_events; UPDATE ws_log SET floor = 0");
 	cfg.fcgi.cache = true;
 	cfg.socketio.queue_bytes = 1048576;
+	cfg.fcgi.memory_bytes = 1 << 28;
 	cfg.poller.ring_events = 65536;
 	app.cache = cache_new();
 	atomic_store(&app.stats.cache_misses, 0);
@@ -225,15 +226,33 @@ static void heard_fini(struct heard *h)
 	str_fini(&h->lines);
 }
 
-static void hear(struct heard *h, const struct str *ops, const char *topic)
+/* The rows that an operation names. */
+static struct slice rows_of(const struct sync_post *post, struct slice key)
 {
-	struct bytes b = bytes_of(str_c(ops), ops->len);
+	for (size_t i = 0; i < post->n; i++) {
+		const struct cached *c = post->v[i].rows;
+
+		if (c && key.len == sizeof(c->key) && memcmp(key.p, c->key, key.len) == 0)
+			return (struct slice){c->body.p, c->body.len};
+	}
+	fail_msg("rows that the POST does not have");
+	return (struct slice){NULL, 0};
+}
+
+static void hear(struct heard *h, const struct sync_post *post, const char *topic)
+{
+	struct bytes b = bytes_of(str_c(post->ops), post->ops->len);
 	bool is_synced = false;
 	struct op op;
 
 	while (ops_next(&b, &op)) {
-		assert_int_equal(op.type, OP_EMIT);
-		assert_true(slice_is(op.nsp, "/"));
+		if (op.type == OP_ROWS) {
+			op.bytes = rows_of(post, op.bytes);
+			op.flags = OP_SYNC;
+		} else {
+			assert_int_equal(op.type, OP_EMIT);
+			assert_true(slice_is(op.nsp, "/"));
+		}
 		if (op.bytes.len) {
 			str_add(&h->lines, op.bytes.p, op.bytes.len);
 			str_addc(&h->lines, '\n');
@@ -291,11 +310,13 @@ static struct heard ask_of(struct ctx *ctx, const char *topic, uint64_t since, c
 	struct sync_ask ask = {.topic = topic, .since = since, .epoch = epoch};
 	struct heard h = {.at = 0};
 	struct str ops = STR_INIT;
-	enum err e = sync_answer(ctx, &ask, &ops, &h.at);
+	struct sync_post post = {.app = &app, .ops = &ops};
+	enum err e = sync_answer(ctx, &ask, &post, &h.at);
 
 	if (e != ERR_OK)
 		fail_msg("%s: %s", err_text(e), db_errmsg(ctx->db));
-	hear(&h, &ops, topic);
+	hear(&h, &post, topic);
+	sync_post_fini(&post);
 	str_fini(&ops);
 	return h;
 }
@@ -348,9 +369,10 @@ static void expect_error(struct ctx *ctx, const char *topic, uint64_t since, enu
 {
 	struct sync_ask ask = {.topic = topic, .since = since};
 	struct str ops = STR_INIT;
+	struct sync_post post = {.app = &app, .ops = &ops};
 	uint64_t at;
 
-	assert_int_equal(sync_answer(ctx, &ask, &ops, &at), expected);
+	assert_int_equal(sync_answer(ctx, &ask, &post, &at), expected);
 	assert_int_equal(ops.len, 0);
 	str_fini(&ops);
 }
@@ -671,6 +693,58 @@ static void refusals(void **state)
 }
 
 /* The poller is away: its last word is true all the same, but what is read is not shared. */
+/* ---- several requests in one POST ---- */
+
+static size_t ask_in(struct sync_post *post, const char *topic, uint64_t since)
+{
+	struct sync_ask ask = {.topic = topic, .since = since};
+	struct ctx ctx = ctx_of(&ann);
+	size_t before = post->ops->len;
+	uint64_t at = 0;
+
+	assert_int_equal(sync_answer(&ctx, &ask, post, &at), ERR_OK);
+	assert_true(at > 0);
+	return post->ops->len - before;
+}
+
+static void once_in_a_post(void **state)
+{
+	uint64_t first = change("{\"id\":1}");
+	struct str ops = STR_INIT;
+	struct sync_post post = {.app = &app, .ops = &ops};
+
+	change("{\"id\":2}");
+	change("{\"id\":3}");
+	release();
+	/* Events that it has had a part of are told again, those that it has had are not. */
+	assert_true(ask_in(&post, "websites", first + 1) > 0);
+	assert_int_equal(ask_in(&post, "websites", first + 1), 0);
+	assert_int_equal(ask_in(&post, "websites", first + 2), 0);
+	assert_true(ask_in(&post, "websites", first) > 0);
+	assert_true(ask_in(&post, "line-groups", ALL) > 0);
+	assert_true(ask_in(&post, "websites", ALL) > 0);
+	for (int i = 0; i < 100; i++) {
+		assert_int_equal(ask_in(&post, "websites", ALL), 0);
+		assert_int_equal(ask_in(&post, "line-groups", first), 0);
+	}
+	assert_true(post.rows_bytes > 0);
+	assert_int_equal(atomic_load(&app.held.bytes), post.rows_bytes);
+	sync_post_fini(&post);
+	assert_int_equal(atomic_load(&app.held.bytes), 0);
+	str_fini(&ops);
+}
+
+static void more_rows_than_may_be_held(void **state)
+{
+	struct ctx ctx = ctx_of(&ann);
+
+	cfg.fcgi.memory_bytes = 40;
+	expect_error(&ctx, "websites", ALL, ERR_BUSY);
+	assert_int_equal(atomic_load(&app.held.bytes), 0);
+	cfg.fcgi.memory_bytes = 1 << 28;
+	expect_rows(ALL, NULL);
+}
+
 static void page_that_is_not_fresh(void **state)
 {
 	uint64_t since = change("{}");
@@ -841,6 +915,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(rooms_of_many_others, setup, teardown),
 		cmocka_unit_test_setup_teardown(other_tenants, setup, teardown),
 		cmocka_unit_test_setup_teardown(refusals, setup, teardown),
+		cmocka_unit_test_setup_teardown(once_in_a_post, setup, teardown),
+		cmocka_unit_test_setup_teardown(more_rows_than_may_be_held, setup, teardown),
 		cmocka_unit_test_setup_teardown(page_that_is_not_fresh, setup, teardown),
 		cmocka_unit_test_setup_teardown(database_that_is_away, setup, teardown),
 		cmocka_unit_test_setup_teardown(lost_connection, setup, teardown),
