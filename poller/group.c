@@ -215,7 +215,8 @@ static void hit(struct group **hits, struct group *g, struct record *r)
 static void match(struct group **hits, struct channel *ch, struct record *r)
 {
 	for (size_t i = 0; ch && i < ch->n; i++)
-		if (group_wants(ch->groups[i], r))
+		if (group_wants(ch->groups[i], r) &&
+			!(r->is_again && ch->groups[i]->want.format == WIRE_SOCKET))
 			hit(hits, ch->groups[i], r);
 }
 

@@ -40,6 +40,7 @@ static void forget_log(struct hub *hub)
 	wait_forget(hub);
 	groups_forget(hub);
 	ring_fini(&hub->ring);
+	late_fini(&hub->late);
 	atomic_store(&hub->shm->lease_until_ms, 0);
 	shm_detach(hub->shm);
 	hub->shm = NULL;
@@ -119,13 +120,14 @@ static void on_batch(struct mail *mail, void *owner)
 			obey(hub, r, b->kind != BATCH_RELEASED);
 	}
 	if (b->kind == BATCH_LATE) {
-		fanout(hub, b->records, b->n, hub->tail, true);
+		late_came(hub, b->records, b->n);
+		b->n = 0;
 	} else if (b->kind == BATCH_RELEASED) {
 		hub->tail = b->tail;
 		if (hub->is_ready)
 			atomic_store(&hub->shm->tail, b->tail);
 		note_mark(hub, b->records[b->n - 1]);
-		fanout(hub, b->records, b->n, b->tail, false);
+		late_fanout(hub, b->records, b->n);
 		/* Behind the fan-out: the ring may drop records to make room. */
 		for (size_t i = 0; i < b->n; i++)
 			ring_push(&hub->ring, b->records[i]);
@@ -334,6 +336,7 @@ void hub_free(struct hub *hub)
 	sessions_free(hub->sessions);
 	grave_fini(&hub->grave);
 	groups_free(hub);
+	late_fini(&hub->late);
 	if (hub->is_started)
 		ring_fini(&hub->ring);
 	binlog_free(hub->binlog);

@@ -45,6 +45,7 @@
 #include "body.h"
 #include "config.h"
 #include "grave.h"
+#include "late.h"
 #include "mailbox.h"
 #include "reader.h"
 #include "record.h"
@@ -119,6 +120,7 @@ TAILQ_HEAD(conn_list, conn);
 struct page {
 	uint64_t after, upto;
 	bool is_loading, is_kept;
+	bool is_stale; /* loading, and what came meanwhile may not be in it */
 	uint64_t next_id;
 	size_t n;
 	struct record **records;
@@ -148,6 +150,7 @@ struct hub {
 	char epoch_why[160]; /* it is not the one of before; "": it is */
 	uint64_t tail, floor;
 	struct ring ring;
+	struct late late;
 
 	struct group *groups;     /* by interest */
 	size_t memos_bytes;       /* of the groups' latest answers */
@@ -231,6 +234,9 @@ void wait_regroup(struct waiter *w, struct group *g);
 void wait_end(struct waiter *w); /* frees it */
 void wait_park(struct waiter *w);
 void wait_tail_moved(struct hub *hub); /* looks after the AHEAD ones */
+/* An event that lies behind the tail is there now: pages are read again, and who is past it on its
+ * way through them is told to read anew. */
+void wait_came_late(struct hub *hub, const struct record *r);
 void wait_page_came(struct hub *hub, struct reader_mail *m);
 void wait_floor_raised(struct hub *hub, uint64_t floor);
 void wait_forget(struct hub *hub); /* all pages; nobody waits for one */

@@ -84,6 +84,20 @@ struct record *record_new(const struct db_val *row)
 	return r;
 }
 
+struct record *record_dup(const struct record *r)
+{
+	size_t text_size = (size_t)(r->name - r->text) + strlen(r->name) + 1;
+	struct record *d = xmalloc(sizeof(*d) + text_size);
+
+	memcpy(d, r, sizeof(*d) + text_size);
+	d->topic = d->text + (r->topic - r->text);
+	d->room = d->text + (r->room - r->text);
+	d->name = d->text + (r->name - r->text);
+	d->json = xmalloc((size_t)r->json_len + 1);
+	memcpy(d->json, r->json, (size_t)r->json_len + 1);
+	return d;
+}
+
 void record_socket_args(const struct record *r, struct str *out)
 {
 	const struct event_row e = {.id = r->item.id,

@@ -23,6 +23,7 @@ struct record {
 			   events apart */
 	bool is_told; /* a control event whose effect came ahead of its turn (tail.h) */
 	bool is_renamed; /* sockets get it under EVENT_NAME_SAFE */
+	bool is_again; /* a late one that comes once more (late.h); sessions have had it */
 	const char *topic, *room, *name; /* room, name: "" for none; all point into text */
 	char *json;               /* as a client gets it; for an internal topic the bare payload */
 	char text[];
@@ -35,6 +36,7 @@ struct record {
 struct record *record_new(const struct db_val *row);
 /* The digits of a date as MariaDB prints it, as a number. */
 uint64_t record_stamp(const struct db_val *date);
+struct record *record_dup(const struct record *r);
 /* Is it about a row of its topic's table? One to a room, or with a name, is a message by itself. */
 bool record_is_row(const struct record *r);
 /* Appends the inside of the array of its Socket.IO packet. */

@@ -47,6 +47,29 @@ void ring_push(struct ring *r, struct record *rec)
 	r->bytes += record_size(rec);
 }
 
+void ring_insert(struct ring *r, struct record *rec)
+{
+	size_t at = ring_after(r, rec->item.id);
+
+	if (rec->item.id <= r->covered || (at && ring_at(r, at - 1)->item.id == rec->item.id)) {
+		record_free(rec);
+		return;
+	}
+	while (r->n && (r->n == r->cap || r->bytes + record_size(rec) > r->bytes_max)) {
+		drop_first(r);
+		at = at ? at - 1 : 0;
+	}
+	if (rec->item.id <= r->covered) {
+		record_free(rec);
+		return;
+	}
+	for (size_t i = r->n; i > at; i--)
+		r->slot[(r->first + i) & (r->cap - 1)] = ring_at(r, i - 1);
+	r->slot[(r->first + at) & (r->cap - 1)] = rec;
+	r->n++;
+	r->bytes += record_size(rec);
+}
+
 struct record *ring_at(const struct ring *r, size_t i)
 {
 	return r->slot[(r->first + i) & (r->cap - 1)];

@@ -19,6 +19,9 @@ void ring_init(struct ring *r, size_t events_max, size_t bytes_max, uint64_t cov
 void ring_fini(struct ring *r);
 /* Takes the record; its id is above all others. May free old ones. */
 void ring_push(struct ring *r, struct record *rec);
+/* Takes a record that belongs before the newest. One that is there already, or before all that is,
+ * is freed: the table has it. */
+void ring_insert(struct ring *r, struct record *rec);
 struct record *ring_at(const struct ring *r, size_t i); /* 0 is the oldest; borrowed */
 /* Index of the first record with an id above `since`; n if there is none. */
 size_t ring_after(const struct ring *r, uint64_t since);

@@ -14,6 +14,7 @@
 
 #define TAIL_PENDING_MAX 200000 /* above it nothing more is read until a gap is settled */
 #define TAIL_ANNOUNCED_MAX 4096
+#define TAIL_PAST_N 8
 
 /* The newest event that was released: a log where that id is another event is another log. id 0:
  * none. */
@@ -41,7 +42,8 @@ struct tail {
 	/* the thread's own */
 	struct db *db, *probe;
 	unsigned probe_generation;
-	char epoch[33];
+	char epoch[33], past[TAIL_PAST_N][33]; /* past: epochs before it, since the start */
+	size_t past_n;
 	bool is_started, is_ready;
 	struct tail_mark mark;
 	int64_t started_ms, checked_ms; /* checked: that it is the same log still */

@@ -113,6 +113,14 @@ static enum err is_mark_another(struct tail *t, const struct known *k, bool *is_
 	return e;
 }
 
+static bool is_past(const struct tail *t, const char *epoch)
+{
+	for (size_t i = 0; i < TAIL_PAST_N && i < t->past_n; i++)
+		if (!strcmp(t->past[i], epoch))
+			return true;
+	return false;
+}
+
 /* Why the log found is not the one that was known; empty if it may be. */
 static enum err compare(
 	struct tail *t, const struct found *f, const struct known *k, struct str *why)
@@ -126,7 +134,9 @@ static enum err compare(
 	e = is_mark_another(t, k, &is_another);
 	if (e)
 		return e;
-	if (f->is_old)
+	if (is_past(t, f->epoch))
+		str_adds(why, "an epoch of before is back, as after a dump was loaded");
+	else if (f->is_old)
 		str_adds(why,
 			"the table ws_log is younger than its epoch, as after a dump was loaded");
 	else if (f->next_id && f->next_id <= k->newest)
@@ -262,6 +272,8 @@ static enum err begin(struct tail *t, const struct found *f, const struct str *w
 			str_c(why), f->epoch, *t->epoch ? t->epoch : "not known");
 		atomic_fetch_add(&t->stats.epoch_changes, 1);
 	}
+	if (*t->epoch)
+		memcpy(t->past[t->past_n++ % TAIL_PAST_N], t->epoch, sizeof(t->epoch));
 	memcpy(t->epoch, f->epoch, sizeof(t->epoch));
 	post_start(t, f, at, why);
 	t->is_started = true;

@@ -427,6 +427,11 @@ void wait_page_came(struct hub *hub, struct reader_mail *m)
 			reader_ask(hub->reader, READER_PAGE, p->after, p->upto);
 		return;
 	}
+	if (p->is_stale) {
+		p->is_stale = false;
+		reader_ask(hub->reader, READER_PAGE, p->after, p->upto);
+		return;
+	}
 	p->records = m->records;
 	p->n = m->n;
 	p->next_id = m->next_id;
@@ -487,6 +492,31 @@ void wait_floor_raised(struct hub *hub, uint64_t floor)
 	while ((w = TAILQ_FIRST(&waiting))) {
 		wait_recall(w);
 		if (w->cursor < floor)
+			answer_reset(w, "expired", &hub->stats.resets_expired);
+		else
+			page_wait(w, w->cursor / PAGE_IDS * PAGE_IDS);
+	}
+}
+
+void wait_came_late(struct hub *hub, const struct record *r)
+{
+	struct waiter_list waiting = TAILQ_HEAD_INITIALIZER(waiting);
+	uint64_t id = r->item.id;
+	struct page *p, *next;
+	struct waiter *w;
+
+	HASH_ITER (hh, hub->pages, p, next) {
+		take_all(&p->waiters, &waiting);
+		if (id <= p->after || id > p->upto)
+			continue;
+		if (p->is_loading)
+			p->is_stale = true;
+		else
+			page_free(hub, p);
+	}
+	while ((w = TAILQ_FIRST(&waiting))) {
+		wait_recall(w);
+		if (!w->session && w->cursor >= id && group_wants(w->group, r))
 			answer_reset(w, "expired", &hub->stats.resets_expired);
 		else
 			page_wait(w, w->cursor / PAGE_IDS * PAGE_IDS);
@@ -554,7 +584,7 @@ bool wait_begin(struct conn *c, const struct wire_frame *f, const char **why)
 		answer_reset(w, "epoch", &hub->stats.resets_epoch);
 		return true;
 	}
-	if (w->cursor < hub->floor) {
+	if (w->cursor < hub->floor || late_missed(hub, g, w->cursor)) {
 		answer_reset(w, "expired", &hub->stats.resets_expired);
 		return true;
 	}

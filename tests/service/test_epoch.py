@@ -83,7 +83,7 @@ def test_everybody_is_reset_and_goes_on(own_stack, way, when):
         wait_until(lambda: is_followed(stack, was), 20, "a new epoch")
         held.join(10 * SLOWER)
         reply = got[0].json
-        assert reply["reset"] == {"reason": "epoch"} and reply["epoch"] == epoch(stack), reply
+        assert reply["reset"] == {"reason": "epoch"} and reply["epoch"] != was, reply
         while (m := stream.message()).get("event") != "reset":
             assert m is not None
     # What comes now reaches everybody, whatever its id.
@@ -104,7 +104,8 @@ def test_everybody_is_reset_and_goes_on(own_stack, way, when):
     more = publish(stack, 1)[0]
     assert other.event("websites:update")[0]["eventId"] == more
     status = wait_until(stack.status)
-    assert status["epoch_changes"] == 1 or when == "down", status
+    # A dump brings the old epoch after the table that it was told by.
+    assert status["epoch_changes"] in ((1, 2) if when == "running" else (0, 1)), status
     assert "event" in status["epoch_reason"] or "dump" in status["epoch_reason"], status
     wait_until(lambda: admin.get("/api/ws/health").status == 200, 5)
 

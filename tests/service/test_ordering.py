@@ -291,3 +291,92 @@ def test_control_out_of_a_later_gap(stack):
     slow.rollback()
     for db in (slow, late, quick):
         db.close()
+
+
+# ---- late events ----
+
+class Late:
+    """A transaction that is held for too long: others have gone on when it commits."""
+
+    def __init__(self, stack):
+        self.slow, self.quick = stack.connect(autocommit=False), stack.connect()
+        self.id = self.insert(self.slow, "late")
+
+    def insert(self, db, what):
+        with db.cursor() as c:
+            c.execute("INSERT INTO ws_events (topic, event_type, payload) VALUES ('websites', 'update', %s)",
+                      (json.dumps({"n": what}),))
+            return c.lastrowid
+
+    def pass_by(self, stack):
+        """Another one's event, which is released when the hold limit is over."""
+        last = self.insert(self.quick, "quick")
+        wait_until(lambda: stack.status()["tail"] >= last, 20)
+        return last
+
+    def commit(self, stack):
+        before = stack.status()["gaps"]["late_events"]
+        self.slow.commit()
+        wait_until(lambda: stack.status()["gaps"]["late_events"] > before, 20)
+
+
+@pytest.fixture
+def hurried(own_stack):
+    return own_stack("poller.hold_limit_ms=1000")
+
+
+def follow(stack, token):
+    socket = Client(stack.url)
+    assert socket.connect({"token": token})[0] == "0"
+    socket.event("connected")
+    socket.ask("websites")
+    return socket
+
+
+def late_of(packets):
+    return [json.loads(p[2:])[1]["data"]["n"] for p in packets if p.startswith('42["websites:update"')]
+
+
+def test_a_late_event_reaches_sessions_whatever_they_do(hurried):
+    """Once each: one that holds a GET, and one that is between two GETs. One that is away does not
+    take itself for recovered."""
+    stack = hurried
+    admin = stack.admin()
+    holds, between, away = [follow(stack, admin.token) for _ in range(3)]
+    late = Late(stack)
+    late.pass_by(stack)
+    for socket in (holds, between, away):
+        assert socket.event("websites:update")[0]["data"] == {"n": "quick"}
+    away.close()
+    held = holds.hold()
+    wait_until(lambda: stack.status()["waiters"] == 1)
+    late.commit(stack)
+    assert late_of(held.result()) == ["late"]
+    assert late_of(between.poll()) == ["late"]
+    late.insert(late.quick, "next")
+    for socket in (holds, between):
+        assert socket.event("websites:update")[0]["data"] == {"n": "next"}
+    _, _, is_recovered = away.recover({"token": admin.token})
+    assert not is_recovered
+
+
+def test_a_late_event_reaches_who_is_between_two_polls(hurried):
+    """With what comes next; who comes back after that is told to read anew, and goes on."""
+    stack = hurried
+    admin = stack.admin()
+    late = Late(stack)
+    since = late.pass_by(stack)
+    late.commit(stack)
+    got = []
+    waiting = threading.Thread(target=lambda: got.append(admin.clone().poll(since, timeout=20)))
+    waiting.start()
+    wait_until(lambda: stack.status()["waiters"] == 1)
+    new = late.insert(late.quick, "next")
+    waiting.join(20 * SLOWER)
+    assert [e["data"]["n"] for e in got[0]["events"]] == ["late", "next"]
+    assert got[0]["lastEventId"] == new
+    assert admin.poll(since)["reset"] == {"reason": "expired"}
+    # A cursor before it has it in its place, a later one has no reset; other topics do not mind.
+    assert [e["data"]["n"] for e in admin.poll(late.id - 1)["events"]] == ["late", "quick", "next"]
+    assert admin.poll(new, timeout=0)["events"] == []
+    assert "reset" not in admin.poll(since, timeout=0, topics="nodes")

@@ -1,0 +1,163 @@
+#include "late.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "mem.h"
+#include "session.h"
+
+/* ---- what is remembered ---- */
+
+static void drop_first(struct late *late)
+{
+	late->bytes -= record_size(late->events[0].record);
+	record_free(late->events[0].record);
+	late->n--;
+	memmove(late->events, late->events + 1, late->n * sizeof(*late->events));
+	if (late->fresh_n > late->n)
+		late->fresh_n = late->n;
+}
+
+static void remember(struct hub *hub, const struct record *r)
+{
+	struct late *late = &hub->late;
+
+	if (!late->events)
+		late->events = xcalloc(LATE_MAX, sizeof(*late->events));
+	while (late->n && (late->n == LATE_MAX || late->bytes + record_size(r) > LATE_BYTES_MAX))
+		drop_first(late);
+	late->events[late->n++] =
+		(struct late_event){.record = record_dup(r), .after = hub->tail};
+	late->events[late->n - 1].record->is_again = true;
+	late->bytes += record_size(r);
+	late->fresh_n++;
+}
+
+void late_fini(struct late *late)
+{
+	while (late->n)
+		drop_first(late);
+	free(late->events);
+	*late = (struct late){0};
+}
+
+bool late_missed(const struct hub *hub, const struct group *g, uint64_t since)
+{
+	for (size_t i = hub->late.n; since < hub->tail && i-- > 0;) {
+		const struct late_event *e = &hub->late.events[i];
+
+		if (e->record->item.id <= since && since <= e->after && group_wants(g, e->record))
+			return true;
+	}
+	return false;
+}
+
+/* ---- sessions ---- */
+
+/* To one that is not held, or on its way: what its cursor has passed is queued. */
+static void queue_late(struct session *s, struct sock *k, struct record *const *records, size_t n)
+{
+	uint64_t at = s->poll ? s->poll->cursor : s->cursor;
+
+	for (size_t i = 0; i < n; i++) {
+		struct str args = STR_INIT;
+		bool is_queued = true;
+
+		if (records[i]->item.id <= at && group_wants(s->group, records[i]) &&
+			!session_skips(s, records[i])) {
+			record_socket_args(records[i], &args);
+			is_queued = session_emit(s, k, (struct slice){args.p, args.len},
+				records[i]->item.id, false);
+		}
+		str_fini(&args);
+		if (!is_queued)
+			return;
+	}
+	if (!packets_is_empty(&s->queue))
+		session_flush(s);
+}
+
+/* One that is held gets them by the fan-out. Should that answer be lost, it goes on from before
+ * them. */
+static void rewind_acked(struct session *s, struct record *const *records, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!group_wants(s->group, records[i]))
+			continue;
+		if (s->acked >= records[i]->item.id)
+			s->acked = records[i]->item.id - 1;
+		return;
+	}
+}
+
+/* Whose client is away: what it wants is not known any more, so it is not to take itself for
+ * recovered. */
+static void spoil(struct session *s, const struct sock *k, struct record *const *records, size_t n)
+{
+	for (size_t i = 0; i < n && !s->has_lost; i++) {
+		if (record_is_internal(records[i]) || records[i]->tenant_id != sock_tenant(k) ||
+			records[i]->item.id > s->cursor)
+			continue;
+		s->has_lost = true;
+		store_session(s);
+	}
+}
+
+static void tell_sessions(struct sessions *ss, struct record *const *records, size_t n)
+{
+	static const struct slice main_nsp = {"/", 1};
+	struct session *s, *next;
+	struct sock *k;
+
+	for (s = TAILQ_FIRST(&ss->lists[SESSION_JOINED]); s; s = next) {
+		next = TAILQ_NEXT(s, entry);
+		k = session_sock(s, main_nsp);
+		if (!k)
+			continue;
+		if (s->poll && s->poll->state == WAITER_PARKED)
+			rewind_acked(s, records, n);
+		else
+			queue_late(s, k, records, n);
+	}
+	for (int i = SESSION_CLOSING; i <= SESSION_GONE; i++) {
+		TAILQ_FOREACH (s, &ss->lists[i], entry) {
+			k = session_sock(s, main_nsp);
+			if (k)
+				spoil(s, k, records, n);
+		}
+	}
+}
+
+/* ---- all ---- */
+
+void late_came(struct hub *hub, struct record **records, size_t n)
+{
+	groups_forget(hub);
+	for (size_t i = 0; i < n; i++) {
+		remember(hub, records[i]);
+		wait_came_late(hub, records[i]);
+	}
+	tell_sessions(hub->sessions, records, n);
+	fanout(hub, records, n, hub->tail, true);
+	for (size_t i = 0; i < n; i++)
+		ring_insert(&hub->ring, records[i]);
+}
+
+void late_fanout(struct hub *hub, struct record *const *records, size_t n)
+{
+	struct late *late = &hub->late;
+	size_t fresh = late->fresh_n;
+	struct record **all;
+
+	if (!fresh) {
+		fanout(hub, records, n, hub->tail, false);
+		return;
+	}
+	all = xcalloc(fresh + n, sizeof(*all));
+	for (size_t i = 0; i < fresh; i++)
+		all[i] = late->events[late->n - fresh + i].record;
+	memcpy(all + fresh, records, n * sizeof(*all));
+	late->fresh_n = 0;
+	fanout(hub, all, fresh + n, hub->tail, false);
+	free(all);
+}
