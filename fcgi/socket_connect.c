@@ -185,27 +185,25 @@ static void read_past(
 	take_past(past, who, &b);
 }
 
-/* The event after which to go on, by the last offset the client got: "<epoch>:<id>". 0: it got
- * none. false: it is of another log, of which there is nothing to go on from. */
-static bool read_offset(const struct socket_work *w, const struct packet *p, uint64_t *id)
+/* The event after which to go on, by the last offset the client got: "<epoch>:<id>". 0: none that
+ * is of this log. */
+static uint64_t read_offset(const struct socket_work *w, const struct packet *p)
 {
 	const char *offset = json_get_str(p->json, "offset");
 	const struct shm *page = w->ctx->shm;
 	size_t len = page ? strlen(page->epoch) : 0;
+	uint64_t id = 0;
 
-	*id = 0;
-	if (!offset || !*offset || !len)
-		return true;
-	return strncmp(offset, page->epoch, len) == 0 && offset[len] == ':' &&
-	       parse_u64(offset + len + 1, 0, INT64_MAX, id);
+	if (offset && len && strncmp(offset, page->epoch, len) == 0 && offset[len] == ':')
+		parse_u64(offset + len + 1, 0, INT64_MAX, &id);
+	return id;
 }
 
 static void find_past(struct socket_work *w, const struct packet *p, const char *pid,
 	const struct principal *who, struct past *past)
 {
 	const struct shm *page = w->ctx->shm;
-	uint64_t offset, tail;
-	bool is_of_this_log = read_offset(w, p, &offset);
+	uint64_t offset = read_offset(w, p), tail;
 
 	if (w->state.flags & OPS_STATE_HAS_BEFORE)
 		take_past(past, who, &w->state.before);
@@ -216,8 +214,7 @@ static void find_past(struct socket_work *w, const struct packet *p, const char 
 	if (offset > past->point)
 		past->point = offset;
 	tail = atomic_load(&page->tail);
-	past->can_resume = is_of_this_log && past->point >= atomic_load(&page->floor) &&
-			   past->point <= tail &&
+	past->can_resume = past->point >= atomic_load(&page->floor) && past->point <= tail &&
 			   tail - past->point <= (uint64_t)w->ctx->cfg->socketio.max_replay;
 }
 
