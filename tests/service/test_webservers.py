@@ -142,14 +142,16 @@ def test_a_killed_process_is_no_answer(front, own_stack, name):
     stack = own_stack()
     admin = stack.admin()
     server = front(name, stack)
-    s = hold(server, admin.token, "timeout=50")
+    s = hold(server, admin.token, "timeout=12")
     wait_until(lambda: stack.status()["waiters"] == 1)
     time.sleep(0.6)  # longer than a head would be held back
     for victim in ("fcgi-1", "fcgi-2"):
         os.kill(stack.pid(victim), signal.SIGKILL)
     s.settimeout(120 * SLOWER)
-    status = int((read_all(s) or b"HTTP/1.1 000").split()[1])
-    assert status in (0, 502, 503, 504), status
+    got = read_all(s) or b"HTTP/1.1 000"
+    status = int(got.split()[1])
+    # It may have been given to another process, which then answers it.
+    assert status in (0, 502, 503, 504) or b'"lastEventId"' in got, got
 
 
 @pytest.mark.parametrize("name", ["nginx"])

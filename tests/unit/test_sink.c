@@ -216,6 +216,41 @@ static void hang_ups_and_aborts_are_seen(void **state)
 	pair_close(&p);
 }
 
+/* Apache's mod_cgid: input and output are one socket, whose input has ended with the body. */
+static void the_end_of_input_is_no_hang_up_of_a_cgi_socket(void **state)
+{
+	struct pair p;
+
+	pair_open(&p, true);
+	assert_true(sink_is_looked_at(&p.sink));
+	assert_false(sink_is_abandoned(&p.sink));
+	shutdown(p.peer, SHUT_WR);
+	assert_false(sink_is_abandoned(&p.sink));
+	close(p.peer);
+	assert_true(sink_is_abandoned(&p.sink));
+	p.peer = -1;
+	pair_close(&p);
+}
+
+static void a_whole_answer_ends_and_may_keep_its_connection(void **state)
+{
+	struct str head = STR_INIT;
+	struct pair p;
+	char *body = xmalloc(BIG);
+
+	memset(body, 'x', BIG);
+	str_adds(&head, "Status: 200 OK\r\n\r\n");
+	pair_open(&p, false);
+	p.sink.keeps = true;
+	assert_false(p.sink.is_ended);
+	pump(&p, sink_put(&p.sink, &head, body, BIG));
+	assert_true(p.sink.is_ended && p.sink.keeps && !p.sink.out);
+	assert_true(p.got.len > BIG);
+	pair_close(&p);
+	free(body);
+	str_fini(&head);
+}
+
 static void writing_to_nobody_is_gone(void **state)
 {
 	struct body *body = body_new("x", 1);
@@ -237,6 +272,8 @@ int main(void)
 		cmocka_unit_test(one_body_serves_many_and_outlives_its_giver),
 		cmocka_unit_test(pieces_of_a_stream_keep_their_order),
 		cmocka_unit_test(hang_ups_and_aborts_are_seen),
+		cmocka_unit_test(the_end_of_input_is_no_hang_up_of_a_cgi_socket),
+		cmocka_unit_test(a_whole_answer_ends_and_may_keep_its_connection),
 		cmocka_unit_test(writing_to_nobody_is_gone),
 	};
 
