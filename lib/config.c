@@ -50,13 +50,15 @@ const struct config_row config_rows[CONFIG_ROWS_N] = {
 		"How long a thread that has nothing to do keeps its database connection."),
 	KEY(fcgi, process_per_request, CHOICE, "auto", 0, 0, "auto|on|off",
 		"The web server starts a process for each request at a time (mod_fcgid, CGI): "
-		"requests are held for short_hold_ms only. auto: for mod_fcgid, told by its socket."),
+		"requests are held for short_hold_ms only. auto: for mod_fcgid, told by its "
+		"socket."),
 	KEY(fcgi, short_hold_ms, INT, "3000", 100, 55000, "ms",
 		"How long a request is held then, whatever it asks for."),
 	KEY(fcgi, max_body, INT, "1048576", 1024, 67108864, "bytes",
 		"Largest request body; a larger one is answered 413."),
 	KEY(fcgi, memory_bytes, INT, "268435456", 67108864, 17179869184, "bytes",
-		"Bodies and rows one process keeps for Socket.IO requests that wait; who wants more "
+		"Bodies and rows one process keeps for Socket.IO requests that wait; who wants "
+		"more "
 		"is told to come later."),
 	KEY(fcgi, stop_timeout_ms, INT, "10000", 0, 600000, "ms",
 		"How long running requests may go on after SIGTERM."),
@@ -143,7 +145,8 @@ const struct config_row config_rows[CONFIG_ROWS_N] = {
 		"Failed logins and bad tokens of an address within login_window_s before it "
 		"has to wait."),
 	KEY(auth, argon2_parallel, INT, "2", 1, 64, "",
-		"Passwords one process hashes at a time, each taking argon2_memory_kib and a thread "
+		"Passwords one process hashes at a time, each taking argon2_memory_kib and a "
+		"thread "
 		"of its own."),
 	KEY(auth, password_queue, INT, "32", 1, 10000, "requests",
 		"Logins that may wait for their turn; more are answered 503."),
@@ -173,9 +176,12 @@ const struct config_row config_rows[CONFIG_ROWS_N] = {
 		"Replies kept for a client that does not fetch them; past that it has to start "
 		"anew."),
 	KEY(socketio, memory_bytes, INT, "134217728", 67108864, 17179869184, "bytes",
-		"All that is kept for clients that do not fetch it, each list of rows counted once; "
+		"All that is kept for clients that do not fetch it, each list of rows counted "
+		"once; "
 		"past that those who have fetched nothing for longest have to start anew."),
 	KEY(socketio, limit, INT, "500", 1, 10000, "events", "Most events in one answer."),
+	KEY(socketio, list_wait_ms, INT, "1000", 0, 60000, "ms",
+		"How long after CONNECT live events wait for the client to ask for its lists."),
 	KEY(socketio, max_replay, INT, "100000", 1, 1000000000, "ids",
 		"How far behind the log's end a recovered client may be."),
 	KEY(socketio, max_sessions, INT, "20000", 1, 1000000, "sessions",

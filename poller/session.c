@@ -332,6 +332,7 @@ void session_leave(struct session *s, struct sock *k, enum session_end how)
 		tally_drop(ss, 'u', user);
 	}
 	if (strcmp(k->nsp, NSP_MAIN) == 0) {
+		s->begin_ms = 0;
 		s->cursor = session_cursor(s);
 		session_set_group(s, ss->nothing);
 		if (!may_return(how)) {
@@ -378,6 +379,7 @@ static void end_life(struct session *s, enum session_end how)
 	struct sessions *ss = s->hub->sessions;
 
 	s->end = how;
+	s->begin_ms = 0;
 	if (s->state == SESSION_OPEN || s->state == SESSION_JOINED) {
 		ss->stats.closed[how]++;
 		leave_all(s, how);
@@ -436,6 +438,7 @@ void session_wind(struct session *s)
 	at = earlier(at, s->pong_ms ? s->pong_ms : s->ping_ms);
 	at = earlier(at, s->connect_ms);
 	at = earlier(at, s->close_ms);
+	at = earlier(at, s->begin_ms == SESSION_BEGIN_LATER ? 0 : s->begin_ms);
 	at = earlier(at, session_token_ms(s, now));
 	/* A timer that fires early looks again; so later deadlines cost nothing. */
 	if (at == INT64_MAX || (evtimer_pending(&s->timer, NULL) && s->timer_ms <= at))
@@ -494,6 +497,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 		session_close(s, END_CONNECT_TIMEOUT);
 	} else if (session_is_overdue(s, now)) {
 		session_drop(s, END_PING_TIMEOUT);
+	} else if (s->begin_ms && now >= s->begin_ms) {
+		session_begin(s);
 	} else if (session_check_tokens(s, now)) {
 		ping(s, now);
 	}
@@ -603,6 +608,8 @@ static void resume_clocks(struct session *s, int64_t now)
 		s->connect_ms = later(s->connect_ms, grace);
 	else
 		s->connect_ms = now + cfg->socketio.connect_timeout_ms;
+	if (s->begin_ms != SESSION_BEGIN_LATER && s->begin_ms > now + cfg->socketio.list_wait_ms)
+		s->begin_ms = 0;
 	/* No restart fills the bucket. */
 	s->tokens = cfg->socketio.events_per_s * 1000;
 }

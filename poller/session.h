@@ -39,6 +39,7 @@
 #include <event2/event_struct.h>
 #include <uthash.h>
 
+#include "clock.h"
 #include "hub.h"
 #include "ops.h"
 #include "packets.h"
@@ -136,6 +137,7 @@ struct session {
 	int64_t timer_ms;                     /* for when it is set */
 	int64_t ping_ms, pong_ms, connect_ms; /* deadlines; 0: none */
 	int64_t close_ms;
+	int64_t begin_ms; /* its events begin then, behind its lists; 0: they have begun */
 	enum session_end end;
 
 	int64_t tokens, tokens_ms; /* thousandths of events it may send */
@@ -275,6 +277,13 @@ void session_answered(struct session *s, struct conn *c, const struct body *b);
 void session_reply(struct session *s, const char *text);
 /* Up to where all has been sent, or looked through. */
 uint64_t session_cursor(const struct session *s);
+/* After a CONNECT that resumes nothing: a topic's events are to follow its list, so they wait for
+ * the client to ask. It can once it has got the answer; when it has asked for all, or for something
+ * and not for more, or for nothing in time, events begin. */
+#define SESSION_BEGIN_LATER (CLOCK_S_MAX * 1000) /* it has not got the answer yet */
+void session_begin_later(struct session *s);
+void session_begin(struct session *s);
+void session_listed(struct session *s); /* it has been given a list */
 /* Answers the held GET if there is something for it. */
 void session_flush(struct session *s);
 bool session_skips(const struct session *s, const struct record *r);
@@ -349,7 +358,7 @@ void store_dropped_rows(struct session *s, struct slice topic);
 void store_lost(struct session *s);    /* queue and inflight were thrown away */
 void store_pending(struct session *s); /* the packet that waits for its attachments */
 void store_applied(struct session *s);
-void store_clocks(struct session *s); /* ping_ms, pong_ms */
+void store_clocks(struct session *s); /* ping_ms, pong_ms, begin_ms */
 void store_over(struct sessions *ss, const struct over *o);
 void store_epoch(struct sessions *ss); /* the journal begins anew, of the hub's epoch */
 void store_forget(struct session *s);

@@ -250,6 +250,8 @@ static bool join_nsp(struct session *s, const struct op *op)
 		session_set_interest(s, op->interest);
 		set_cursor(s, from > h.acked ? from : h.acked);
 		ss->stats.recovered += (op->flags & OP_RESUMES) != 0;
+		if (!(op->flags & OP_RESUMES))
+			session_begin_later(s);
 	}
 	s->connect_ms = 0;
 	session_move(s, SESSION_JOINED);
@@ -362,7 +364,10 @@ static bool emit(struct session *s, const struct op *op)
 	if (op->interest.len)
 		follow(s, k, op->interest);
 	remember_request(s, op->topic);
-	return catch_up(s, op->topic, op->id);
+	if (!catch_up(s, op->topic, op->id))
+		return false;
+	session_listed(s);
+	return true;
 }
 
 /* check() has found the rows. */

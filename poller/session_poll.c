@@ -97,7 +97,11 @@ static void go_on(struct session *s, struct body *first)
 	struct waiter *w = s->poll;
 	struct hub *hub = s->hub;
 
-	if (!first && w->cursor > hub->tail) {
+	if (s->begin_ms && first) {
+		answer_now(w, first);
+	} else if (s->begin_ms) {
+		wait_recall(w);
+	} else if (!first && w->cursor > hub->tail) {
 		wait_ahead(w);
 	} else if (first && (w->cursor > hub->tail || w->cursor < hub->ring.covered ||
 				    !packets_is_empty(&s->queue))) {
@@ -131,6 +135,53 @@ void session_flush(struct session *s)
 	go_on(s, session_take(s));
 }
 
+/* ---- the beginning of events ---- */
+
+#define MORE_LISTS_MS 250 /* between two requests of a client that asks for several lists */
+
+void session_begin_later(struct session *s)
+{
+	bool has_lists = s->hub->cfg->socketio.list_wait_ms > 0 && s->group->want.topics.n > 0;
+
+	s->begin_ms = has_lists ? SESSION_BEGIN_LATER : 0;
+}
+
+void session_begin(struct session *s)
+{
+	s->begin_ms = 0;
+	store_clocks(s);
+	session_wind(s);
+	session_flush(s);
+}
+
+/* Its client has the answer to its CONNECT. */
+static void begin_soon(struct session *s)
+{
+	int64_t wait = s->requested.n ? MORE_LISTS_MS : s->hub->cfg->socketio.list_wait_ms;
+
+	s->begin_ms = clock_ms() + wait;
+	store_clocks(s);
+	session_wind(s);
+}
+
+void session_listed(struct session *s)
+{
+	const struct strlist *topics = &s->group->want.topics;
+	int64_t soon = clock_ms() + MORE_LISTS_MS;
+	size_t n = 0;
+
+	while (n < topics->n && strlist_has(&s->requested, topics->v[n]))
+		n++;
+	if (!s->begin_ms)
+		return;
+	if (n == topics->n) {
+		s->begin_ms = 0; /* what is queued goes before them */
+		store_clocks(s);
+	} else if (s->begin_ms != SESSION_BEGIN_LATER && soon < s->begin_ms) {
+		begin_soon(s);
+	}
+}
+
 /* ---- a GET ---- */
 
 /* Two GETs at once: the first is told that the session is closed, the second is refused. */
@@ -149,6 +200,8 @@ void session_settle(struct session *s, bool is_again)
 		s->hub->sessions->stats.resent++;
 		s->cursor = s->acked;
 	} else {
+		if (s->begin_ms == SESSION_BEGIN_LATER && !packets_is_empty(&s->inflight))
+			begin_soon(s);
 		s->acked = s->cursor;
 		session_arrived(s);
 	}

@@ -32,7 +32,7 @@ enum kind {
 	REC_QUEUED,      /* the rest: packets */
 	REC_APPLIED,     /* try of the POST */
 	REC_FORGET,
-	REC_CLOCKS,  /* boot, i64 ping_ms, pong_ms */
+	REC_CLOCKS,  /* boot, i64 ping_ms, pong_ms, begin_ms */
 	REC_OVER,    /* of no session: session_over.c */
 	REC_BODY,    /* of no session; the rest: what those that are queued as shared name */
 	REC_SHARED,  /* blob text, key of the body, blob after, text topic: queued */
@@ -101,6 +101,7 @@ static void put_clocks(struct str *rec, const struct session *s)
 	bytes_put(rec, s->hub->sessions->boot, 8);
 	bytes_put(rec, (uint64_t)s->ping_ms, 8);
 	bytes_put(rec, (uint64_t)s->pong_ms, 8);
+	bytes_put(rec, (uint64_t)s->begin_ms, 8);
 }
 
 static void put_session(struct str *rec, const struct session *s)
@@ -419,10 +420,11 @@ static void read_try(struct bytes *b, struct try *t)
 static bool read_clocks(struct bytes *b, struct session *s)
 {
 	bool is_known = bytes_u64(b) == s->hub->sessions->boot && s->hub->sessions->boot;
-	int64_t ping = read_clock(b), pong = read_clock(b);
+	int64_t ping = read_clock(b), pong = read_clock(b), begin = read_clock(b);
 
 	s->ping_ms = is_known ? ping : 0;
 	s->pong_ms = is_known ? pong : 0;
+	s->begin_ms = is_known ? begin : 0;
 	return is_known;
 }
 
@@ -794,7 +796,7 @@ static void on_loaded(struct mail *mail, void *owner)
 		if (!s)
 			continue;
 		/* Rows are not written with each ping. */
-		s->ping_ms = s->pong_ms = s->connect_ms = s->close_ms = 0;
+		s->ping_ms = s->pong_ms = s->connect_ms = s->close_ms = s->begin_ms = 0;
 		s->is_saved = true;
 		store_session(s);
 	}
