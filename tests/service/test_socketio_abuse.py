@@ -377,7 +377,10 @@ def test_a_client_that_never_fetches(stack, api, users, control):
         assert n < 40, "its queue has no bound"
         assert s.post(*(f'42{n}{i:03}["no:such"]' for i in range(1000))).body == b"ok"
         n += 1
-    assert n * 1000 * 100 > 1 << 20  # not before there was 1 MiB
+    # Not before there was 1 MiB.
+    answer = (f'43{n}999[{{"error":{{"code":"rate_limited","message":'
+              '"Too many events; send fewer a second.","retry_after":1}}]')
+    assert n * 1000 * len(SEP + answer) > 1 << 20
     packets = s.get()
     assert [json.loads(p[2:])[:2] for p in packets] == [["resync", {"reason": "too_slow"}]]
     assert s.get() == ["6", "1"]
