@@ -3,6 +3,7 @@ import concurrent.futures
 import getpass
 import json
 import os
+import pathlib
 import pty
 import re
 import socket
@@ -148,6 +149,27 @@ def test_usage_help_and_manual_say_the_same(stack):
                           if leaf[0] == command)
         for name in re.findall(r"Fl Fl ([\w-]+)", text):
             assert f"--{name}" in offered, (command, name)
+
+
+@pytest.mark.parametrize("program", ["cmdb-fcgi", "cmdb-poller"])
+def test_daemons_say_the_same_as_their_manuals(stack, program, tmp_path):
+    path = pathlib.Path(stack.env["CMDB_CTL"]).parents[1] / "sbin" / program
+    manual = (ROOT / f"docs/{program}.8").read_text()
+
+    def run(*args):
+        env = {k: v for k, v in os.environ.items() if k != "CMDB_CONFIG"}
+        return subprocess.run([path, *args], text=True, capture_output=True, env=env)
+
+    offered = set(re.findall(r"--([a-z]+)", run("--help").stdout))
+    # In the synopsis and in the list of options alike; the manual may name cmdbctl's as well.
+    synopsis = re.search(r"^\.Sh SYNOPSIS\n(.*?)^\.Sh ", manual, re.M | re.S).group(1)
+    assert set(re.findall(r"Fl Fl ([a-z]+)", synopsis)) == offered
+    assert set(re.findall(r"^\.It Fl Fl ([a-z]+)", manual, re.M)) == offered - {"help", "version"}
+    said = re.search(r"^\.Sh EXIT STATUS\n(.*?)^\.Sh ", manual, re.M | re.S).group(1)
+    statuses = {0: ["--version"], 64: ["--nope"], 78: ["--config", str(tmp_path / "none")]}
+    for status, args in statuses.items():
+        assert run(*args).returncode == status and re.search(rf"\b{status}\b", said), args
+    assert run("word").returncode == 64
 
 
 def test_exit_statuses_are_documented(stack):

@@ -67,6 +67,13 @@ def test_a_database_that_takes_no_writes(own_stack, fault, cure, says):
     reply = create(admin)
     assert (reply.status, reply.error["code"]) == (503, "unavailable"), reply
     assert int(reply.headers["Retry-After"]) > 0
+    # So is a login; what only reads goes on where the server lets it.
+    login = stack.api().post("/api/v1/auth/login", {"username": stack.env["CMDB_ADMIN_USER"],
+                                                    "password": stack.env["CMDB_ADMIN_PASSWORD"]})
+    assert (login.status, login.error["code"]) == (503, "unavailable"), login
+    if "max_prepared_stmt_count" not in fault:
+        assert admin.get("/api/v1/websites?page_size=7").status == 200
+        assert stack.api(token="x.y.z").get("/api/v1/websites").status == 401
     wait_until(lambda: health(stack)["writes"] in ("failing", "unknown"), 10)
     assert not health(stack)["healthy"]
     assert says in stack.log("fcgi-1") + stack.log("fcgi-2")
