@@ -121,7 +121,7 @@ enum err db_fail(struct db *db, unsigned code, const char *message, const char *
 		code);
 	if (e == ERR_DB_DUP)
 		db_error_key(message, db->key);
-	if (e == ERR_DB_LOST)
+	if (e == ERR_DB_LOST || code == ER_NET_PACKET_TOO_LARGE)
 		db_close(db);
 	/* The server undoes the whole transaction for a deadlock, but only the statement for a lock
 	 * wait timeout: callers are promised the former. */
@@ -142,10 +142,26 @@ static enum err fail_conn(struct db *db, const char *what)
 	return db_fail(db, code ? code : CR_UNKNOWN_ERROR, message, what);
 }
 
+enum err db_check_size(struct db *db, size_t size, const char *what)
+{
+	char message[96];
+
+	if (!db->packet_max || size <= db->packet_max)
+		return ERR_OK;
+	snprintf(message, sizeof(message), "%zu bytes are over the server's max_allowed_packet",
+		size);
+	return db_fail(db, CR_NET_PACKET_TOO_LARGE, message, what);
+}
+
 static enum err query(struct db *db, const char *sql, const char *what)
 {
+	enum err e;
+
 	if (!db->conn)
 		return ERR_DB_LOST;
+	e = db_check_size(db, strlen(sql) + 1, what);
+	if (e != ERR_OK)
+		return e;
 	db_done(db);
 	if (mysql_real_query(db->conn, sql, strlen(sql)))
 		return fail_conn(db, what);
@@ -197,6 +213,22 @@ static const char *login_user(const struct db_login *l, char *buf, size_t size)
 	return found->pw_name;
 }
 
+static enum err read_packet_max(struct db *db)
+{
+	enum err e = query(db, "SELECT @@max_allowed_packet", "session");
+	MYSQL_RES *res = e == ERR_OK ? mysql_store_result(db->conn) : NULL;
+	MYSQL_ROW row = res ? mysql_fetch_row(res) : NULL;
+
+	if (e != ERR_OK)
+		return e;
+	if (!row)
+		e = fail_conn(db, "session");
+	else
+		db->packet_max = strtoul(row[0], NULL, 10);
+	mysql_free_result(res);
+	return e;
+}
+
 static enum err connect_server(struct db *db)
 {
 	const struct db_login *l = &db->login;
@@ -220,9 +252,10 @@ static enum err connect_server(struct db *db)
 		    l->port, socket, 0))
 		return fail_conn(db, what);
 	db_session_sql(&sql);
+	db->packet_max = 0;
 	e = query(db, str_c(&sql), "session");
 	str_fini(&sql);
-	return e;
+	return e == ERR_OK ? read_packet_max(db) : e;
 }
 
 /* Has the server closed its end (stopped, killed us, timed us out)? Asking costs one poll(2), and

@@ -23,6 +23,7 @@ struct db {
 	struct db_prepared *prepared; /* uthash, by the struct db_stmt's address; of this conn */
 	struct db_prepared *active;   /* the one whose rows the client holds */
 	unsigned script_n;
+	size_t packet_max; /* the server's max_allowed_packet, as this session has it */
 	unsigned code;
 	char message[768];
 	char key[DB_KEY_SIZE];
@@ -32,6 +33,10 @@ struct db {
 /* Notes an error and what it means for the connection: one that is lost is dropped, a transaction
  * that is to be run again is rolled back. `what` is put before the message; it may be "". */
 enum err db_fail(struct db *db, unsigned code, const char *message, const char *what);
+
+/* Would the server take so much at a time? It hangs up on more without a word, which looks like a
+ * lost connection and would be tried again for ever. Else ERR_DB_TOO_LARGE, noted. */
+enum err db_check_size(struct db *db, size_t size, const char *what);
 
 /* ---- db_session.c ---- */
 struct db_setting {

@@ -209,14 +209,29 @@ static bool execute_once(struct db_prepared *p, const struct db_val *in)
 	return !mysql_stmt_execute(p->stmt);
 }
 
+/* The packet of an execution: a header, and each parameter with its type, length and bytes. */
+static size_t size_of(const struct db_val *in, size_t in_n)
+{
+	size_t size = 16 + in_n / 8;
+
+	for (size_t i = 0; i < in_n; i++)
+		size += 2 + 9 + (in[i].type == DB_TEXT ? in[i].s.len : 8);
+	return size;
+}
+
 /* A server may forget a statement without the connection being lost (a proxy that moved us to
  * another server, an altered table): it is prepared again, once. Nothing was done by then. */
 static enum err execute(struct db *db, const struct db_stmt *st, const struct db_val *in,
 	size_t in_n, struct db_prepared **out)
 {
+	enum err fits;
+
 	assert(in_n == (size_t)st->params_n);
 	if (!db->conn)
 		return ERR_DB_LOST;
+	fits = db_check_size(db, size_of(in, in_n), st->name);
+	if (fits != ERR_OK)
+		return fits;
 	db_done(db);
 	for (bool is_again = false;; is_again = true) {
 		enum err e = prepared_get(db, st, out);

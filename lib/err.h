@@ -38,16 +38,17 @@ enum err {
 	ERR_UNAVAILABLE, /* 503 unavailable: database or poller is not there, try again */
 	ERR_BUSY,        /* 503 busy: a bound of this server is reached, try again */
 	/* what db calls return besides; a handler turns them into one of the above */
-	ERR_DB_DUP,      /* unique key violated (1062); db_errkey() names it. 409 duplicate */
-	ERR_DB_REF_USED, /* row is referenced (1451). 409 in_use */
-	ERR_DB_REF_NONE, /* referenced row does not exist (1452). 422 */
-	ERR_DB_RETRY,    /* deadlock, lock wait timeout (1213, 1205): transaction is gone. 503 */
-	ERR_DB_FULL,     /* disk, table or binlog full (1021, 1114, 28, 1026...). 503 */
-	ERR_DB_READONLY, /* read_only, binlog_format and the like (1290, 1792, 1665...). 503 */
-	ERR_DB_STOPPED,  /* too long, or no room to begin (1969, 1317, 1206...). 503 */
-	ERR_DB_DENIED,   /* 1044, 1045, 1142, 1227. 500 */
-	ERR_DB_LOST,     /* connection gone (2006, 2013, 2002, 2003, 1927, 1053...). 503 */
-	ERR_DB,          /* anything else. 500 */
+	ERR_DB_DUP,       /* unique key violated (1062); db_errkey() names it. 409 duplicate */
+	ERR_DB_REF_USED,  /* row is referenced (1451). 409 in_use */
+	ERR_DB_REF_NONE,  /* referenced row does not exist (1452). 422 */
+	ERR_DB_RETRY,     /* deadlock, lock wait timeout (1213, 1205): transaction is gone. 503 */
+	ERR_DB_FULL,      /* disk, table or binlog full (1021, 1114, 28, 1026...). 503 */
+	ERR_DB_READONLY,  /* read_only, binlog_format and the like (1290, 1792, 1665...). 503 */
+	ERR_DB_STOPPED,   /* too long, or no room to begin (1969, 1317, 1206...). 503 */
+	ERR_DB_TOO_LARGE, /* over the server's max_allowed_packet (1153, 2020). 413 */
+	ERR_DB_DENIED,    /* 1044, 1045, 1142, 1227. 500 */
+	ERR_DB_LOST,      /* connection gone (2006, 2013, 2002, 2003, 1927, 1053...). 503 */
+	ERR_DB,           /* anything else. 500 */
 	ERR_N
 };
 

@@ -187,7 +187,8 @@ static int64_t node_of(const struct saver *s)
 /* Is it the row that is wrong, so that trying again would fail for ever? */
 static bool is_refusal(enum err e)
 {
-	return e == ERR_DB || e == ERR_DB_DUP || e == ERR_DB_REF_NONE || e == ERR_DB_REF_USED;
+	return e == ERR_DB || e == ERR_DB_TOO_LARGE || e == ERR_DB_DUP || e == ERR_DB_REF_NONE ||
+	       e == ERR_DB_REF_USED;
 }
 
 /* One transaction out of doing.jobs, which loses what it has written. */

@@ -399,6 +399,26 @@ static void a_refused_row_holds_up_nothing(void **state)
 	assert_int_equal(atomic_load(&saver_stats(desk.saver)->written), 2);
 }
 
+/* On one that is larger than it takes the server hangs up, each time it is tried. */
+static void a_row_that_is_too_large_holds_up_nothing(void **state)
+{
+	size_t size = 3 * 1024 * 1024;
+	char *large = xcalloc(1, size);
+	struct saver_row r = plain(1);
+
+	script("SET GLOBAL max_allowed_packet = 1048576");
+	r.record = (struct slice){large, size};
+	close_door();
+	put_until_down(plain(0));
+	open_door();
+	saver_put(desk.saver, (const struct saver_row[]){plain(0), r, plain(2)}, 3);
+	wait_written();
+	assert_int_equal(number(&count_all, NULL), 2);
+	assert_int_equal(atomic_load(&saver_stats(desk.saver)->refused), 1);
+	script("SET GLOBAL max_allowed_packet = DEFAULT");
+	free(large);
+}
+
 static void stops_without_a_database(void **state)
 {
 	close_door();
@@ -419,6 +439,7 @@ int main(void)
 		TEST(waits_for_the_database),
 		TEST(waits_within_bounds),
 		TEST(a_refused_row_holds_up_nothing),
+		TEST(a_row_that_is_too_large_holds_up_nothing),
 		TEST(stops_without_a_database),
 	};
 
