@@ -136,6 +136,23 @@ def test_a_held_request_stays_held(front, admin, name):
     assert b'"lastEventId"' in got and time.monotonic() - started > 1.9
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_a_stream_goes_on(front, admin, name):
+    """What is committed some time after it began is in it, without being held back."""
+    server = front(name)
+    s = hold(server, admin.token, "topics=line-groups", ["Accept: text/event-stream"])
+    got = b""
+    while b"id: " not in got:
+        got += s.recv(65536)
+    time.sleep(1)  # longer than whoever takes the request's end for a hang-up would wait
+    made = admin.post(CREATE, {"name": unique("w")}).data
+    while made["name"].encode() not in got:
+        more = s.recv(65536)
+        assert more, got
+        got += more
+    s.close()
+
+
 @pytest.mark.parametrize("name", FASTCGI)
 def test_a_killed_process_is_no_answer(front, own_stack, name):
     """A poll whose process is killed does not end as a complete, empty 200."""
