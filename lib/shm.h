@@ -76,6 +76,7 @@ struct shm {
 	/* The event at the tail, and the digits of the date it was created: by it the next poller
 	 * tells the log from another one with the same ids. id 0: none. */
 	_Atomic uint64_t mark_id, mark_stamp;
+	_Atomic uint64_t mark_table; /* when that table was made, in such digits too */
 	_Atomic uint32_t gen[SHM_GEN_N];
 	_Atomic uint64_t figure[SHM_FIGURE_N];
 	struct shm_probe probe;

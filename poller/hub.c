@@ -20,6 +20,7 @@
 #define TICK_MS 250
 #define STALL_MS 2000
 #define SAVE_MS 1000
+#define NOTE_PAUSE_MS 4000
 #define FLOOR_MS 1000
 
 /* ---- what the threads tell ---- */
@@ -72,6 +73,8 @@ static void on_start(struct mail *mail, void *owner)
 			str_c(&path), strerror(errno));
 	atomic_store(&hub->shm->floor, hub->floor);
 	str_fini(&path);
+	/* Who loads a dump is likely at it still: a note now would be in its way. */
+	hub->saved_ms = is_another ? clock_ms() + NOTE_PAUSE_MS : 0;
 	if (is_another)
 		sessions_epoch_changed(hub->sessions);
 	else
@@ -98,10 +101,11 @@ static void obey(struct hub *hub, const struct record *r, bool is_out_of_turn)
 }
 
 /* 0 between the two: a poller that dies there leaves no mark, rather than a wrong one. */
-static void note_mark(struct hub *hub, const struct record *r)
+static void note_mark(struct hub *hub, const struct record *r, uint64_t table)
 {
 	atomic_store(&hub->shm->mark_id, 0);
 	atomic_store(&hub->shm->mark_stamp, r->stamp);
+	atomic_store(&hub->shm->mark_table, table);
 	atomic_store(&hub->shm->mark_id, r->item.id);
 }
 
@@ -126,7 +130,7 @@ static void on_batch(struct mail *mail, void *owner)
 		hub->tail = b->tail;
 		if (hub->is_ready)
 			atomic_store(&hub->shm->tail, b->tail);
-		note_mark(hub, b->records[b->n - 1]);
+		note_mark(hub, b->records[b->n - 1], b->table);
 		late_fanout(hub, b->records, b->n);
 		/* Behind the fan-out: the ring may drop records to make room. */
 		for (size_t i = 0; i < b->n; i++)

@@ -195,6 +195,7 @@ void tail_post(struct tail *t, struct record **records, size_t n, enum tail_batc
 	b->records = records;
 	b->n = n;
 	b->tail = t->order.tail;
+	b->table = t->table;
 	b->kind = kind;
 	mailbox_post(t->to, &b->mail);
 }

@@ -51,7 +51,7 @@ enum tail_batch_kind {
 struct tail_batch {
 	struct mail mail;
 	enum tail_batch_kind kind;
-	uint64_t tail;
+	uint64_t tail, table; /* table: when it was made */
 	size_t n;
 	struct record **records; /* the opener takes them */
 };

@@ -19,7 +19,7 @@
 /* The newest event that was released: a log where that id is another event is another log. id 0:
  * none. */
 struct tail_mark {
-	uint64_t id, stamp;
+	uint64_t id, stamp, table; /* table: when it was made */
 };
 
 struct tail {
@@ -45,7 +45,9 @@ struct tail {
 	char epoch[33], past[TAIL_PAST_N][33]; /* past: epochs before it, since the start */
 	size_t past_n;
 	bool is_started, is_ready;
+	bool is_refused; /* it may not write a new epoch */
 	struct tail_mark mark;
+	uint64_t table;                 /* when it was made, as far as is known */
 	int64_t started_ms, checked_ms; /* checked: that it is the same log still */
 	struct order order;
 	uint64_t row_bytes; /* average, for the size of a read */

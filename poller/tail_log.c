@@ -5,10 +5,12 @@
  * epoch of its own, even where the old epoch's name came back with it. Signs of that, each looked
  * for about once a second and on every new connection:
  *
- *   the next id is one that was seen already (TRUNCATE, a dump, a server that lacks the last
- * commits) retention's floor lies above the next id the epoch is older than the table that has it:
- * it came with a dump the event that was the newest is another one now: the table was
- * replaced and has grown past it since
+ * - the next id is one that was seen already (TRUNCATE, a dump, a server that lacks the last
+ *   commits)
+ * - retention's floor lies above the next id
+ * - the epoch is older than the table that has it: it came with a dump
+ * - an epoch of before is back
+ * - table and newest event are others now: it was replaced, and has grown past that since
  *
  * What was seen outlives the process in the page it shares with cmdb-fcgi, and in ws_pollers.
  * Several pollers may notice at once: who changes the row makes the epoch, the others take it.
@@ -33,12 +35,18 @@ static const struct db_stmt sql_log = {"log",
 	" (SELECT AUTO_INCREMENT FROM information_schema.TABLES"
 	"  WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'ws_events'),"
 	" l.made_at < (SELECT CREATE_TIME FROM information_schema.TABLES"
-	"  WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'ws_log')"
+	"  WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'ws_log'),"
+	" (SELECT CREATE_TIME FROM information_schema.TABLES"
+	"  WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'ws_events')"
 	" FROM ws_log l",
-	0, 4};
-enum { LOG_EPOCH, LOG_FLOOR, LOG_NEXT, LOG_IS_OLD };
+	0, 5};
+enum { LOG_EPOCH, LOG_FLOOR, LOG_NEXT, LOG_IS_OLD, LOG_TABLE };
+/* Never before the table was made, whatever clock its file goes by. */
 static const struct db_stmt sql_new_epoch = {"new_epoch",
-	"UPDATE ws_log SET epoch = ?, floor = ?, made_at = NOW(3) WHERE epoch = ?", 3, 0};
+	"UPDATE ws_log SET epoch = ?, floor = ?, made_at = GREATEST(NOW(3), COALESCE("
+	"(SELECT CREATE_TIME FROM information_schema.TABLES"
+	"  WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'ws_log'), NOW(3))) WHERE epoch = ?",
+	3, 0};
 static const struct db_stmt sql_mark = {
 	"mark", "SELECT created_at FROM ws_events WHERE id = ?", 1, 1};
 static const struct db_stmt sql_largest = {
@@ -72,6 +80,7 @@ static enum err read_u64(struct tail *t, const struct db_stmt *st, const struct 
 struct found {
 	char epoch[33];
 	uint64_t floor, next_id; /* next_id 0: not known */
+	uint64_t table;          /* when ws_events was made */
 	bool is_old;             /* the epoch is of an earlier table */
 };
 
@@ -86,6 +95,7 @@ static enum err find_log(struct tail *t, struct found *f)
 		return e;
 	*f = (struct found){.floor = dbv_u(&row[LOG_FLOOR]),
 		.next_id = dbv_u(&row[LOG_NEXT]),
+		.table = record_stamp(&row[LOG_TABLE]),
 		.is_old = dbv_u(&row[LOG_IS_OLD])};
 	memccpy(f->epoch, dbv_text(&row[LOG_EPOCH]), '\0', sizeof(f->epoch) - 1);
 	return ERR_OK;
@@ -99,13 +109,15 @@ struct known {
 	struct tail_mark mark;
 };
 
-static enum err is_mark_another(struct tail *t, const struct known *k, bool *is_another)
+/* In a table that is another one too: a row that was changed by hand is not another log. */
+static enum err is_mark_another(
+	struct tail *t, const struct found *f, const struct known *k, bool *is_another)
 {
 	const struct db_val *row;
 	enum err e;
 
 	*is_another = false;
-	if (!k->mark.id)
+	if (!k->mark.id || k->mark.table == f->table)
 		return ERR_OK;
 	e = db_one(t->db, &sql_mark, &DBV_U(k->mark.id), 1, &row);
 	/* Gone: pruned, or deleted by hand. That alone shows nothing. */
@@ -131,7 +143,7 @@ static enum err compare(
 	/* Where nothing can be written an epoch is not to be judged: it comes from the writer. */
 	if (t->writer.is_replica || t->writer.is_read_only)
 		return ERR_OK;
-	e = is_mark_another(t, k, &is_another);
+	e = is_mark_another(t, f, k, &is_another);
 	if (e)
 		return e;
 	if (is_past(t, f->epoch))
@@ -164,9 +176,10 @@ static enum err make_epoch(struct tail *t, struct found *f)
 	secret_hex(hex, random, sizeof(random));
 	const struct db_val in[] = {dbv_s(hex), DBV_U(floor), dbv_s(f->epoch)};
 	e = db_exec(t->db, &sql_new_epoch, in, 3, &n, NULL);
-	if (e == ERR_DB_DENIED)
+	if (e == ERR_DB_DENIED && !t->is_refused)
 		log_error("epoch", "cannot begin a new epoch: the poller's account lacks UPDATE on "
 				   "ws_log (cmdbctl migrate --grants)");
+	t->is_refused = e == ERR_DB_DENIED;
 	return e;
 }
 
@@ -275,6 +288,7 @@ static enum err begin(struct tail *t, const struct found *f, const struct str *w
 	if (*t->epoch)
 		memcpy(t->past[t->past_n++ % TAIL_PAST_N], t->epoch, sizeof(t->epoch));
 	memcpy(t->epoch, f->epoch, sizeof(t->epoch));
+	t->table = f->table;
 	post_start(t, f, at, why);
 	t->is_started = true;
 	t->started_ms = t->checked_ms = clock_ms();
@@ -329,6 +343,7 @@ static struct known read_page(const struct tail *t, const struct found *f)
 		k.newest = atomic_load(&page->tail);
 		k.mark.id = atomic_load(&page->mark_id);
 		k.mark.stamp = atomic_load(&page->mark_stamp);
+		k.mark.table = atomic_load(&page->mark_table);
 	}
 	shm_detach(page);
 	str_fini(&path);
@@ -369,6 +384,8 @@ static enum err check(struct tail *t)
 		e = settle_log(t, &f, t->epoch, &k, &why);
 	if (!e && why.len)
 		e = begin(t, &f, &why);
+	else if (!e)
+		t->table = f.table;
 	if (!e)
 		t->checked_ms = clock_ms();
 	str_fini(&why);

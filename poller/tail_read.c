@@ -80,7 +80,7 @@ static void release(struct tail *t)
 	atomic_fetch_add(&t->stats.released, n);
 	if (!n)
 		return;
-	t->mark = (struct tail_mark){records[n - 1]->item.id, records[n - 1]->stamp};
+	t->mark = (struct tail_mark){records[n - 1]->item.id, records[n - 1]->stamp, t->table};
 	tail_post(t, records, n, BATCH_RELEASED);
 }
 
