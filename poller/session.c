@@ -600,7 +600,10 @@ static void resume_clocks(struct session *s, int64_t now)
 		s->pong_ms = later(s->pong_ms, grace);
 	else
 		s->pong_ms = 0;
-	if (!s->pong_ms && (s->ping_ms <= now || s->ping_ms > now + interval))
+	/* Who has waited for long is not put off again by the next restart. */
+	if (!s->pong_ms && s->ping_ms && s->ping_ms < now - spread)
+		s->ping_ms = now;
+	else if (!s->pong_ms && (s->ping_ms <= now || s->ping_ms > now + interval))
 		s->ping_ms = now + s->num % spread;
 	if (s->state != SESSION_OPEN)
 		s->connect_ms = 0;
