@@ -33,7 +33,7 @@ class Bell(threading.Thread):
         self.stop = threading.Event()
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.connect(path)
-        self.sock.sendall(struct.pack("<IBHBI", 8, wire.HELLO, wire.VERSION, 1, os.getpid()))
+        self.sock.sendall(struct.pack("<IBHBIQ", 16, wire.HELLO, wire.VERSION, 1, os.getpid(), 1))
 
     def run(self):
         while not self.stop.wait(0.005):
