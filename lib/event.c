@@ -79,6 +79,10 @@ void event_take_payload(struct event_row *e, const struct db_val *payload)
 
 	e->payload = is_there ? text.p : "null";
 	e->payload_len = is_there ? text.len : 4;
+	if (e->payload_len <= EVENT_PAYLOAD_MAX)
+		return;
+	e->payload = EVENT_PAYLOAD_TOO_LARGE;
+	e->payload_len = strlen(EVENT_PAYLOAD_TOO_LARGE);
 }
 
 /* ---- payloads ---- */

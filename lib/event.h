@@ -16,6 +16,9 @@
 #define EVENT_TOPIC_MAX 64
 #define EVENT_ROOM_MAX 128
 #define EVENT_NAME_MAX 64
+/* Of a payload that is delivered: an answer with it must still be one that all take (wire.h). */
+#define EVENT_PAYLOAD_MAX (16u * 1024 * 1024)
+#define EVENT_PAYLOAD_TOO_LARGE "{\"error\":\"payload_too_large\"}"
 /* Topics that begin with '_' are cmdb's own and never reach a client: _auth tells of tokens, users,
  * roles. */
 #define EVENT_TOPIC_AUTH "_auth"
@@ -61,7 +64,7 @@ struct event_row {
  * event_is_named_badly() looks at the column as it was. */
 void event_add_text(struct str *s, const struct db_val *column);
 bool event_is_named_badly(const struct db_val *name);
-/* The payload of a row, "null" where it has none. */
+/* The payload of a row, "null" where it has none, EVENT_PAYLOAD_TOO_LARGE instead of one that is. */
 void event_take_payload(struct event_row *e, const struct db_val *payload);
 
 /* Where in the appended text the payload is. */

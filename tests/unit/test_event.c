@@ -1,4 +1,5 @@
 #include "unit.h"
+#include <stdlib.h>
 
 #include "event.h"
 #include "event_name.h"
@@ -238,6 +239,22 @@ static void columns(void **state)
 	assert_int_equal(e.payload_len, 4);
 }
 
+static void large_payloads(void **state)
+{
+	char *large = calloc(1, EVENT_PAYLOAD_MAX + 1);
+	struct db_val column = dbv_b(large, EVENT_PAYLOAD_MAX);
+	struct event_row e = {.payload = NULL};
+
+	event_take_payload(&e, &column);
+	assert_ptr_equal(e.payload, large);
+	assert_int_equal(e.payload_len, EVENT_PAYLOAD_MAX);
+	column = dbv_b(large, EVENT_PAYLOAD_MAX + 1);
+	event_take_payload(&e, &column);
+	assert_string_equal(e.payload, "{\"error\":\"payload_too_large\"}");
+	assert_int_equal(e.payload_len, strlen(e.payload));
+	free(large);
+}
+
 static void types(void **state)
 {
 	for (int t = 0; t < EVENT_TYPE_N; t++)
@@ -250,7 +267,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(render), cmocka_unit_test(payloads),
 		cmocka_unit_test(socket_args), cmocka_unit_test(renamed), cmocka_unit_test(names),
-		cmocka_unit_test(columns), cmocka_unit_test(types)};
+		cmocka_unit_test(columns), cmocka_unit_test(large_payloads),
+		cmocka_unit_test(types)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
