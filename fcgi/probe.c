@@ -27,6 +27,9 @@ struct probe {
 	pthread_t thread;
 	bool is_running, is_wanted, is_stopping;
 	unsigned tries_n, waiters_n;
+	struct db *watched; /* the thread's: an open connection shows at once that the server is
+			       gone */
+	struct settings *watched_settings;
 	struct shm_probe own; /* where there is no page */
 	bool was_good;        /* what the log says */
 };
@@ -100,6 +103,37 @@ static void try_it(struct probe *p, struct shm_probe *s)
 	app_settings_put(settings);
 }
 
+static void watch_end(struct probe *p)
+{
+	db_free(p->watched);
+	app_settings_put(p->watched_settings);
+	p->watched = NULL;
+	p->watched_settings = NULL;
+}
+
+/* What was found a moment ago counts only while the server is still there. */
+static void watch(struct probe *p)
+{
+	static const struct db_set *const sets[] = {&sql, NULL};
+	struct db_login login;
+	const struct db_val *row;
+	enum err e;
+
+	if (!p->watched) {
+		p->watched_settings = app_settings_get(p->app);
+		login = config_login(&p->watched_settings->cfg, CONFIG_FCGI);
+		login.io_timeout_ms = IO_TIMEOUT_MS;
+		p->watched = db_new(&login, sets);
+	}
+	e = db_ensure(p->watched);
+	if (e == ERR_OK)
+		e = db_one(p->watched, &ping, NULL, 0, &row);
+	if (e != ERR_OK) {
+		atomic_store(&shared(p)->done_ms, 0);
+		watch_end(p);
+	}
+}
+
 /* Makes a try, or waits for the one that another process makes. */
 static void run(struct probe *p)
 {
@@ -153,9 +187,8 @@ void probe_look(struct probe *p, struct probe_found *found)
 	unsigned tries_n;
 	int rc = 0;
 
-	if (read_found(p, PROBE_EVERY_MS, found))
-		return;
 	pthread_mutex_lock(&p->lock);
+	read_found(p, PROBE_EVERY_MS, found);
 	if (!p->is_running) {
 		pthread_mutex_unlock(&p->lock);
 		db_thread_init();
@@ -177,9 +210,27 @@ void probe_look(struct probe *p, struct probe_found *found)
 	p->waiters_n--;
 	pthread_mutex_unlock(&p->lock);
 	read_found(p, PROBE_EVERY_MS, found);
+	if (rc != 0) {
+		found->is_waiting = true;
+		found->is_written = false;
+	}
 }
 
 /* ---- the thread ---- */
+
+/* Under the lock. A connection that nobody asks about is given back. */
+static void wait_for_work(struct probe *p)
+{
+	struct timespec until = at(clock_ms() + PROBE_KNOWN_MS);
+
+	while (!p->is_wanted && !p->is_stopping)
+		if (pthread_cond_timedwait(&p->changed, &p->lock, &until) == 0)
+			continue;
+		else if (p->watched)
+			watch_end(p);
+		else
+			pthread_cond_wait(&p->changed, &p->lock);
+}
 
 static void *thread(void *arg)
 {
@@ -188,17 +239,18 @@ static void *thread(void *arg)
 	db_thread_init();
 	pthread_mutex_lock(&p->lock);
 	for (;;) {
-		while (!p->is_wanted && !p->is_stopping)
-			pthread_cond_wait(&p->changed, &p->lock);
+		wait_for_work(p);
 		if (p->is_stopping)
 			break;
 		pthread_mutex_unlock(&p->lock);
+		watch(p);
 		run(p);
 		pthread_mutex_lock(&p->lock);
 		p->is_wanted = false;
 		p->tries_n++;
 		pthread_cond_broadcast(&p->changed);
 	}
+	watch_end(p);
 	p->is_running = false;
 	pthread_cond_broadcast(&p->changed);
 	pthread_mutex_unlock(&p->lock);

@@ -2,7 +2,8 @@
  * Can the database be read, and can it be written? Found out by doing both: a read-only server, a
  * full disk, a wrong binlog_format or exhausted prepared statements show in nothing else.
  *
- * A try opens a connection, prepares, reads and writes one row. It is made when somebody asks and
+ * A try opens a connection, prepares, reads and writes one row; between two, a query on an open
+ * connection sees whether the server is still there. It is made when somebody asks and
  * the last one is older than PROBE_EVERY_MS, once for all processes of the host: when it began and
  * what came of it is in the page they share (without a poller, once a process). A thread of its own
  * makes it, so that whoever asks waits for PROBE_WAIT_MS at most, whatever the database does; and

@@ -1,5 +1,7 @@
 """A database that answers and cannot be written to, or has defaults of its own: requests, health and
 logs tell the truth about it."""
+import os
+import signal
 import threading
 import time
 
@@ -121,6 +123,18 @@ def test_health_answers_when_the_database_does_not(own_stack):
         assert c.fetchone()[0] <= 2
         c.execute("UNLOCK TABLES")
     wait_until(lambda: health(stack)["healthy"], 20)
+
+
+def test_a_database_that_died_shows_at_once(own_stack):
+    """Also when a try a moment ago was good."""
+    stack = own_stack()
+    assert health(stack)["healthy"] and health(stack)["healthy"]
+    pid = stack.pid("mariadb")
+    os.kill(int((stack.dir / "run/mariadb.super").read_text()), signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}") or
+               open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] == "Z", 10)
+    assert not health(stack)["healthy"]
 
 
 def test_tries_are_seconds_apart_however_many_ask(own_stack):
