@@ -120,6 +120,7 @@ TAILQ_HEAD(conn_list, conn);
 struct page {
 	uint64_t after, upto;
 	bool is_loading, is_kept;
+	bool is_whole; /* all there will ever be between after and upto is on it */
 	bool is_stale; /* loading, and what came meanwhile may not be in it */
 	uint64_t next_id;
 	size_t n;

@@ -13,6 +13,8 @@
 #include "principal.h"
 
 #define LOSS_PAUSE_MS 200
+#define PAGE_IDS_FIRST 16
+#define PAGE_BYTES_AIM (8u * 1024 * 1024)
 
 static const struct db_stmt sql_page = {"page",
 	"SELECT " RECORD_COLUMNS " FROM ws_events WHERE id > ? AND id <= ? ORDER BY id LIMIT ?", 3,
@@ -156,20 +158,41 @@ static enum err read_one(struct reader *r, const struct db_stmt *st, const struc
 	return e;
 }
 
-static enum err read_page(struct reader *r, struct reader_mail *m)
+/* Adds the records after < id <= upto to m. */
+static enum err read_rows(
+	struct reader *r, struct reader_mail *m, uint64_t after, uint64_t upto, size_t *bytes)
 {
-	const struct db_val in[] = {DBV_U(m->after), DBV_U(m->upto), DBV_U(m->upto - m->after)};
+	const struct db_val in[] = {DBV_U(after), DBV_U(upto), DBV_U(upto - after)};
 	const struct db_val *row;
 	enum err e = db_query(r->db, &sql_page, in, 3);
 
 	if (e)
 		return e;
-	m->records = xcalloc(db_rows_n(r->db) + 1, sizeof(*m->records));
-	while ((row = db_fetch(r->db)))
-		m->records[m->n++] = record_new(row);
+	m->records = xreallocarray(m->records, m->n + db_rows_n(r->db) + 1, sizeof(*m->records));
+	while ((row = db_fetch(r->db))) {
+		m->records[m->n] = record_new(row);
+		*bytes += record_size(m->records[m->n++]);
+	}
 	db_done(r->db);
-	if (m->n)
-		return ERR_OK;
+	return ERR_OK;
+}
+
+/* Rows may be of any size: the first few tell whether all are to be read at a time. */
+static enum err read_page(struct reader *r, struct reader_mail *m)
+{
+	uint64_t first = m->after + PAGE_IDS_FIRST;
+	size_t bytes = 0;
+	enum err e;
+
+	if (first > m->upto)
+		first = m->upto;
+	e = read_rows(r, m, m->after, first, &bytes);
+	if (!e && m->n && bytes / m->n * (m->upto - m->after) > PAGE_BYTES_AIM)
+		m->upto = first;
+	else if (!e && first < m->upto)
+		e = read_rows(r, m, first, m->upto, &bytes);
+	if (e || m->n)
+		return e;
 	return read_one(r, &sql_next, &DBV_U(m->upto), 1, &m->next_id);
 }
 

@@ -31,7 +31,9 @@ struct reader_mail {
 	struct mail mail;
 	enum reader_job job;
 	char epoch[33];       /* that was when it was asked: an answer about another is void */
-	uint64_t after, upto; /* PAGE: the ids wanted, after < id <= upto. SAVE: upto is the tail */
+	uint64_t after, upto; /* PAGE: the ids wanted, after < id <= upto; in the answer upto is
+			       * less where the rows up to there are large enough for one. SAVE:
+			       * upto is the tail */
 	bool is_done;         /* false: the database did not answer; ask again */
 	uint64_t floor;       /* PAGE, FLOOR: the retention floor, read after the rows: they are
 			       * complete for every cursor that is not below it */

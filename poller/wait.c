@@ -7,7 +7,8 @@
 #include "mem.h"
 #include "session.h"
 
-#define PAGE_IDS 256          /* ids a page spans */
+#define PAGE_IDS 256          /* ids a page spans, */
+#define PAGE_IDS_LARGE 16     /* and behind one that was cut, for its rows are large */
 #define PAGES_PER_ANSWER 16   /* pages looked through before an answer says `more` */
 #define RING_PER_ANSWER 16384 /* events of the ring, likewise */
 #define PARTIAL_HELD_MAX (64u * 1024) /* bytes held for one who waits for a further page */
@@ -328,15 +329,37 @@ static void page_free(struct hub *hub, struct page *p)
 	grave_add(&hub->grave, p, page_destroy);
 }
 
-static void page_wait(struct waiter *w, uint64_t after)
+static void page_touch(struct hub *hub, struct page *p)
+{
+	TAILQ_REMOVE(&hub->pages_lru, p, lru);
+	TAILQ_INSERT_TAIL(&hub->pages_lru, p, lru);
+}
+
+/* Where the page begins that a cursor needs next. */
+static uint64_t page_begin(struct hub *hub, uint64_t cursor)
+{
+	uint64_t after = cursor / PAGE_IDS * PAGE_IDS;
+	struct page *p = page_find(hub, after);
+
+	if (!p || p->is_loading || p->upto > cursor)
+		return after;
+	page_touch(hub, p);
+	return cursor / PAGE_IDS_LARGE * PAGE_IDS_LARGE;
+}
+
+static void page_wait(struct waiter *w)
 {
 	struct hub *hub = w->conn->hub;
+	uint64_t after = page_begin(hub, w->cursor);
 	struct page *p = page_find(hub, after);
 
 	if (!p) {
 		p = xcalloc(1, sizeof(*p));
 		p->after = after;
-		p->upto = after + PAGE_IDS <= hub->tail ? after + PAGE_IDS : hub->tail;
+		p->upto = after + (after % PAGE_IDS ? PAGE_IDS_LARGE : PAGE_IDS);
+		p->is_whole = p->upto <= hub->tail;
+		if (!p->is_whole)
+			p->upto = hub->tail;
 		p->is_loading = true;
 		TAILQ_INIT(&p->waiters);
 		HASH_ADD(hh, hub->pages, after, sizeof(p->after), p);
@@ -377,7 +400,6 @@ void wait_go_on(struct waiter *w)
 		return;
 
 	for (unsigned pages = 0;; pages++) {
-		uint64_t after = w->cursor / PAGE_IDS * PAGE_IDS;
 		struct page *p;
 
 		if (w->cursor >= hub->tail || w->cursor >= hub->ring.covered) {
@@ -388,16 +410,15 @@ void wait_go_on(struct waiter *w)
 			answer_partial(w, true);
 			return;
 		}
-		p = page_find(hub, after);
+		p = page_find(hub, page_begin(hub, w->cursor));
 		if (!p || p->is_loading) {
 			if (w->partial && evbuffer_get_length(w->partial->buf) > PARTIAL_HELD_MAX)
 				answer_partial(w, true);
 			else
-				page_wait(w, after);
+				page_wait(w);
 			return;
 		}
-		TAILQ_REMOVE(&hub->pages_lru, p, lru);
-		TAILQ_INSERT_TAIL(&hub->pages_lru, p, lru);
+		page_touch(hub, p);
 		hub->stats.page_hits++;
 		if (!page_use(w, p))
 			return;
@@ -409,6 +430,20 @@ static void pages_trim(struct hub *hub)
 	while (hub->pages_kept > PAGES_KEPT_MAX ||
 		(hub->pages_kept > 1 && hub->pages_bytes > PAGES_BYTES_MAX))
 		page_free(hub, TAILQ_FIRST(&hub->pages_lru));
+}
+
+/* Takes what was read into p; rows that are large are fewer than were asked for. */
+static void page_fill(struct hub *hub, struct page *p, struct reader_mail *m)
+{
+	p->is_whole = p->is_whole || m->upto < p->upto;
+	p->upto = m->upto;
+	p->records = m->records;
+	p->n = m->n;
+	p->next_id = m->next_id;
+	m->records = NULL;
+	m->n = 0;
+	for (size_t i = 0; i < p->n; i++)
+		hub->pages_bytes += record_size(p->records[i]);
 }
 
 void wait_page_came(struct hub *hub, struct reader_mail *m)
@@ -432,18 +467,12 @@ void wait_page_came(struct hub *hub, struct reader_mail *m)
 		reader_ask(hub->reader, READER_PAGE, p->after, p->upto);
 		return;
 	}
-	p->records = m->records;
-	p->n = m->n;
-	p->next_id = m->next_id;
-	m->records = NULL;
-	m->n = 0;
-	for (size_t i = 0; i < p->n; i++)
-		hub->pages_bytes += record_size(p->records[i]);
+	page_fill(hub, p, m);
 	wait_floor_raised(hub, m->floor);
 	while ((w = TAILQ_FIRST(&p->waiters)))
 		waiter_move(w, WAITER_NEW, &waiters);
 	p->is_loading = false;
-	if (p->upto == p->after + PAGE_IDS) {
+	if (p->is_whole) {
 		p->is_kept = true;
 		TAILQ_INSERT_TAIL(&hub->pages_lru, p, lru);
 		hub->pages_kept++;
@@ -494,7 +523,7 @@ void wait_floor_raised(struct hub *hub, uint64_t floor)
 		if (w->cursor < floor)
 			answer_reset(w, "expired", &hub->stats.resets_expired);
 		else
-			page_wait(w, w->cursor / PAGE_IDS * PAGE_IDS);
+			page_wait(w);
 	}
 }
 
@@ -519,7 +548,7 @@ void wait_came_late(struct hub *hub, const struct record *r)
 		if (!w->session && w->cursor >= id && group_wants(w->group, r))
 			answer_reset(w, "expired", &hub->stats.resets_expired);
 		else
-			page_wait(w, w->cursor / PAGE_IDS * PAGE_IDS);
+			page_wait(w);
 	}
 }
 

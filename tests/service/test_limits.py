@@ -328,3 +328,31 @@ def test_what_ends_the_link_is_not_said_for_ever(own_stack):
     finally:
         asked.close()
         os.kill(supervisor, signal.SIGCONT)
+
+
+def test_large_old_events_are_read_in_parts(own_stack):
+    """Who comes from far back, over small rows, large ones and small ones again, gets them all, in
+    order."""
+    stack = own_stack("poller.ring_bytes=65536")
+    client = stack.admin()
+    begin = since = client.tail()
+    with stack.connect() as db, db.cursor() as c:
+        for n, size in ((300, 10), (60, 500000), (600, 10)):
+            c.execute("INSERT INTO ws_events (topic, event_type, payload) SELECT 'websites', "
+                      "'update', JSON_OBJECT('text', REPEAT('x', %s)) FROM seq_1_to_1000 LIMIT %s",
+                      (size, n))
+        c.execute("SELECT id FROM ws_events WHERE id > %s ORDER BY id", begin)
+        ids = [row[0] for row in c.fetchall()]
+    wait_until(lambda: client.tail() >= ids[-1], 30)
+    seen = []
+    for _ in range(100):
+        got = client.poll(since, timeout=1, topics="websites")
+        seen += [e["id"] for e in got["events"]]
+        since = got["lastEventId"]
+        if since >= ids[-1]:
+            break
+    assert seen == ids
+    # Others, who begin within.
+    for at in (310, 333, 359, 363):
+        got = client.poll(ids[at], timeout=1, topics="websites", limit=3)
+        assert [e["id"] for e in got["events"]] == ids[at + 1:at + 4]

@@ -152,6 +152,34 @@ static void pages_and_floor(void **state)
 	desk_close(&d);
 }
 
+/* 100 rows of half a megabyte: sixteen ids of them are an answer, which says how far it goes. */
+static void large_rows_are_read_in_parts(void **state)
+{
+	uint64_t at = 1008;
+	size_t parts = 0, n = 0;
+	struct desk d;
+
+	script("INSERT INTO ws_events (id, topic, event_type, payload) SELECT seq, 't', 'add', "
+	       "CONCAT('\"', REPEAT('x', 500000), '\"') FROM seq_1024_to_1123");
+	desk_open(&d);
+	while (at < 1279) {
+		reader_ask(d.reader, READER_PAGE, at, 1279);
+		struct reader_mail *m = wait_for(&d);
+		assert_true(m->is_done);
+		assert_true(m->n <= 16);
+		for (size_t i = 0; i < m->n; i++)
+			assert_int_equal(m->records[i]->item.id, 1024 + n++);
+		assert_true(m->upto > at);
+		at = m->upto;
+		parts++;
+		reader_mail_free(m);
+	}
+	assert_int_equal(n, 100);
+	assert_true(parts >= 7);
+	desk_close(&d);
+	script("DELETE FROM ws_events WHERE id > 1000");
+}
+
 static void principals(void **state)
 {
 	const struct reader_who ann = {
@@ -204,6 +232,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pages_and_floor),
+		cmocka_unit_test(large_rows_are_read_in_parts),
 		cmocka_unit_test(principals),
 		cmocka_unit_test(without_a_database),
 	};
