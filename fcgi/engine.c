@@ -182,6 +182,7 @@ static void handshake(struct ctx *ctx, struct conn *conn)
 	e->caller = caller;
 	make_sid(cfg, e->sid);
 	str_adds(&e->address, ctx->req.remote_addr);
+	e->packets = engine_answer_packets(cfg, conn_env(conn));
 	engine_put_about(&e->about, &ctx->req, conn_env(conn));
 	str_addf(&e->packet,
 		"0{\"sid\":\"%s\",\"upgrades\":[],\"pingInterval\":%lld,\"pingTimeout\":%lld,"

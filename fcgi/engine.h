@@ -14,6 +14,7 @@
 #include "http.h"
 #include "route.h"
 
+struct config;
 struct conn;
 
 /* Is path where Engine.IO is served? */
@@ -28,5 +29,10 @@ void engine_serve(struct ctx *ctx, const struct http_meta *meta, struct conn *co
  * query, url and times as in `socket.handshake` of the reference server, but nothing that lets one
  * in (cookies, authorization, tokens). */
 void engine_put_about(struct str *out, const struct http_req *req, char *const *env);
+
+/* ---- engine_client.c ---- */
+
+/* The most packets that the client of a handshake takes in one answer; 0: any number. */
+uint16_t engine_answer_packets(const struct config *cfg, char *const *env);
 
 #endif

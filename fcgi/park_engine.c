@@ -125,7 +125,8 @@ static void say(struct park_engine *e)
 		return;
 	switch (e->what) {
 	case ENGINE_HANDSHAKE:
-		wire_put_open(out, ticket, e->sid, str_c(&e->address), &e->caller, &e->about);
+		wire_put_open(
+			out, ticket, e->sid, str_c(&e->address), e->packets, &e->caller, &e->about);
 		break;
 	case ENGINE_GET:
 		wire_put_poll(out, ticket, e->sid, e->tag, e->user, flags);

@@ -52,6 +52,7 @@ struct park_engine {
 	struct str ops; /* POST: for APPLY */
 	struct engine_events *events;      /* POST: NULL when there are none to be run */
 	struct str address, caller, about; /* handshake */
+	uint16_t packets;                  /* handshake: the most its client takes in an answer */
 	struct str packet, headers;        /* handshake: the answer */
 	struct app *app;                   /* POST: it counts the bytes that are held for this, */
 	size_t held_len;                   /* so many */

@@ -180,6 +180,9 @@ const struct config_row config_rows[CONFIG_ROWS_N] = {
 		"once; "
 		"past that those who have fetched nothing for longest have to start anew."),
 	KEY(socketio, limit, INT, "500", 1, 10000, "events", "Most events in one answer."),
+	KEY(socketio, answer_packets, INT, "0", 0, 10000, "packets",
+		"Most packets of any kind in one answer. 0: as many as the client is known by its "
+		"User-Agent to take: python-socketio 16, others any number."),
 	KEY(socketio, list_wait_ms, INT, "1000", 0, 60000, "ms",
 		"How long after CONNECT live events wait for the client to ask for its lists."),
 	KEY(socketio, max_replay, INT, "100000", 1, 1000000000, "ids",

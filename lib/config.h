@@ -56,7 +56,8 @@ struct config {
 	struct {
 		char *path, *cookie;
 		int64_t ping_interval_ms, ping_timeout_ms, connect_timeout_ms, recovery_ms;
-		int64_t max_payload, queue_bytes, memory_bytes, limit, list_wait_ms, max_replay;
+		int64_t max_payload, queue_bytes, memory_bytes, limit, answer_packets;
+		int64_t list_wait_ms, max_replay;
 		int64_t max_sessions, max_pending, max_per_user, max_per_address, events_per_s;
 		char *admin; /* off, readonly or on */
 		bool admin_events;

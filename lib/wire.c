@@ -38,6 +38,7 @@ static bool decode(struct bytes *c, struct wire_frame *f, uint8_t type)
 		f->open.ticket = bytes_u64(c);
 		f->open.sid = bytes_text(c);
 		f->open.address = bytes_text(c);
+		f->open.packets = bytes_u16(c);
 		f->open.caller = bytes_blob(c);
 		f->open.about = bytes_blob(c);
 		return true;
@@ -226,13 +227,14 @@ void wire_put_recheck(struct evbuffer *out, uint64_t since)
 }
 
 void wire_put_open(struct evbuffer *out, uint64_t ticket, const char *sid, const char *address,
-	const struct str *caller, const struct str *about)
+	uint16_t packets, const struct str *caller, const struct str *about)
 {
 	struct str s = STR_INIT;
 
 	bytes_put(&s, ticket, 8);
 	bytes_put_text(&s, sid);
 	bytes_put_text(&s, address);
+	bytes_put(&s, packets, 2);
 	bytes_put_blob(&s, str_c(caller), caller->len);
 	bytes_put_blob(&s, str_c(about), about->len);
 	send_fields(out, WIRE_OPEN, &s);

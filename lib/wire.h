@@ -45,8 +45,10 @@
  * the request's mark as its client gave it, by which one that comes again, because the process that
  * had it died, may be known; 0 is no mark. `flags` 1: the web server says that it comes again.
  *
- *   OPEN      u64 ticket, text sid, text address, blob caller (empty: not known yet), blob about
- *             A handshake. about: what the Admin UI may show of it, JSON.          -> DONE
+ *   OPEN      u64 ticket, text sid, text address, u16 packets, blob caller (empty: not known
+ *             yet), blob about
+ *             A handshake. packets: the most that its client takes in one answer, 0: any number.
+ *             about: what the Admin UI may show of it, JSON.                       -> DONE
  *   POLL      u64 ticket, text sid, u64 tag, u64 user, u8 flags
  *             A GET that is held.                -> DELIVER (format SOCKET), or DONE if refused
  *   RELEASE   u64 ticket
@@ -175,6 +177,7 @@ struct wire_frame {
 		} recheck;
 		struct {
 			uint64_t ticket;
+			uint16_t packets;
 			struct slice sid, address, caller, about;
 		} open;
 		struct {
@@ -251,7 +254,7 @@ void wire_put_wait(struct evbuffer *out, uint64_t ticket, uint64_t since, uint32
 void wire_put_cancel(struct evbuffer *out, uint64_t ticket);
 void wire_put_recheck(struct evbuffer *out, uint64_t since);
 void wire_put_open(struct evbuffer *out, uint64_t ticket, const char *sid, const char *address,
-	const struct str *caller, const struct str *about);
+	uint16_t packets, const struct str *caller, const struct str *about);
 void wire_put_poll(struct evbuffer *out, uint64_t ticket, const char *sid, uint64_t tag,
 	uint64_t user, uint8_t flags);
 void wire_put_release(struct evbuffer *out, uint64_t ticket);

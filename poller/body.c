@@ -19,7 +19,8 @@ struct body *body_new(enum wire_format format, const char *epoch)
 
 bool body_has_room(const struct body *b, size_t limit)
 {
-	return b->n < limit && (b->n == 0 || evbuffer_get_length(b->buf) < BODY_BYTES_MAX);
+	return b->n + b->packets_n < limit &&
+	       (b->n == 0 || evbuffer_get_length(b->buf) < BODY_BYTES_MAX);
 }
 
 /* One packet of a payload (Engine.IO protocol 4, "Packet encoding"): a message with an EVENT packet

@@ -22,6 +22,7 @@ struct body {
 	struct evbuffer *buf;
 	size_t refs;
 	size_t n;
+	size_t packets_n; /* others in it, as far as its waiter's limit is for them, too */
 	uint64_t last_id; /* of the last event in it */
 	uint64_t cursor;  /* set by body_finish() */
 };

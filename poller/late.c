@@ -54,10 +54,18 @@ bool late_missed(const struct hub *hub, const struct group *g, uint64_t since)
 
 /* ---- sessions ---- */
 
-/* To one that is not held, or on its way: what its cursor has passed is queued. */
+/* One that is held gets them by the fan-out, whole, unless its client may not take so many. */
+static bool is_served(const struct session *s, size_t n)
+{
+	return s->poll && s->poll->state == WAITER_PARKED &&
+	       (!s->answer_packets || n <= s->answer_packets);
+}
+
+/* To any other what its cursor has passed is queued. */
 static void queue_late(struct session *s, struct sock *k, struct record *const *records, size_t n)
 {
-	uint64_t at = s->poll ? s->poll->cursor : s->cursor;
+	bool is_on_its_way = s->poll && s->poll->state != WAITER_PARKED;
+	uint64_t at = is_on_its_way ? s->poll->cursor : session_cursor(s);
 
 	for (size_t i = 0; i < n; i++) {
 		struct str args = STR_INIT;
@@ -77,8 +85,7 @@ static void queue_late(struct session *s, struct sock *k, struct record *const *
 		session_flush(s);
 }
 
-/* One that is held gets them by the fan-out. Should that answer be lost, it goes on from before
- * them. */
+/* Should the answer of the fan-out be lost, it goes on from before them. */
 static void rewind_acked(struct session *s, struct record *const *records, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -114,7 +121,7 @@ static void tell_sessions(struct sessions *ss, struct record *const *records, si
 		k = session_sock(s, main_nsp);
 		if (!k)
 			continue;
-		if (s->poll && s->poll->state == WAITER_PARKED)
+		if (is_served(s, n))
 			rewind_acked(s, records, n);
 		else
 			queue_late(s, k, records, n);

@@ -92,12 +92,77 @@ bool packets_drop_rows(struct packets *p, struct slice topic)
 	return was_there;
 }
 
-void packets_move(struct packets *to, struct packets *from)
+/* How long the first *n packets of text are; of *n remains what there are fewer. */
+static size_t front(const struct str *text, uint32_t *n)
 {
-	for (size_t i = 0; i < from->n; i++)
-		add_piece(to, &from->v[i]);
-	free(from->v);
-	*from = (struct packets){.n = 0};
+	const char *p = text->p, *end = p + text->len, *stop = p;
+
+	while (*n > 0 && stop) {
+		(*n)--;
+		stop = memchr(p, PACKETS_SEPARATOR, (size_t)(end - p));
+		p = stop ? stop + 1 : end;
+	}
+	return (size_t)((stop ? stop : end) - text->p);
+}
+
+static void take_piece(const struct piece *q, uint32_t *n)
+{
+	if (q->body)
+		(*n)--;
+	else
+		front(&q->text, n);
+}
+
+uint32_t packets_count(const struct packets *p)
+{
+	uint32_t left = PACKETS_ALL;
+
+	for (size_t i = 0; i < p->n; i++)
+		take_piece(&p->v[i], &left);
+	return PACKETS_ALL - left;
+}
+
+/* The first n packets of a piece of text that has more. */
+static void move_front(struct packets *to, struct packets *from, struct piece *q, uint32_t n)
+{
+	size_t len = front(&q->text, &n);
+
+	packets_add(to, (struct slice){q->text.p, len});
+	len++;
+	q->text.len -= len;
+	memmove(q->text.p, q->text.p + len, q->text.len + 1);
+	from->own -= len;
+}
+
+static void drop_moved(struct packets *p, size_t n)
+{
+	p->n -= n;
+	if (p->n) {
+		memmove(p->v, p->v + n, p->n * sizeof(*p->v));
+		return;
+	}
+	free(p->v);
+	*p = (struct packets){.n = 0};
+}
+
+void packets_move(struct packets *to, struct packets *from, uint32_t most)
+{
+	size_t moved = 0;
+
+	for (; moved < from->n && most > 0; moved++) {
+		struct piece *q = &from->v[moved];
+		uint32_t n = most;
+
+		if (most != PACKETS_ALL && !q->body && front(&q->text, &most) < q->text.len) {
+			move_front(to, from, q, n);
+			break;
+		}
+		if (most != PACKETS_ALL && q->body)
+			most--;
+		weigh(from, q, false);
+		add_piece(to, q);
+	}
+	drop_moved(from, moved);
 }
 
 static bool is_event(const char *p, size_t len)

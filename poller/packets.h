@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <event2/buffer.h>
 
@@ -40,8 +41,11 @@ void packets_add_shared(struct packets *p, struct shared *body, struct slice tex
 	struct slice after, struct slice topic);
 /* Takes the rows of the topic out. false: there were none. */
 bool packets_drop_rows(struct packets *p, struct slice topic);
-/* All of `from` behind what `to` has. */
-void packets_move(struct packets *to, struct packets *from);
+/* How many they are: looks at all of them. */
+uint32_t packets_count(const struct packets *p);
+/* The first `most` of `from` behind what `to` has. ALL: without a look at them. */
+#define PACKETS_ALL UINT32_MAX
+void packets_move(struct packets *to, struct packets *from, uint32_t most);
 /* The same with events of namespace "/" alone; the rest is gone. */
 void packets_move_events(struct packets *to, struct packets *from);
 /* Bodies go by reference. */

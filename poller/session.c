@@ -251,6 +251,7 @@ enum wire_done session_open(struct sessions *ss, const struct wire_frame *f, con
 	session_key(key, f->open.sid);
 	s = session_new(ss, key, SESSION_ANY_NUM);
 	s->address = address;
+	s->answer_packets = f->open.packets;
 	s->about = slice_dup(f->open.about);
 	s->opened_wall_ms = clock_wall_ms();
 	if (f->open.caller.len && !b.is_bad)

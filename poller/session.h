@@ -24,6 +24,10 @@
  * so when it is the same request again, because the process that had it died: then what was sent
  * since acked is sent again. session_again.c tells these apart.
  *
+ * There are clients that take no more than so many packets in an answer; their handshake says how
+ * many. What is queued goes to them in portions, each in flight by itself, and events fill what is
+ * left of an answer.
+ *
  * What must outlive the process goes to the journal before an answer leaves: session_store.c.
  *
  * Packets: Engine.IO protocol 4, Socket.IO protocol 5 (the protocol documents of these names).
@@ -118,7 +122,8 @@ struct session {
 	size_t socks_n;
 	int64_t opened_wall_ms, ended_ms;
 
-	struct group *group;      /* what its socket in "/" wants */
+	uint16_t answer_packets;  /* the most its client takes in an answer; 0: any number */
+	struct group *group;      /* what its socket in "/" wants; its limit is no higher */
 	struct strlist joined;    /* rooms beyond those of its caller */
 	struct strlist requested; /* topics it asked for */
 	struct skip *skips;
@@ -351,7 +356,7 @@ void session_end(struct session *s, struct sock *k, const char *code, const char
 void store_session(struct session *s); /* all of it but the queues */
 void store_polled(struct session *s, bool is_again);
 void store_answered(struct session *s);
-void store_taken(struct session *s); /* the queue became inflight */
+void store_taken(struct session *s, uint32_t most); /* so many of the queue became inflight */
 void store_queued(struct session *s, const void *packets, size_t len);
 void store_piece(struct session *s, const struct piece *p); /* was queued */
 void store_dropped_rows(struct session *s, struct slice topic);

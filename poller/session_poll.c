@@ -78,7 +78,9 @@ static void answer_closing(struct session *s, bool was_held)
 		answer_one(s->poll, b);
 		session_wind(s);
 	} else {
-		session_reply(s, s->end == END_TRANSPORT_CLOSE ? "6" : was_held ? "1" : NOOP_CLOSE);
+		bool is_bare = was_held || s->answer_packets == 1;
+
+		session_reply(s, s->end == END_TRANSPORT_CLOSE ? "6" : is_bare ? "1" : NOOP_CLOSE);
 		session_become_gone(s);
 	}
 }

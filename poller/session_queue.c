@@ -144,7 +144,7 @@ bool session_queue_all(struct session *s, struct packets *from)
 		return false;
 	for (size_t i = 0; i < from->n; i++)
 		store_piece(s, &from->v[i]);
-	packets_move(&s->queue, from);
+	packets_move(&s->queue, from, PACKETS_ALL);
 	session_weigh(s);
 	return true;
 }
@@ -234,19 +234,31 @@ static bool may_go(const struct session *s)
 		       s->inflight.rows + s->queue.rows <= WIRE_BODIES_MAX);
 }
 
+/* How many packets there may be with those in flight. */
+static uint32_t room(const struct session *s)
+{
+	uint32_t n = s->answer_packets ? packets_count(&s->inflight) : 0;
+
+	if (!s->answer_packets)
+		return PACKETS_ALL;
+	return n < s->answer_packets ? s->answer_packets - n : 0;
+}
+
 struct body *session_take(struct session *s)
 {
+	uint32_t most = !packets_is_empty(&s->queue) && may_go(s) ? room(s) : 0;
 	struct body *b;
 
-	if (!packets_is_empty(&s->queue) && may_go(s)) {
-		packets_move(&s->inflight, &s->queue);
-		store_taken(s);
+	if (most > 0) {
+		packets_move(&s->inflight, &s->queue, most);
+		store_taken(s, most);
 		session_weigh(s);
 	}
 	if (packets_is_empty(&s->inflight))
 		return NULL;
 	b = body_new(WIRE_SOCKET, s->hub->epoch);
 	packets_render(&s->inflight, b->buf);
+	b->packets_n = s->answer_packets ? packets_count(&s->inflight) : 0;
 	return b;
 }
 

@@ -28,7 +28,7 @@ enum kind {
 	REC_SESSION = 1, /* all but the queues, which stay as they are */
 	REC_POLLED,      /* u8 is_again, try: a GET came, and said what of the answer before */
 	REC_ANSWERED,    /* u64 cursor */
-	REC_TAKEN,       /* the queue became inflight */
+	REC_TAKEN,       /* u32 most: so many packets of the queue became inflight */
 	REC_QUEUED,      /* the rest: packets */
 	REC_APPLIED,     /* try of the POST */
 	REC_FORGET,
@@ -43,7 +43,7 @@ enum kind {
 
 /* Of the layout of a session's record, which is also in the table. Greater than any state, with
  * which a record began before it had a version. */
-#define RECORD_VERSION 0x14
+#define RECORD_VERSION 0x15
 
 enum sock_flag { SOCK_OFFSETS = 1, SOCK_WARNED = 2 };
 enum flag { HAS_PID = 1, HAS_LOST = 2, IS_ANSWERED = 4, HAS_PERSON = 8, DULL_TAGS = 16 };
@@ -116,6 +116,7 @@ static void put_session(struct str *rec, const struct session *s)
 		1);
 	str_add(rec, s->key, sizeof(s->key));
 	str_add(rec, s->pid, sizeof(s->pid));
+	bytes_put(rec, s->answer_packets, 2);
 	put_text(rec, s->client_id);
 	put_text(rec, s->address);
 	put_text(rec, s->about);
@@ -222,10 +223,11 @@ void store_over(struct sessions *ss, const struct over *o)
 	str_fini(&rec);
 }
 
-void store_taken(struct session *s)
+void store_taken(struct session *s, uint32_t most)
 {
 	struct str rec = begin(s, REC_TAKEN);
 
+	bytes_put(&rec, most, 4);
 	put(s, &rec);
 }
 
@@ -242,7 +244,8 @@ void store_forget(struct session *s)
 }
 
 /* What lets one in for hours is not written down in clear: the token that a login to /admin brings.
- * Should this process die before the client has it, the client asks for the password again. */
+ * Should this process die before the client has it, the client asks for the password again. A noop
+ * stands for it, so that packets are counted alike in a replay. */
 static bool is_secret(const char *packet, size_t len)
 {
 	static const char head[] = "42/admin,[\"session\",";
@@ -254,23 +257,20 @@ void store_queued(struct session *s, const void *packets, size_t len)
 {
 	const char *p = packets, *end = p + len;
 	struct str rec = begin(s, REC_QUEUED);
-	size_t bare = rec.len;
 
 	while (p < end) {
 		const char *stop = memchr(p, '\x1e', (size_t)(end - p));
 		size_t packet_len = (size_t)((stop ? stop : end) - p);
 
-		if (!is_secret(p, packet_len)) {
-			if (rec.len > bare)
-				str_addc(&rec, '\x1e');
+		if (is_secret(p, packet_len))
+			str_adds(&rec, "6");
+		else
 			str_add(&rec, p, packet_len);
-		}
+		if (stop)
+			str_addc(&rec, '\x1e');
 		p = stop ? stop + 1 : end;
 	}
-	if (rec.len > bare)
-		put(s, &rec);
-	else
-		str_fini(&rec);
+	put(s, &rec);
 }
 
 /* A body is written once, before the first who is to get it. */
@@ -479,6 +479,7 @@ static struct session *read_session(struct sessions *ss, uint32_t num, struct by
 	s->inflight = inflight;
 	s->pending = pending;
 	session_weigh(s);
+	s->answer_packets = bytes_u16(b);
 	s->client_id = slice_dup(bytes_text(b));
 	s->address = slice_dup(bytes_text(b));
 	s->about = slice_dup(bytes_text(b));
@@ -554,7 +555,7 @@ static void replay_one(struct sessions *ss, struct bytes b)
 		s->is_answered = true;
 		break;
 	case REC_TAKEN:
-		packets_move(&s->inflight, &s->queue);
+		packets_move(&s->inflight, &s->queue, bytes_u32(&b));
 		break;
 	case REC_QUEUED:
 		packets_add(&s->queue, bytes_take(&b, (size_t)(b.end - b.p)));
@@ -627,7 +628,7 @@ static void dump_queues(struct session *s)
 	for (size_t i = 0; i < s->inflight.n; i++)
 		store_piece(s, &s->inflight.v[i]);
 	if (s->inflight.n)
-		store_taken(s);
+		store_taken(s, PACKETS_ALL);
 	for (size_t i = 0; i < s->queue.n; i++)
 		store_piece(s, &s->queue.v[i]);
 	if (s->pending.len)

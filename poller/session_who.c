@@ -135,6 +135,8 @@ bool session_set_interest(struct session *s, struct slice interest)
 		return false;
 	for (size_t i = 0; i < s->joined.n; i++)
 		strlist_add(&want.rooms, s->joined.v[i], strlen(s->joined.v[i]));
+	if (s->answer_packets && want.limit > s->answer_packets)
+		want.limit = s->answer_packets;
 	wire_interest_put(&key, &want);
 	wire_interest_fini(&want);
 	g = group_get(s->hub, key.p, key.len);

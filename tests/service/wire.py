@@ -151,8 +151,9 @@ class Process:
         self.send(kind, struct.pack("<Q", self.tickets) + fields)
         return self.tickets
 
-    def open(self, sid, address="127.0.0.1"):
-        return self.answer(self.ask(OPEN, text(sid) + text(address) + blob(b"") + blob("{}")))
+    def open(self, sid, address="127.0.0.1", packets=0):
+        return self.answer(self.ask(OPEN, text(sid) + text(address) + struct.pack("<H", packets) +
+                                    blob(b"") + blob("{}")))
 
     def hold(self, sid, tag=0, user=0, again=False):
         return self.ask(POLL, text(sid) + struct.pack("<QQB", tag, user, again))

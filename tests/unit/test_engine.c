@@ -1,6 +1,7 @@
-/* What is shown of a handshake: what may be, and never what lets one in. */
+/* What is shown of a handshake: what may be, and never what lets one in. And what is made of it. */
 #include "unit.h"
 
+#include "config.h"
 #include "engine.h"
 #include "json.h"
 
@@ -89,12 +90,39 @@ static void much_and_odd(void **state)
 	str_fini(&agent);
 }
 
+static void clients_that_take_few_packets(void **state)
+{
+	static const struct {
+		const char *agent;
+		uint16_t packets;
+	} of[] = {
+		{"HTTP_USER_AGENT=python-requests/2.28.1", 16},
+		{"HTTP_USER_AGENT=Python/3.11 aiohttp/3.8.4", 16},
+		{"HTTP_USER_AGENT=Python/3.13 aiohttp/4.0.0a1", 16},
+		{"HTTP_USER_AGENT=aiohttp/3.8.4", 0},
+		{"HTTP_USER_AGENT=Python/3.11", 0},
+		{"HTTP_USER_AGENT=Mozilla/5.0 (not python-requests/2)", 0},
+		{"HTTP_USER_AGENT=", 0},
+		{"HTTP_USER_AGENTS=python-requests/2", 0},
+	};
+	struct config cfg = {.socketio.answer_packets = 0};
+
+	for (size_t i = 0; i < sizeof(of) / sizeof(of[0]); i++)
+		assert_int_equal(engine_answer_packets(&cfg, ENV("HTTP_HOST=x", of[i].agent)),
+			of[i].packets);
+	assert_int_equal(engine_answer_packets(&cfg, ENV("HTTP_HOST=x")), 0);
+	cfg.socketio.answer_packets = 5;
+	assert_int_equal(engine_answer_packets(&cfg, ENV(of[0].agent)), 5);
+	assert_int_equal(engine_answer_packets(&cfg, ENV("HTTP_HOST=x")), 5);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(headers_and_query),
 		cmocka_unit_test(plain_request),
 		cmocka_unit_test(much_and_odd),
+		cmocka_unit_test(clients_that_take_few_packets),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -39,7 +39,7 @@ static void test_round_trip(void **state)
 		&(struct wire_holder){"user:7", "::1", true});
 	wire_put_cancel(buf, 3);
 	wire_put_recheck(buf, 77);
-	wire_put_open(buf, 11, "sid", "::1", &caller, &about);
+	wire_put_open(buf, 11, "sid", "::1", 16, &caller, &about);
 	wire_put_poll(buf, 12, "sid", 1ULL << 63, 7, WIRE_IS_AGAIN);
 	wire_put_release(buf, 12);
 	wire_put_lookup(buf, 13, "sid", 7, 65535, "pid");
@@ -81,6 +81,7 @@ static void test_round_trip(void **state)
 	assert_int_equal(f.open.ticket, 11);
 	assert_text(f.open.sid, "sid");
 	assert_text(f.open.address, "::1");
+	assert_int_equal(f.open.packets, 16);
 	assert_text(f.open.caller, "");
 	assert_text(f.open.about, "{}");
 	wire_drop(buf, &f);
