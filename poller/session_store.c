@@ -761,11 +761,12 @@ void store_tick(struct sessions *ss, int64_t now)
 {
 	struct session *s;
 
+	/* At once: many who are killed soon after their start are no sign of a bad journal. */
+	if (ss->is_adopted)
+		journal_settled(ss->journal);
 	if (now - ss->saved_ms < SAVE_MS)
 		return;
 	ss->saved_ms = now;
-	if (ss->is_adopted)
-		journal_settled(ss->journal);
 	refresh(ss, now);
 	while ((s = TAILQ_FIRST(&ss->dirty))) {
 		TAILQ_REMOVE(&ss->dirty, s, dirty_entry);
