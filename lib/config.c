@@ -190,7 +190,8 @@ const struct config_row config_rows[CONFIG_ROWS_N] = {
 	KEY(socketio, max_sessions, INT, "20000", 1, 1000000, "sessions",
 		"Sessions a host holds; more are refused."),
 	KEY(socketio, max_pending, INT, "4096", 1, 1000000, "sessions",
-		"Of these without a namespace; past that the oldest of them goes."),
+		"Of these without a namespace; past that, or where others need the place, the "
+		"oldest of them goes."),
 	KEY(socketio, max_per_user, INT, "5000", 0, 1000000, "sessions",
 		"Sessions of one user. 0: no limit."),
 	KEY(socketio, max_per_address, INT, "5000", 0, 1000000, "sessions",

@@ -181,9 +181,14 @@ bool hub_has_stalled(const struct hub *hub, int64_t now)
 	return now - hub->tick_ms > STALL_MS || (hub->stall_ms && now - hub->stall_ms < STALL_MS);
 }
 
-bool hub_is_full(const struct hub *hub)
+bool hub_make_room(struct hub *hub)
 {
-	return hub->held_n + sessions_live_n(hub->sessions) >= (size_t)hub->cfg->poller.max_clients;
+	size_t max = (size_t)hub->cfg->poller.max_clients;
+
+	while (hub->held_n + sessions_live_n(hub->sessions) >= max)
+		if (!sessions_evict(hub->sessions))
+			return false;
+	return true;
 }
 
 bool hub_is_following(const struct hub *hub)

@@ -192,8 +192,9 @@ bool hub_is_open(const struct hub *hub); /* the tail is known, and the sessions 
 /* Was this process held up a moment ago (stopped, starved), so that what clients sent may not have
  * been heard yet? */
 bool hub_has_stalled(const struct hub *hub, int64_t now);
-/* Are there as many clients, waiting requests and sessions, as there may be (poller.max_clients)? */
-bool hub_is_full(const struct hub *hub);
+/* May there be one client more, a waiting request or a session (poller.max_clients)? Who has not
+ * shown who he is keeps out nobody: sessions without a namespace go for it, the oldest first. */
+bool hub_make_room(struct hub *hub);
 bool hub_is_following(const struct hub *hub); /* has the table been read lately? */
 
 /* ---- conn.c ---- */

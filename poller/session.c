@@ -215,12 +215,27 @@ void session_free(struct session *s)
 
 /* ---- the beginning ---- */
 
-static void evict_oldest(struct sessions *ss)
+bool sessions_evict(struct sessions *ss)
 {
 	struct session *s = TAILQ_FIRST(&ss->lists[SESSION_OPEN]);
 
+	if (!s)
+		return false;
 	ss->stats.evicted++;
 	session_drop(s, END_CONNECT_TIMEOUT);
+	return true;
+}
+
+static bool make_room(struct sessions *ss)
+{
+	const struct config *cfg = ss->hub->cfg;
+
+	while (sessions_live_n(ss) >= (size_t)cfg->socketio.max_sessions)
+		if (!sessions_evict(ss))
+			return false;
+	if (ss->n[SESSION_OPEN] >= (size_t)cfg->socketio.max_pending)
+		sessions_evict(ss);
+	return hub_make_room(ss->hub);
 }
 
 enum wire_done session_open(struct sessions *ss, const struct wire_frame *f, const char **why)
@@ -236,18 +251,18 @@ enum wire_done session_open(struct sessions *ss, const struct wire_frame *f, con
 	if (s)
 		return s->state == SESSION_OPEN ? WIRE_DONE_OK : WIRE_DONE_BAD;
 	*why = "Connection limit reached";
-	if (sessions_live_n(ss) >= (size_t)cfg->socketio.max_sessions || hub_is_full(ss->hub)) {
-		ss->stats.refused++;
-		return WIRE_DONE_LIMIT;
-	}
 	address = slice_dup(f->open.address);
 	if (!tally_add(ss, 'a', address, cfg->socketio.max_per_address)) {
 		free(address);
 		ss->stats.refused++;
 		return WIRE_DONE_LIMIT;
 	}
-	if (ss->n[SESSION_OPEN] >= (size_t)cfg->socketio.max_pending)
-		evict_oldest(ss);
+	if (!make_room(ss)) {
+		tally_drop(ss, 'a', address);
+		free(address);
+		ss->stats.refused++;
+		return WIRE_DONE_LIMIT;
+	}
 	session_key(key, f->open.sid);
 	s = session_new(ss, key, SESSION_ANY_NUM);
 	s->address = address;

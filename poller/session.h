@@ -204,6 +204,8 @@ void sessions_adopted(struct sessions *ss); /* they are here: requests may come 
 void sessions_stop(struct sessions *ss);
 void sessions_tick(struct sessions *ss, int64_t now);
 size_t sessions_live_n(const struct sessions *ss);
+/* Ends the session that has been without a namespace for longest; false: there is none. */
+bool sessions_evict(struct sessions *ss);
 
 void session_key(unsigned char key[SESSION_KEY_SIZE], struct slice id);
 struct session *session_find(struct sessions *ss, struct slice sid);

@@ -52,8 +52,6 @@ static const char *count_in(struct waiter *w, const struct wire_frame *f)
 	int64_t of_address = is_free ? 0 : hub->cfg->events.max_per_address;
 	const char *limit;
 
-	if (!is_free && hub_is_full(hub))
-		return "host";
 	w->who = slice_dup(f->wait.who);
 	w->address = slice_dup(f->wait.address);
 	if (!tally_add(hub->sessions, 'h', w->who, of_user)) {
@@ -61,6 +59,10 @@ static const char *count_in(struct waiter *w, const struct wire_frame *f)
 	} else if (!tally_add(hub->sessions, 'H', w->address, of_address)) {
 		tally_drop(hub->sessions, 'h', w->who);
 		limit = "address";
+	} else if (!is_free && !hub_make_room(hub)) {
+		tally_drop(hub->sessions, 'h', w->who);
+		tally_drop(hub->sessions, 'H', w->address);
+		limit = "host";
 	} else {
 		hub->held_n++;
 		return NULL;

@@ -78,6 +78,8 @@ def test_all_of_a_host(own_stack):
     stack = own_stack("poller.max_clients=6")
     admin = stack.admin()
     sessions = [sio.Client(stack.url) for _ in range(3)]
+    for s in sessions:
+        assert s.connect({"token": admin.token})[0] == "0"
     held = hold(stack, admin, 2) + hold(stack, admin, 1, name="fcgi-2")
     wait_until(lambda: waiters(stack) == 3)
     [c] = hold(stack, admin)
@@ -85,10 +87,35 @@ def test_all_of_a_host(own_stack):
     with pytest.raises(sio.Refused) as no:
         sio.Client(stack.url)
     assert no.value.status == 403 and "limit" in no.value.json["message"]
-    assert sessions[0].connect({"token": admin.token})[0] == "0"
     close(held)
     wait_until(lambda: waiters(stack) == 0)
     sio.Client(stack.url)
+
+
+def test_who_shows_no_login_keeps_out_nobody(own_stack):
+    """Handshakes take places only for as long as nobody else wants them."""
+    stack = own_stack("poller.max_clients=6", "events.max_per_user=2")
+    admin, viewer = stack.admin(), stack.viewer()
+
+    def sessions(state):
+        return stack.status()["sessions"][state]
+
+    for _ in range(20):
+        sio.Client(stack.url)
+    assert sessions("open") == 6
+    held = hold(stack, viewer) + hold(stack, viewer, name="fcgi-2")
+    wait_until(lambda: waiters(stack) == 2)
+    assert sessions("open") == 4
+    # Who is over a limit of his own takes no place of others.
+    [c] = hold(stack, viewer)
+    refused(c, 429, "too_many_held")
+    assert sessions("open") == 4
+    for _ in range(4):
+        assert sio.Client(stack.url).connect({"token": admin.token})[0] == "0"
+    assert (sessions("joined"), sessions("open")) == (4, 0)
+    with pytest.raises(sio.Refused):
+        sio.Client(stack.url)
+    close(held)
 
 
 def test_a_stream_is_told(own_stack):

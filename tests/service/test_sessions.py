@@ -445,6 +445,11 @@ def test_the_oldest_of_too_many_handshakes_goes(own_stack):
     assert stack.status()["sessions"]["joined"] == 3
     for _ in range(5):
         poller.open(sid())
+    # All places are taken: those without a namespace make room, but for them there is none.
+    for n in range(4, 9):
+        joined(poller)
+        assert stack.status()["sessions"]["joined"] == n
+    assert stack.status()["sessions"]["open"] == 0
     assert poller.open(sid()) == Done(LIMIT, "Connection limit reached")
     poller.close()
 
