@@ -284,6 +284,7 @@ static bool set_aside(struct journal *j, const struct str *header)
 	}
 	close(j->tape.fd);
 	j->tape.fd = fd;
+	journal_settled(j); /* the new one has harmed nobody */
 	return start_anew(&j->tape, header);
 }
 

@@ -13,7 +13,7 @@
  *
  * One that cannot be read is set aside, as <path>.bad, for whoever wants to know why, and a new one
  * is begun. So is one whose reading nobody survives: each process that opens it says so beside it,
- * in <path>.tries, until it has gone on for a while (journal_settled()); after JOURNAL_TRIES that
+ * in <path>.tries, until it has come over that (journal_settled()); after JOURNAL_TRIES that
  * did not, it is taken for bad.
  *
  * Invariant: the file is a header and whole batches, in the order they were flushed; behind them

@@ -693,6 +693,7 @@ void sessions_adopted(struct sessions *ss)
 		TAILQ_FOREACH (s, &ss->lists[i], entry)
 			adopt(s);
 	ss->is_adopted = true;
+	store_adopted(ss);
 	if (ss->stats.adopted)
 		log_info("adopted", "%llu sessions of before the start",
 			(unsigned long long)ss->stats.adopted);

@@ -374,6 +374,9 @@ void store_run(struct sessions *ss);   /* starts the thread that writes the tabl
 /* Reads the journal. false: there was nothing in it, and the table is asked; then
  * sessions_adopted(). */
 bool store_open(struct sessions *ss);
+/* The sessions are taken up: once their first timers have run, too, what was in the journal was no
+ * harm. Not later: who is killed soon after a start, however often, has not died of it. */
+void store_adopted(struct sessions *ss);
 void store_free(struct sessions *ss);
 void store_tick(struct sessions *ss, int64_t now);
 void store_close(struct sessions *ss);

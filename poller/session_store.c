@@ -761,9 +761,6 @@ void store_tick(struct sessions *ss, int64_t now)
 {
 	struct session *s;
 
-	/* At once: many who are killed soon after their start are no sign of a bad journal. */
-	if (ss->is_adopted)
-		journal_settled(ss->journal);
 	if (now - ss->saved_ms < SAVE_MS)
 		return;
 	ss->saved_ms = now;
@@ -774,6 +771,20 @@ void store_tick(struct sessions *ss, int64_t now)
 		if (s->has_pid)
 			save(s);
 	}
+}
+
+static void on_survived(evutil_socket_t fd, short what, void *arg)
+{
+	struct sessions *ss = arg;
+
+	journal_settled(ss->journal);
+}
+
+void store_adopted(struct sessions *ss)
+{
+	static const struct timeval next_turn = {0};
+
+	event_base_once(ss->hub->base, -1, EV_TIMEOUT, on_survived, ss, &next_turn);
 }
 
 static void on_loaded(struct mail *mail, void *owner)
