@@ -1,5 +1,6 @@
 """Namespace /admin, packet by packet: what the configuration makes of it, and what is left of it when
 things break. What the Admin UI does with it is in admin.test.js."""
+import configparser
 import json
 import time
 
@@ -19,13 +20,12 @@ SETTINGS = {"admin": "on", "admin_events": "on", "queue_bytes": 1048576}
 
 def configure(stack, **changed):
     """Starts the programs again with these settings of the section socketio."""
-    path = stack.env["CMDB_CONFIG"]
-    with open(path) as f:
-        kept = [line for line in f.read().split("\n")
-                if line.split(" = ")[0] not in SETTINGS and line != "[socketio]"]
-    lines = [f"{key} = {value}" for key, value in {**SETTINGS, **changed}.items()]
-    with open(path, "w") as f:
-        f.write("\n".join([*kept, "[socketio]", *lines, ""]))
+    config = configparser.ConfigParser(delimiters="=", interpolation=None)
+    config.optionxform = str
+    config.read(stack.env["CMDB_CONFIG"])
+    config.read_dict({"socketio": {**SETTINGS, **changed}})
+    with open(stack.env["CMDB_CONFIG"], "w") as f:
+        config.write(f)
     for name in ("fcgi-1", "fcgi-2", "poller"):
         stack.kill(name)
     wait_until(lambda: stack.api().get("/api/ws/health").status == 200, 20, "the stack again")
