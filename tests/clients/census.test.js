@@ -4,10 +4,14 @@
 
 const { assert, cases, suite, until, ONE_EACH } = require("./support");
 
+const deep = JSON.parse("[".repeat(60) + "]".repeat(60));
+
 // Each is an argument that a script may come by.
 const VALUES = {
+	"1e20": 1e20,
 	"-1e308": -1e308,
 	"the smallest": 5e-324,
+	"beyond 2^53": 12345678901234567890,
 	"minus zero": -0,
 	"NaN": NaN,
 	"Infinity": Infinity,
@@ -15,8 +19,12 @@ const VALUES = {
 	"null": null,
 	"a Date": new Date(0),
 	"a Map": new Map([[1, 2]]),
+	"half an emoji": "\ud83d",
+	"half an emoji as a key": { "\ud83d": 1 },
+	"NUL": "a\0b",
 	"a line separator": "\u2028",
 	"a byte order mark": "\ufeff",
+	"deep nesting": deep,
 	"__proto__": JSON.parse("{\"__proto__\":1}"),
 	"a Buffer": Buffer.from([0, 30, 255]),
 	"an empty Buffer": Buffer.alloc(0),
