@@ -11,7 +11,7 @@ import tempfile
 
 import pytest
 
-from conftest import ROOT, Stack, wait_until
+from conftest import ROOT, Stack, free_port, wait_until
 
 PROGRAMS = ["mariadb", "poller", "fcgi-1", "fcgi-2", "lighttpd"]
 
@@ -161,6 +161,29 @@ def test_port_that_is_taken_is_named_with_the_cure(stack, tmp_path):
     assert f"port {stack.port} is taken" in output and "--port" in output
 
 
+def test_a_web_server_that_runs_is_not_moved(stack):
+    before = (stack.dir / "lighttpd.conf").read_bytes()
+    for args in (["--port", str(free_port())], ["--port", str(stack.port), "--bind", "127.0.0.2"]):
+        output = refused("--dir", stack.dir, *args)
+        assert f"127.0.0.1:{stack.port}" in output and "deploy/down" in output
+    assert (stack.dir / "lighttpd.conf").read_bytes() == before
+    assert stack.api().get("/healthz").status == 200
+
+
+def test_another_port_and_address_from_the_next_start(own_stack):
+    """All that says where the web server is moves along: stack.env, and what cmdbctl asks."""
+    stack = own_stack()
+    stack.down()
+    stack.port = free_port()
+    stack.up()
+    assert stack.url == f"http://127.0.0.1:{stack.port}"
+    assert stack.ctl("status", "--json")["web"]["url"] == stack.url
+    stack.down()
+    stack.up("--bind", "127.0.0.2")
+    assert stack.url == f"http://127.0.0.2:{stack.port}"
+    assert stack.ctl("status", "--json")["web"]["state"] == "up"
+
+
 @pytest.mark.parametrize("args, says", [
     (["--server", "nginx"], "only lighttpd"),
     (["--port", "80800000"], "not a port"),
@@ -178,6 +201,7 @@ def test_wrong_setting_is_refused_and_can_be_mended(own_stack, tmp_path):
     stack = own_stack("fcgi.workers=many", up=False)
     with pytest.raises(AssertionError, match="fcgi.workers"):
         stack.up()
+    assert list(stack.dir.glob("cmdb.conf*")) == []
     stack.sets = [s for s in stack.sets if "many" not in s]
     stack.up()
 
