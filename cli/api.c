@@ -53,7 +53,7 @@ enum ctl_exit api_fail(const struct rest_answer *a, const char *what)
 		status = CTL_FAILED;
 	else if (a->status == 404 || a->status == 409)
 		status = CTL_NOT_FOUND;
-	else if (a->status == 422)
+	else if (a->status == 400 || a->status == 422)
 		status = CTL_USAGE;
 	cmd_fail(status, "%s: %s", what, str_c(&text));
 	str_fini(&text);

@@ -321,15 +321,49 @@ static void words_of_opts(struct str *out, const struct opt *opts)
 		str_addf(out, " %s%s", o->name[1] ? "--" : "-", o->name);
 }
 
+/* Those with a value, each once. */
+static void words_of_valued_opts(struct str *out, const struct opt *opts)
+{
+	for (const struct opt *o = opts; o && o->name; o++) {
+		struct str word = STR_INIT;
+
+		str_addf(&word, " %s%s ", o->name[1] ? "--" : "-", o->name);
+		if (o->arg && !strstr(str_c(out), str_c(&word)))
+			str_adds(out, str_c(&word) + (out->len > 0));
+		str_fini(&word);
+	}
+}
+
+static void valued_opts(struct str *out)
+{
+	words_of_valued_opts(out, global_opts);
+	for (size_t i = 0; cmd_table[i]; i++)
+		for (const struct verb *v = cmd_table[i]->verbs; v->run; v++)
+			words_of_valued_opts(out, v->opts);
+}
+
 void cmd_completion(struct str *out)
 {
-	str_adds(out, "# bash completion of cmdbctl: the output of `cmdbctl completion bash`.\n"
-		      "_cmdbctl() {\n"
-		      "\tlocal cur=${COMP_WORDS[COMP_CWORD]} words=() w\n"
-		      "\tfor w in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n"
-		      "\t\t[[ $w == -* ]] || words+=(\"$w\")\n"
-		      "\tdone\n"
-		      "\tlocal all='");
+	struct str valued = STR_INIT;
+
+	valued_opts(&valued);
+	/* bash splits words at '=', too: what follows one is a value. */
+	str_addf(out,
+		"# bash completion of cmdbctl: the output of `cmdbctl completion bash`.\n"
+		"_cmdbctl() {\n"
+		"\tlocal cur=${COMP_WORDS[COMP_CWORD]} words=() w value=\n"
+		"\tlocal valued='%s'\n"
+		"\tfor w in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n"
+		"\t\tif [[ $w == '=' ]]; then value=1\n"
+		"\t\telif [[ $value ]]; then value=\n"
+		"\t\telif [[ $w != -* ]]; then words+=(\"$w\")\n"
+		"\t\telif [[ $valued == *\" $w \"* ]]; then value=1\n"
+		"\t\tfi\n"
+		"\tdone\n"
+		"\t[[ $value || $cur == '=' ]] && return\n"
+		"\tlocal all='",
+		str_c(&valued));
+	str_fini(&valued);
 	words_of_opts(out, global_opts);
 	str_adds(out, "' what=\n\tcase \"${words[0]-}:${words[1]-}\" in\n");
 	for (size_t i = 0; cmd_table[i]; i++) {

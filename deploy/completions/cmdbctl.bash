@@ -1,9 +1,15 @@
 # bash completion of cmdbctl: the output of `cmdbctl completion bash`.
 _cmdbctl() {
-	local cur=${COMP_WORDS[COMP_CWORD]} words=() w
+	local cur=${COMP_WORDS[COMP_CWORD]} words=() w value=
+	local valued=' --config --set --schema --account-host --seed --redo --mark-done --description --tenant --role --department --display-name --scope --expires-days --ttl --topics --room --since -n --url --api-key-file --token --name --days --rows --domain --status --search --line-group --cache-rule --origin-mode --origin-group --origin-set --redirect-url --redirect-status-code --https --if-version '
 	for w in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-		[[ $w == -* ]] || words+=("$w")
+		if [[ $w == '=' ]]; then value=1
+		elif [[ $value ]]; then value=
+		elif [[ $w != -* ]]; then words+=("$w")
+		elif [[ $valued == *" $w "* ]]; then value=1
+		fi
 	done
+	[[ $value || $cur == '=' ]] && return
 	local all=' --config --set --json --help --version' what=
 	case "${words[0]-}:${words[1]-}" in
 	migrate:*) what=' --status --dry-run --shape --schema --grants --account-host --seed --redo --mark-done' ;;

@@ -100,6 +100,13 @@ def test_completion_knows_commands_verbs_and_options(stack, tmp_path):
     assert complete("user", "gr") == ["grant-role"]
     assert complete("user", "add", "x", "--pass") == ["--password-stdin"]
     assert complete("status", "--j") == ["--json"]
+    # What is the value of an option is no command, and no command is a value.
+    assert complete("--config", "/etc/x", "user", "gr") == ["grant-role"]
+    assert complete("--set", "log.level", "=", "debug", "tok") == ["token"]
+    assert complete("user", "add", "x", "--tenant", "t", "--pass") == ["--password-stdin"]
+    assert complete("user", "--tenant", "t", "gr") == ["grant-role"]
+    assert complete("user", "add", "x", "--role", "") == []
+    assert complete("events", "tail", "-n", "3", "--top") == ["--topics"]
 
 
 def test_the_completion_file_and_the_manual_keep_up_with_the_commands(stack):
@@ -538,6 +545,7 @@ def test_tail_does_not_pass_on_what_steers_a_terminal(stack):
 def test_tail_errors(stack, tmp_path):
     fails(stack, UNREACHABLE, "cannot be reached", "events", "tail", "--url", "http://127.0.0.1:1")
     fails(stack, FAILED, "401", "events", "tail", "--token", "nope")
+    fails(stack, USAGE, "400 bad_request", "events", "tail", "--topics", "two words")
     fails(stack, FAILED, "wants to know who asks", "events", "tail", "--set", "cli.api_key_file=")
     key = tmp_path / "key"
     key.write_text(stack.env["CMDB_API_KEY"] + "\n")
@@ -834,6 +842,7 @@ def test_websites_errors(stack, viewer, tmp_path):
     fails(stack, USAGE, "--https is on or off", "websites", "create", "--https", "maybe")
     fails(stack, NOT_FOUND, 'no "nope" among the line-groups', "websites", "create",
           "--line-group", "nope")
+    fails(stack, USAGE, "400 bad_request", "websites", "list", "--status", "nope")
     fails(stack, FAILED, "403 forbidden", "websites", "delete", "1", "--token", viewer.token)
     fails(stack, UNREACHABLE, "cannot be reached", "websites", "list", "--url",
           "http://127.0.0.1:1")
