@@ -134,6 +134,15 @@ const told = {
 		p.asked.at(-1).ack({ok : true, lastEventId : 30});
 		assert.equal(copy.since, 30);
 	},
+
+	"not let in for now" : async () => {
+		const p = new Puppet();
+		run(p);
+		p.comes("connect_error", new Error("xhr poll error")); // the library comes again
+		p.comes("connect_error", Object.assign(new Error(), {data : {code : 401}}));
+		p.comes("connect_error", Object.assign(new Error(), {data : {code : 503, retry_after : 0.1}}));
+		await until(() => p.asked.length === 1, "it comes again, once");
+	},
 };
 
 /* The live list of a real client, which loses its connection again and again while somebody changes
