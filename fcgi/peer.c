@@ -45,6 +45,7 @@ struct peer {
 	struct sink sink;        /* the connection, and what is still to be written */
 	struct request *request; /* PEER_READING */
 	bool is_cut;
+	size_t kept; /* PEER_WRITING: of sink.out, counted */
 };
 
 struct peers {
@@ -56,6 +57,7 @@ struct peers {
 	size_t n[PEER_STATES];
 	atomic_size_t busy_n;
 	atomic_size_t charged; /* bytes that requests hold, until they are answered */
+	size_t kept;           /* bytes of answers that are still to be written */
 	bool is_shut;
 	unsigned char scratch[READ_SIZE];
 };
@@ -73,6 +75,9 @@ static void peer_move(struct peer *p, enum peer_state state)
 		TAILQ_REMOVE(&ps->lists[p->state], p, entry);
 		ps->n[p->state]--;
 	}
+	ps->kept -= p->kept;
+	p->kept = state == PEER_WRITING ? evbuffer_get_length(p->sink.out) : 0;
+	ps->kept += p->kept;
 	p->state = state;
 	if (state != PEER_NEW) {
 		TAILQ_INSERT_TAIL(&ps->lists[state], p, entry);
@@ -137,6 +142,21 @@ static void after_answer(struct peer *p)
 	}
 }
 
+/* The list's first has had nothing read of its answer for longest: it goes first, as in park.c. */
+static void make_room(struct peer *p)
+{
+	struct peers *ps = p->peers;
+	struct settings *s = app_settings_get(ps->app);
+	struct peer *oldest;
+
+	while (ps->kept > (size_t)s->cfg.fcgi.memory_bytes &&
+		(oldest = TAILQ_FIRST(&ps->lists[PEER_WRITING])) != p) {
+		log_info("reply", "a client that reads nothing is dropped for others");
+		peer_end(oldest);
+	}
+	app_settings_put(s);
+}
+
 static void go_on_writing(struct peer *p, enum sink_state state)
 {
 	if (state == SINK_GONE) {
@@ -147,6 +167,7 @@ static void go_on_writing(struct peer *p, enum sink_state state)
 		peer_move(p, PEER_WRITING);
 		p->deadline_ms = clock_ms() + WRITE_STALL_MS;
 		watch(p);
+		make_room(p);
 	}
 }
 

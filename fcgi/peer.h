@@ -13,7 +13,8 @@
  * What holds, whoever sends how slowly: a request has fcgi.request_timeout_ms from its first byte,
  * or its connection, to its last (408 then); at most fcgi.max_receiving are being read and all
  * requests hold at most fcgi.receive_bytes, else the one that has taken longest is told 503, never
- * a new one: honest requests take milliseconds.
+ * a new one: honest requests take milliseconds. Of answers that nobody reads it keeps
+ * fcgi.memory_bytes; past that the one of which nothing was read for longest is dropped.
  */
 #ifndef CMDB_PEER_H
 #define CMDB_PEER_H

@@ -58,8 +58,8 @@ const struct config_row config_rows[CONFIG_ROWS_N] = {
 		"Largest request body; a larger one is answered 413."),
 	KEY(fcgi, memory_bytes, INT, "268435456", 67108864, 17179869184, "bytes",
 		"Bodies and rows one process keeps for Socket.IO requests that wait; who wants "
-		"more "
-		"is told to come later."),
+		"more is told to come later. As much, of events and of other answers, for "
+		"clients that do not read; past it who has read nothing for longest is dropped."),
 	KEY(fcgi, stop_timeout_ms, INT, "10000", 0, 600000, "ms",
 		"How long running requests may go on after SIGTERM."),
 	KEY(fcgi, cache, BOOL, "on", 0, 0, "",

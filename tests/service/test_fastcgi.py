@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import threading
 import time
 
@@ -156,6 +157,35 @@ def test_slow_readers_keep_nobody_waiting(own_stack):
         reply = c.answer()
         assert reply.status == 200 and len(reply.json["data"]["items"]) == 200
         assert len(reply.body) > 300_000  # more than a socket holds
+
+
+def test_answers_that_nobody_reads_are_bounded(own_stack):
+    """Of REST answers, which no request waits for any more. Who has read nothing for longest goes."""
+    stack = one_process(own_stack, "fcgi.memory_bytes=67108864")
+    admin = stack.admin()
+    for i in range(40):
+        host = ".".join(["h" * 60] * 3)
+        admin.post("/api/v1/origin-groups/create", {"name": unique("big"), "addresses": [
+            {"address": f"{host}.host{j}.example"} for j in range(100)]}).data
+    held = []
+
+    def ask():
+        c = Connection(stack)
+        c.send(begin(), params("GET", "/api/v1/origin-groups?page_size=40&sort=-id",
+                               headers=bearer(admin)), stdin(b""))
+        assert c.sock.recv(1, socket.MSG_PEEK)  # the answer has begun
+        held.append(c)
+
+    ask()
+    size = len(held.pop().answer().body)
+    while "a client that reads nothing is dropped for others" not in stack.log("fcgi-1"):
+        assert len(held) * size < 4 * 67108864
+        ask()
+    with pytest.raises(EOFError):
+        held[0].answer()
+    assert len(held[-1].answer().json["data"]["items"]) == 40
+    for c in held:
+        c.close()
 
 
 # ---- kept connections ----

@@ -1,7 +1,9 @@
 """How many requests one user, one address, all clients may have waiting, over all processes of a
 host; and that the web server bears more than cmdb lets in."""
+import http.client
 import json
 import re
+import socket
 import threading
 
 import pytest
@@ -127,6 +129,32 @@ def test_a_stream_is_told(own_stack):
     assert b"event: error" in reply.body and b"too_many_held" in reply.body
     assert b"retry: 30000" in reply.body
     close(held)
+
+
+def test_the_web_server_keeps_no_answers_that_nobody_reads(own_stack):
+    """It would keep them in files, whose size nobody bounds."""
+    stack = own_stack()
+    viewer, files = stack.viewer(), stack.dir / "tmp"
+    with stack.connect() as db, db.cursor() as c:
+        for _ in range(4):
+            c.execute("INSERT INTO ws_events (topic, event_type, payload) "
+                      "VALUES ('nodes', 'update', JSON_OBJECT('x', REPEAT('y', 900000)))")
+    wait_until(lambda: len(viewer.poll(0)["events"]) == 4)
+    clients = []
+    for _ in range(16):
+        c = http.client.HTTPConnection("127.0.0.1", stack.port)
+        c.sock = socket.socket()
+        c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        c.sock.connect(("127.0.0.1", stack.port))
+        c.request("GET", "/events?since=0", headers={"Authorization": f"Bearer {viewer.token}"})
+        clients.append(c)
+    replies = [c.getresponse() for c in clients]
+    for c, reply in zip(clients, replies):
+        assert sum(f.stat().st_size for f in files.iterdir()) < 4 << 20
+        c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        assert len(json.loads(reply.read())["events"]) == 4
+    for c in clients:
+        c.close()
 
 
 def test_the_web_server_bears_what_cmdb_holds(own_stack):
