@@ -12,6 +12,8 @@
 #include "worker.h"
 
 #define PREFLIGHT_MAX_AGE_S "600"
+#define TEXT_OF(n) TEXT_OF_TOKEN(n)
+#define TEXT_OF_TOKEN(n) #n
 
 static const struct {
 	enum http_method method;
@@ -54,7 +56,9 @@ static bool find_path(struct ctx *ctx, const struct http_meta *meta)
 {
 	if (http_read_target(&ctx->req, meta, ctx->cfg->socketio.path, &ctx->worker->path))
 		return true;
-	ctx_fail(ctx, ERR_BAD_REQUEST, "The path is not well-formed: check its percent-encoding.");
+	ctx_fail(ctx, ERR_BAD_REQUEST,
+		"The address is not well-formed, or too long: check its percent-encoding; its path "
+		"may have " TEXT_OF(HTTP_PATH_MAX) " bytes, its query " TEXT_OF(HTTP_QUERY_MAX) ".");
 	return false;
 }
 

@@ -165,6 +165,13 @@ def test_broken_addresses_are_refused(admin, path):
     assert admin.get(path).status in (400, 404)
 
 
+@pytest.mark.parametrize("n", [1100, 4000])
+def test_addresses_that_are_too_long_are_told_so(admin, n):
+    reply = admin.get("/api/v1/" + "a" * n)
+    fails(reply, 400, "bad_request")
+    assert "too long" in reply.error["message"] and "1024 bytes" in reply.error["message"]
+
+
 @pytest.mark.parametrize("query", ["page=0", "page=-1", "page=x", "page=1.5", "page=",
                                    "page_size=0", "page_size=201", "page_size=1e3",
                                    "page=99999999999999999999", "sort=password_hash", "sort=",
