@@ -12,6 +12,7 @@ import urllib.parse
 
 import pytest
 
+import sio
 from conftest import SLOWER, unique, wait_until
 
 
@@ -327,6 +328,8 @@ def test_reload_of_the_poller(own_stack):
     wait_until(lambda: "kept as it was" in stack.log("poller"))
     assert "nonsense" in stack.log("poller")
     assert open_session().status == 200
+    client = sio.Client(stack.url)
+    assert client.connect({"token": admin.token})[0] == "0"
     reload(good.replace("[poller]", "[poller]\ntimer_ms = 44")
            + "\n[socketio]\nmax_sessions = 1\n[log]\nlevel = debug\n")
     wait_until(lambda: "changed: socketio.max_sessions, log.level" in stack.log("poller"))
