@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "secret.h"
 #include "token.h"
@@ -47,13 +48,17 @@ void check_token_key(struct doctor *d, struct finding *f)
 {
 	struct str why = STR_INIT;
 	struct token_key *key = token_key_load(d->cfg, &why);
+	/* The cure of one that is there must not be to write over it. */
+	bool is_missing = access(d->cfg->auth.key_file, F_OK) < 0 && errno == ENOENT;
 
 	if (key)
 		finding_ok(f, "%s, %s", d->cfg->auth.algorithm, d->cfg->auth.key_file);
 	else
 		finding_bad(f, VERDICT_FAIL,
-			"for HS256: (umask 077; openssl rand -hex 32 > the file that "
-			"auth.key_file names)",
+			is_missing ? "for HS256: (umask 077; openssl rand -hex 32 > the file that "
+				     "auth.key_file names)"
+				   : "mend what is there, or run this as one who may read it: "
+				     "a new key ends all logins",
 			"%s", str_c(&why));
 	token_key_free(key);
 	str_fini(&why);

@@ -220,6 +220,16 @@ def test_what_is_lost_on_the_way(ill, how, check):
     assert f["verdict"] == "fail" and "nginx" in f["cure"], f
 
 
+def test_a_key_that_is_there_is_not_to_be_written_over(ill, tmp_path):
+    key = tmp_path / "jwt.key"
+    f = verdicts(ill, "--set", f"auth.key_file={key}")["token key"]
+    assert f["verdict"] == "fail" and "openssl rand" in f["cure"], f
+    key.write_text("short")
+    key.chmod(0o600)
+    f = verdicts(ill, "--set", f"auth.key_file={key}")["token key"]
+    assert f["verdict"] == "fail" and "openssl" not in f["cure"], f
+
+
 def test_another_key_than_the_servers(ill, tmp_path):
     key = tmp_path / "jwt.key"
     key.write_text("k" * 64)
