@@ -8,8 +8,6 @@
 #include "mem.h"
 #include "secret.h"
 
-#define CLOSE_WAIT_MS 30000 /* how long a closed session waits for the GET that is told of it */
-#define LATE_GET_MS 1000    /* how long a GET may take that its client sent before it closed */
 #define NSP_MAIN "/"
 
 /* ---- finding ---- */
@@ -106,8 +104,6 @@ void session_move(struct session *s, enum session_state state)
 	enlist(s, state);
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *arg);
-
 static uint32_t take_slot(struct sessions *ss, uint32_t num)
 {
 	if (num == SESSION_ANY_NUM) {
@@ -141,7 +137,7 @@ struct session *session_new(
 	s->group->waiters_n++;
 	s->tokens = s->hub->cfg->socketio.events_per_s * 2000;
 	s->tokens_ms = clock_ms();
-	evtimer_assign(&s->timer, ss->hub->base, on_timer, s);
+	evtimer_assign(&s->timer, ss->hub->base, session_on_timer, s);
 	return s;
 }
 
@@ -417,7 +413,7 @@ void session_close(struct session *s, enum session_end how)
 	end_life(s, how);
 	session_move(s, SESSION_CLOSING);
 	s->ping_ms = s->pong_ms = s->connect_ms = 0;
-	s->close_ms = clock_ms() + CLOSE_WAIT_MS;
+	s->close_ms = clock_ms() + SESSION_CLOSE_WAIT_MS;
 	store_session(s);
 	if (s->poll)
 		session_flush(s);
@@ -434,92 +430,12 @@ void session_leave_off(struct session *s)
 	end_life(s, END_TRANSPORT_CLOSE);
 	session_move(s, SESSION_CLOSING);
 	s->ping_ms = s->pong_ms = s->connect_ms = 0;
-	s->close_ms = clock_ms() + LATE_GET_MS;
+	s->close_ms = clock_ms() + SESSION_LATE_GET_MS;
 	store_session(s);
 	session_wind(s);
 }
 
 /* ---- time ---- */
-
-static int64_t earlier(int64_t a, int64_t b)
-{
-	return b && b < a ? b : a;
-}
-
-void session_wind(struct session *s)
-{
-	int64_t now = clock_ms(), at = INT64_MAX, left;
-	struct timeval tv;
-
-	at = earlier(at, s->pong_ms ? s->pong_ms : s->ping_ms);
-	at = earlier(at, s->connect_ms);
-	at = earlier(at, s->close_ms);
-	at = earlier(at, s->begin_ms == SESSION_BEGIN_LATER ? 0 : s->begin_ms);
-	at = earlier(at, session_token_ms(s, now));
-	/* A timer that fires early looks again; so later deadlines cost nothing. */
-	if (at == INT64_MAX || (evtimer_pending(&s->timer, NULL) && s->timer_ms <= at))
-		return;
-	s->timer_ms = at;
-	left = at > now ? at - now : 0;
-	tv = (struct timeval){.tv_sec = left / 1000, .tv_usec = (left % 1000) * 1000};
-	evtimer_add(&s->timer, &tv);
-}
-
-bool session_is_overdue(struct session *s, int64_t now)
-{
-	if (!s->pong_ms || now < s->pong_ms)
-		return false;
-	if (!hub_has_stalled(s->hub, now))
-		return true;
-	s->pong_ms = now + s->hub->cfg->socketio.ping_timeout_ms;
-	return false;
-}
-
-/* Its client waits for the next ping from when it got the last one, whenever we heard of that. */
-void session_pong(struct session *s)
-{
-	int64_t now = clock_ms(), next = s->ping_ms + s->hub->cfg->socketio.ping_interval_ms;
-
-	if (!s->pong_ms)
-		return;
-	s->pong_ms = 0;
-	s->ping_ms = next > now ? next : now;
-	store_clocks(s);
-	session_wind(s);
-}
-
-static void ping(struct session *s, int64_t now)
-{
-	if (!s->pong_ms && s->ping_ms && now >= s->ping_ms) {
-		/* From when it was due: who is late is not later for a busy server. */
-		s->pong_ms = s->ping_ms + s->hub->cfg->socketio.ping_timeout_ms;
-		store_clocks(s);
-		if (!session_queue(s, "2", 1))
-			return;
-		session_flush(s);
-	}
-	session_wind(s);
-}
-
-static void on_timer(evutil_socket_t fd, short what, void *arg)
-{
-	struct session *s = arg;
-	struct sessions *ss = s->hub->sessions;
-	int64_t now = clock_ms();
-
-	if (s->close_ms && now >= s->close_ms) {
-		session_drop(s, s->end);
-	} else if (s->connect_ms && now >= s->connect_ms) {
-		session_close(s, END_CONNECT_TIMEOUT);
-	} else if (session_is_overdue(s, now)) {
-		session_drop(s, END_PING_TIMEOUT);
-	} else if (s->begin_ms && now >= s->begin_ms) {
-		session_begin(s);
-	} else if (session_check_tokens(s, now)) {
-		ping(s, now);
-	}
-	store_flush(ss);
-}
 
 void sessions_tick(struct sessions *ss, int64_t now)
 {
@@ -594,116 +510,6 @@ struct sessions *sessions_new(struct hub *hub)
 	ss->admin = admin_new(ss);
 	store_run(ss);
 	return ss;
-}
-
-static int64_t later(int64_t a, int64_t b)
-{
-	return a > b ? a : b;
-}
-
-/* The ping clock goes on where it was: its client's did, too. Who should have been pinged
- * meanwhile, or whose clock is not known, is pinged within a moment, not all in the same one. Who
- * may have been silent only because nobody listened is given time to be heard. */
-static void resume_clocks(struct session *s, int64_t now)
-{
-	const struct config *cfg = s->hub->cfg;
-	int64_t interval = cfg->socketio.ping_interval_ms, timeout = cfg->socketio.ping_timeout_ms;
-	int64_t spread =
-		timeout / 4 < SESSION_PING_SPREAD_MS ? timeout / 4 + 1 : SESSION_PING_SPREAD_MS;
-	int64_t grace = now + (timeout < SESSION_GRACE_MS ? timeout : SESSION_GRACE_MS);
-
-	if (s->pong_ms && s->pong_ms <= now + timeout)
-		s->pong_ms = later(s->pong_ms, grace);
-	else
-		s->pong_ms = 0;
-	/* Who has waited for long is not put off again by the next restart. */
-	if (!s->pong_ms && s->ping_ms && s->ping_ms < now - spread)
-		s->ping_ms = now;
-	else if (!s->pong_ms && (s->ping_ms <= now || s->ping_ms > now + interval))
-		s->ping_ms = now + s->num % spread;
-	if (s->state != SESSION_OPEN)
-		s->connect_ms = 0;
-	else if (s->connect_ms && s->connect_ms <= now + cfg->socketio.connect_timeout_ms)
-		s->connect_ms = later(s->connect_ms, grace);
-	else
-		s->connect_ms = now + cfg->socketio.connect_timeout_ms;
-	if (s->begin_ms != SESSION_BEGIN_LATER && s->begin_ms > now + cfg->socketio.list_wait_ms)
-		s->begin_ms = 0;
-	/* No restart fills the bucket. */
-	s->tokens = cfg->socketio.events_per_s * 1000;
-}
-
-/* It was here before this process. */
-static void adopt(struct session *s)
-{
-	int64_t now = clock_ms();
-	char user[24];
-
-	s->hub->sessions->stats.adopted++;
-	if (s->state == SESSION_GONE)
-		return;
-	tally_add(s->hub->sessions, 'a', s->address, 0);
-	if (s->state == SESSION_CLOSING) {
-		if (!s->close_ms || s->close_ms > now + CLOSE_WAIT_MS)
-			s->close_ms = now + CLOSE_WAIT_MS;
-		s->close_ms = later(s->close_ms, now + LATE_GET_MS);
-	} else {
-		resume_clocks(s, now);
-		for (size_t i = 0; i < s->socks_n; i++) {
-			if (!s->socks[i].person->user_id)
-				continue;
-			snprintf(user, sizeof(user), "%llu",
-				(unsigned long long)s->socks[i].person->user_id);
-			tally_add(s->hub->sessions, 'u', user, 0);
-		}
-	}
-	admin_adopt(s);
-	session_wind(s);
-}
-
-static int by_end(const void *a, const void *b)
-{
-	const struct session *const *x = a, *const *y = b;
-
-	return ((*x)->ended_ms > (*y)->ended_ms) - ((*x)->ended_ms < (*y)->ended_ms);
-}
-
-/* Oldest first, as they leave. */
-static void sort_gone(struct sessions *ss)
-{
-	size_t n = ss->n[SESSION_GONE], i = 0;
-	struct session **all = xcalloc(n + 1, sizeof(*all)), *s;
-
-	TAILQ_FOREACH (s, &ss->lists[SESSION_GONE], entry)
-		all[i++] = s;
-	qsort(all, n, sizeof(struct session *), by_end);
-	for (i = 0; i < n; i++) {
-		unlist(all[i]);
-		enlist(all[i], SESSION_GONE);
-	}
-	free(all);
-}
-
-void sessions_adopted(struct sessions *ss)
-{
-	struct session *s;
-
-	sort_gone(ss);
-	for (int i = 0; i < SESSION_STATES; i++)
-		TAILQ_FOREACH (s, &ss->lists[i], entry)
-			adopt(s);
-	ss->is_adopted = true;
-	store_adopted(ss);
-	if (ss->stats.adopted)
-		log_info("adopted", "%llu sessions of before the start",
-			(unsigned long long)ss->stats.adopted);
-	conn_let_in(ss->hub);
-}
-
-void sessions_adopt(struct sessions *ss)
-{
-	if (store_open(ss))
-		sessions_adopted(ss);
 }
 
 void sessions_stop(struct sessions *ss)

@@ -52,6 +52,8 @@
 
 #define SESSION_KEY_SIZE SECRET_SHORT_SIZE
 
+#define SESSION_CLOSE_WAIT_MS 30000 /* a closed session waits so long for the GET that is told */
+#define SESSION_LATE_GET_MS 1000    /* a GET may take so long that its client sent before it closed */
 #define SESSION_PING_SPREAD_MS 1000 /* sessions to be pinged at once are, within that */
 #define SESSION_GRACE_MS 5000       /* to be heard once we are here again */
 
@@ -198,9 +200,6 @@ void sessions_free(struct sessions *ss);
 /* hub->epoch, tail and floor are those of another log: no cursor of before means anything in it.
  * Sessions that follow it end, and none is recovered from before. */
 void sessions_epoch_changed(struct sessions *ss);
-/* Once the epoch is known: takes up the sessions of before the start. */
-void sessions_adopt(struct sessions *ss);
-void sessions_adopted(struct sessions *ss); /* they are here: requests may come */
 void sessions_stop(struct sessions *ss);
 void sessions_tick(struct sessions *ss, int64_t now);
 size_t sessions_live_n(const struct sessions *ss);
@@ -235,12 +234,20 @@ void session_set_pid(struct session *s, const unsigned char pid[SESSION_KEY_SIZE
 bool session_is_of(const struct session *s, uint64_t user);
 struct sock *session_sock(struct session *s, struct slice nsp);
 void session_leave(struct session *s, struct sock *k, enum session_end how);
+const char *session_end_text(enum session_end how); /* as the reference server calls it */
+const char *session_end_name(enum session_end how); /* snake_case */
+
+/* ---- session_clock.c ---- */
 void session_wind(struct session *s); /* sets its timer to its next deadline */
 void session_pong(struct session *s); /* its client has answered the ping */
 /* Has its client not answered the ping in time? Not if it was we who could not hear it. */
 bool session_is_overdue(struct session *s, int64_t now);
-const char *session_end_text(enum session_end how); /* as the reference server calls it */
-const char *session_end_name(enum session_end how); /* snake_case */
+void session_on_timer(evutil_socket_t fd, short what, void *session);
+
+/* ---- session_adopt.c ---- */
+/* Once the epoch is known: takes up the sessions of before the start. */
+void sessions_adopt(struct sessions *ss);
+void sessions_adopted(struct sessions *ss); /* they are here: requests may come */
 
 /* ---- session_over.c: private ids of sockets that were disconnected on purpose: nobody goes on
  * from there, whatever a late row of the table says ---- */
