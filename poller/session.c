@@ -8,7 +8,6 @@
 #include "mem.h"
 #include "secret.h"
 
-#define NSP_MAIN "/"
 
 /* ---- finding ---- */
 

@@ -51,6 +51,7 @@
 #include "str.h"
 
 #define SESSION_KEY_SIZE SECRET_SHORT_SIZE
+#define NSP_MAIN "/"
 
 #define SESSION_CLOSE_WAIT_MS 30000 /* a closed session waits so long for the GET that is told */
 #define SESSION_LATE_GET_MS 1000    /* a GET may take so long that its client sent before it closed */
@@ -267,6 +268,7 @@ struct person *person_new(const struct ops_caller *c);
 struct person *person_ref(struct person *p);
 void person_put(struct person *p);                       /* takes NULL */
 struct ops_caller person_caller(const struct person *p); /* borrows; NULL: nobody */
+bool person_is(const struct person *p, const struct ops_caller *c); /* the same one; NULL: no */
 bool sock_is_main(const struct sock *k);                 /* of namespace "/" */
 uint32_t sock_tenant(const struct sock *k);              /* 0: it is nobody's */
 /* One more of a user ('u') or an address ('a'), unless it has max of them (0: no limit). */
@@ -331,6 +333,10 @@ bool session_has_room(const struct session *s, size_t len);
 /* ---- session_apply.c ---- */
 void session_lookup(struct conn *c, const struct wire_frame *f);
 void session_apply(struct conn *c, const struct wire_frame *f, bool is_decided);
+
+/* ---- session_connect.c ---- */
+/* OP_CONNECT, which may be done. false: s was closed, and may be freed. */
+bool session_connect(struct session *s, const struct op *op);
 
 /* ---- session_again.c: is a request the one before, come again? ---- */
 enum again { AGAIN_NO, AGAIN_YES, AGAIN_PERHAPS };

@@ -9,9 +9,6 @@
 #include "log.h"
 #include "mem.h"
 
-#define MAIN_NSP "/"
-#define LIMIT_TEXT \
-	"{\"message\":\"Connection limit reached\",\"data\":{\"code\":429,\"retry_after\":10}}"
 
 /* ---- LOOKUP ---- */
 
@@ -47,7 +44,7 @@ static void join(struct str *out, const struct strlist *l)
 /* Who has, or had, the pid. From where something was thrown away nobody goes on. */
 static void add_before(struct ops_state *st, struct session *b, struct str *requested)
 {
-	struct sock *k = session_sock(b, slice_text(MAIN_NSP));
+	struct sock *k = session_sock(b, slice_text(NSP_MAIN));
 
 	if (!k)
 		return;
@@ -104,171 +101,6 @@ void session_lookup(struct conn *c, const struct wire_frame *f)
 	wire_put_session(bufferevent_get_output(c->bev), f->lookup.ticket, &bytes);
 	str_fini(&bytes);
 	str_fini(&requested);
-}
-
-/* ---- CONNECT ---- */
-
-static bool is_owner(const struct person *p, const struct ops_caller *c)
-{
-	return p && p->tenant_id == c->tenant_id && p->user_id == c->user_id &&
-	       p->apikey_id == c->apikey_id;
-}
-
-/* What s gets from the session it goes on from, which ends. */
-struct heritage {
-	struct strlist joined, requested;
-	struct packets events; /* that were queued for it, and may not have arrived */
-	uint64_t acked;
-	int64_t tokens, tokens_ms;
-};
-
-static void inherit(struct heritage *h, struct session *from)
-{
-	h->joined = from->joined;
-	h->requested = from->requested;
-	from->joined = from->requested = (struct strlist){0};
-	packets_move_events(&h->events, &from->inflight);
-	packets_move_events(&h->events, &from->queue);
-	session_weigh(from);
-	h->acked = from->acked;
-	h->tokens = from->tokens;
-	h->tokens_ms = from->tokens_ms;
-	session_set_pid(from, NULL);
-	if (from->state == SESSION_GONE) {
-		store_forget(from);
-		session_free(from);
-	} else {
-		session_drop(from, END_TAKEN_OVER);
-	}
-}
-
-static bool count_user(struct session *s, const struct person *p)
-{
-	char user[24];
-
-	if (!p->user_id)
-		return true;
-	snprintf(user, sizeof(user), "%llu", (unsigned long long)p->user_id);
-	return tally_add(s->hub->sessions, 'u', user, s->hub->cfg->socketio.max_per_user);
-}
-
-static bool queue_packet(struct session *s, char type, struct slice nsp, const struct str *json)
-{
-	struct str packet = STR_INIT;
-	bool ok;
-
-	str_addc(&packet, '4');
-	str_addc(&packet, type);
-	if (!slice_is(nsp, MAIN_NSP)) {
-		str_add(&packet, nsp.p, nsp.len);
-		str_addc(&packet, ',');
-	}
-	str_add(&packet, str_c(json), json->len);
-	ok = session_queue(s, packet.p, packet.len);
-	str_fini(&packet);
-	return ok;
-}
-
-static bool refuse_connect(struct session *s, struct slice nsp)
-{
-	struct str json = STR_INIT;
-	bool ok;
-
-	s->hub->sessions->stats.refused++;
-	str_adds(&json, LIMIT_TEXT);
-	ok = queue_packet(s, '4', nsp, &json);
-	str_fini(&json);
-	return ok;
-}
-
-static bool welcome(struct session *s, const struct op *op)
-{
-	struct str json = STR_INIT;
-	bool ok;
-
-	str_adds(&json, "{\"sid\":");
-	str_add_json_n(&json, op->socket_id.p, op->socket_id.len);
-	if (op->pid.len) {
-		str_adds(&json, ",\"pid\":");
-		str_add_json_n(&json, op->pid.p, op->pid.len);
-	}
-	str_addc(&json, '}');
-	ok = queue_packet(s, '0', op->nsp, &json);
-	str_fini(&json);
-	return ok;
-}
-
-/* Where the event stream begins. */
-static void set_cursor(struct session *s, uint64_t cursor)
-{
-	s->acked = s->cursor = cursor;
-	if (!s->poll)
-		return;
-	wait_recall(s->poll);
-	s->poll->cursor = cursor;
-}
-
-static bool join_nsp(struct session *s, const struct op *op)
-{
-	struct sessions *ss = s->hub->sessions;
-	bool is_main = slice_is(op->nsp, MAIN_NSP);
-	struct person *p = person_new(&op->caller);
-	unsigned char pid[SESSION_KEY_SIZE];
-	struct heritage h = {.acked = 0};
-	struct session *before;
-	struct sock *k;
-	bool ok;
-
-	if (!count_user(s, p)) {
-		person_put(p);
-		return refuse_connect(s, op->nsp);
-	}
-	k = &s->socks[s->socks_n];
-	*k = (struct sock){.nsp = slice_dup(op->nsp),
-		.id = slice_dup(op->socket_id),
-		.person = p,
-		.joined_wall_ms = clock_wall_ms(),
-		.has_offsets = op->flags & OP_OFFSETS};
-	if (!s->person && p->user_id)
-		s->person = person_ref(p);
-	if (is_main && op->pid.len) {
-		session_key(pid, op->pid);
-		before = session_find_pid(ss, pid);
-		if (before) {
-			inherit(&h, before);
-			s->tokens = h.tokens;
-			s->tokens_ms = h.tokens_ms;
-		}
-		session_set_pid(s, pid);
-		s->joined = h.joined;
-		s->requested = h.requested;
-	}
-	s->socks_n++;
-	if (is_main) {
-		uint64_t from = op->id == OPS_FROM_NOW ? s->hub->tail : op->id;
-
-		session_set_interest(s, op->interest);
-		set_cursor(s, from > h.acked ? from : h.acked);
-		ss->stats.recovered += (op->flags & OP_RESUMES) != 0;
-		if (!(op->flags & OP_RESUMES))
-			session_begin_later(s);
-	}
-	s->connect_ms = 0;
-	session_move(s, SESSION_JOINED);
-	log_info("connect", "socket %s of %s in %s from %s%s", k->id,
-		p->username[0] ? p->username : "nobody", k->nsp, s->address,
-		op->flags & OP_RESUMES ? ", recovered" : "");
-	store_session(s);
-	session_recheck(s, k);
-	ok = welcome(s, op);
-	if (ok && !packets_is_empty(&h.events))
-		ok = session_queue_all(s, &h.events);
-	packets_fini(&h.events);
-	if (ok) {
-		admin_joined(s, k);
-		session_wind(s);
-	}
-	return ok;
 }
 
 /* ---- EMIT ---- */
@@ -373,7 +205,7 @@ static bool emit(struct session *s, const struct op *op)
 /* check() has found the rows. */
 static bool rows(struct session *s, const struct op *op)
 {
-	struct sock *k = session_sock(s, (struct slice){MAIN_NSP, 1});
+	struct sock *k = session_sock(s, (struct slice){NSP_MAIN, 1});
 	struct shared *body = shared_find(&s->hub->pool, op->bytes);
 	uint64_t offset = session_cursor(s);
 
@@ -394,7 +226,7 @@ static void identity(struct session *s, const struct op *op)
 	struct sock *k = session_sock(s, op->nsp);
 	struct person *p;
 
-	if (!k || !is_owner(k->person, &op->caller))
+	if (!k || !person_is(k->person, &op->caller))
 		return;
 	p = person_new(&op->caller);
 	if (s->person == k->person) {
@@ -462,7 +294,7 @@ static bool run(struct session *s, const struct op *op)
 		session_drop(s, END_PARSE_ERROR);
 		return false;
 	case OP_CONNECT:
-		return join_nsp(s, op);
+		return session_connect(s, op);
 	case OP_DISCONNECT:
 		k = session_sock(s, op->nsp);
 		if (k)
@@ -557,7 +389,7 @@ static bool may_resume(const struct trial *t, const struct op *op)
 		(op->id < ss->hub->floor || (before ? before->has_lost : op->id > ss->hub->tail)))
 		return false;
 	k = before ? session_sock(before, op->nsp) : NULL;
-	return !before || (k && is_owner(k->person, &op->caller));
+	return !before || (k && person_is(k->person, &op->caller));
 }
 
 static enum wire_done try_connect(struct trial *t, const struct op *op)
@@ -567,7 +399,7 @@ static enum wire_done try_connect(struct trial *t, const struct op *op)
 	if (op->pid.len && !may_resume(t, op))
 		return WIRE_DONE_STALE;
 	t->nsps[t->nsps_n++] = op->nsp;
-	if (slice_is(op->nsp, MAIN_NSP))
+	if (slice_is(op->nsp, NSP_MAIN))
 		t->cursor = op->id == OPS_FROM_NOW ? t->s->hub->tail : op->id;
 	return WIRE_DONE_OK;
 }
@@ -579,7 +411,7 @@ static void try_disconnect(struct trial *t, const struct op *op)
 	if (i == t->nsps_n)
 		return;
 	t->nsps[i] = t->nsps[--t->nsps_n];
-	t->has_left = t->has_left || slice_is(op->nsp, MAIN_NSP);
+	t->has_left = t->has_left || slice_is(op->nsp, NSP_MAIN);
 }
 
 static bool is_snapshot(const struct op *op)

@@ -54,6 +54,12 @@ struct ops_caller person_caller(const struct person *p)
 	};
 }
 
+bool person_is(const struct person *p, const struct ops_caller *c)
+{
+	return p && p->tenant_id == c->tenant_id && p->user_id == c->user_id &&
+	       p->apikey_id == c->apikey_id;
+}
+
 bool sock_is_main(const struct sock *k)
 {
 	return strcmp(k->nsp, "/") == 0;
