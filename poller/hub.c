@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "event.h"
 #include "log.h"
+#include "page.h"
 #include "mem.h"
 #include "session.h"
 
@@ -38,7 +39,7 @@ static void forget_log(struct hub *hub)
 			conn_close(c);
 	}
 	grave_empty(&hub->grave); /* nothing is walked here: their waiters are gone now */
-	wait_forget(hub);
+	pages_forget(hub);
 	groups_forget(hub);
 	ring_fini(&hub->ring);
 	late_fini(&hub->late);
@@ -341,7 +342,7 @@ void hub_free(struct hub *hub)
 {
 	event_free(hub->tick);
 	mailbox_fini(&hub->mailbox);
-	wait_forget(hub);
+	pages_forget(hub);
 	sessions_free(hub->sessions);
 	grave_fini(&hub->grave);
 	groups_free(hub);

@@ -241,7 +241,6 @@ void wait_tail_moved(struct hub *hub); /* looks after the AHEAD ones */
 void wait_came_late(struct hub *hub, const struct record *r);
 void wait_page_came(struct hub *hub, struct reader_mail *m);
 void wait_floor_raised(struct hub *hub, uint64_t floor);
-void wait_forget(struct hub *hub); /* all pages; nobody waits for one */
 
 /* ---- group.c ---- */
 /* The group of an interest, made if there is none; NULL if the bytes are no interest. */

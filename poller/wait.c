@@ -5,15 +5,12 @@
 
 #include "clock.h"
 #include "mem.h"
+#include "page.h"
 #include "session.h"
 
-#define PAGE_IDS 256          /* ids a page spans, */
-#define PAGE_IDS_LARGE 16     /* and behind one that was cut, for its rows are large */
 #define PAGES_PER_ANSWER 16   /* pages looked through before an answer says `more` */
 #define RING_PER_ANSWER 16384 /* events of the ring, likewise */
 #define PARTIAL_HELD_MAX (64u * 1024) /* bytes held for one who waits for a further page */
-#define PAGES_KEPT_MAX 256
-#define PAGES_BYTES_MAX (64u * 1024 * 1024)
 #define AHEAD_HOLD_MS 300     /* how long a cursor beyond the tail may be right after all: */
 #define AHEAD_HOLD_MIN_MS 30  /* another host's poller may be a moment ahead of this one */
 #define PAGE_OVERTIME_MS 5000 /* how long an answer may be late for a page that is being read */
@@ -300,74 +297,14 @@ static void go_on_ring(struct waiter *w, uint64_t since)
 
 /* ---- pages ---- */
 
-static struct page *page_find(struct hub *hub, uint64_t after)
-{
-	struct page *p;
-
-	HASH_FIND(hh, hub->pages, &after, sizeof(after), p);
-	return p;
-}
-
-static void page_destroy(void *arg)
-{
-	struct page *p = arg;
-
-	for (size_t i = 0; i < p->n; i++)
-		record_free(p->records[i]);
-	free(p->records);
-	free(p);
-}
-
-static void page_free(struct hub *hub, struct page *p)
-{
-	if (p->is_kept) {
-		TAILQ_REMOVE(&hub->pages_lru, p, lru);
-		hub->pages_kept--;
-	}
-	if (p->is_kept || p->is_loading)
-		HASH_DEL(hub->pages, p);
-	for (size_t i = 0; i < p->n; i++)
-		hub->pages_bytes -= record_size(p->records[i]);
-	grave_add(&hub->grave, p, page_destroy);
-}
-
-static void page_touch(struct hub *hub, struct page *p)
-{
-	TAILQ_REMOVE(&hub->pages_lru, p, lru);
-	TAILQ_INSERT_TAIL(&hub->pages_lru, p, lru);
-}
-
-/* Where the page begins that a cursor needs next. */
-static uint64_t page_begin(struct hub *hub, uint64_t cursor)
-{
-	uint64_t after = cursor / PAGE_IDS * PAGE_IDS;
-	struct page *p = page_find(hub, after);
-
-	if (!p || p->is_loading || p->upto > cursor)
-		return after;
-	page_touch(hub, p);
-	return cursor / PAGE_IDS_LARGE * PAGE_IDS_LARGE;
-}
-
 static void page_wait(struct waiter *w)
 {
 	struct hub *hub = w->conn->hub;
 	uint64_t after = page_begin(hub, w->cursor);
 	struct page *p = page_find(hub, after);
 
-	if (!p) {
-		p = xcalloc(1, sizeof(*p));
-		p->after = after;
-		p->upto = after + (after % PAGE_IDS ? PAGE_IDS_LARGE : PAGE_IDS);
-		p->is_whole = p->upto <= hub->tail;
-		if (!p->is_whole)
-			p->upto = hub->tail;
-		p->is_loading = true;
-		TAILQ_INIT(&p->waiters);
-		HASH_ADD(hh, hub->pages, after, sizeof(p->after), p);
-		hub->stats.page_reads++;
-		reader_ask(hub->reader, READER_PAGE, p->after, p->upto);
-	}
+	if (!p)
+		p = page_ask(hub, after);
 	waiter_move(w, WAITER_PAGE, &p->waiters);
 }
 
@@ -427,27 +364,6 @@ void wait_go_on(struct waiter *w)
 	}
 }
 
-static void pages_trim(struct hub *hub)
-{
-	while (hub->pages_kept > PAGES_KEPT_MAX ||
-		(hub->pages_kept > 1 && hub->pages_bytes > PAGES_BYTES_MAX))
-		page_free(hub, TAILQ_FIRST(&hub->pages_lru));
-}
-
-/* Takes what was read into p; rows that are large are fewer than were asked for. */
-static void page_fill(struct hub *hub, struct page *p, struct reader_mail *m)
-{
-	p->is_whole = p->is_whole || m->upto < p->upto;
-	p->upto = m->upto;
-	p->records = m->records;
-	p->n = m->n;
-	p->next_id = m->next_id;
-	m->records = NULL;
-	m->n = 0;
-	for (size_t i = 0; i < p->n; i++)
-		hub->pages_bytes += record_size(p->records[i]);
-}
-
 void wait_page_came(struct hub *hub, struct reader_mail *m)
 {
 	struct page *p = page_find(hub, m->after);
@@ -473,15 +389,7 @@ void wait_page_came(struct hub *hub, struct reader_mail *m)
 	wait_floor_raised(hub, m->floor);
 	while ((w = TAILQ_FIRST(&p->waiters)))
 		waiter_move(w, WAITER_NEW, &waiters);
-	p->is_loading = false;
-	if (p->is_whole) {
-		p->is_kept = true;
-		TAILQ_INSERT_TAIL(&hub->pages_lru, p, lru);
-		hub->pages_kept++;
-	} else {
-		/* The tail was within it: more will come on this page. */
-		HASH_DEL(hub->pages, p);
-	}
+	page_keep(hub, p);
 	while ((w = TAILQ_FIRST(&waiters))) {
 		waiter_move(w, WAITER_NEW, NULL);
 		if (page_use(w, p))
@@ -628,12 +536,4 @@ bool wait_begin(struct conn *c, const struct wire_frame *f, const char **why)
 	timer_arm(w);
 	wait_go_on(w);
 	return true;
-}
-
-void wait_forget(struct hub *hub)
-{
-	struct page *p, *next;
-
-	HASH_ITER (hh, hub->pages, p, next)
-		page_free(hub, p);
 }

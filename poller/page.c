@@ -1,0 +1,116 @@
+#include "page.h"
+
+#include <stdlib.h>
+
+#include "mem.h"
+
+#define PAGE_IDS 256      /* ids a page spans, */
+#define PAGE_IDS_LARGE 16 /* and behind one that was cut, for its rows are large */
+#define PAGES_KEPT_MAX 256
+#define PAGES_BYTES_MAX (64u * 1024 * 1024)
+
+struct page *page_find(struct hub *hub, uint64_t after)
+{
+	struct page *p;
+
+	HASH_FIND(hh, hub->pages, &after, sizeof(after), p);
+	return p;
+}
+
+static void page_destroy(void *arg)
+{
+	struct page *p = arg;
+
+	for (size_t i = 0; i < p->n; i++)
+		record_free(p->records[i]);
+	free(p->records);
+	free(p);
+}
+
+void page_free(struct hub *hub, struct page *p)
+{
+	if (p->is_kept) {
+		TAILQ_REMOVE(&hub->pages_lru, p, lru);
+		hub->pages_kept--;
+	}
+	if (p->is_kept || p->is_loading)
+		HASH_DEL(hub->pages, p);
+	for (size_t i = 0; i < p->n; i++)
+		hub->pages_bytes -= record_size(p->records[i]);
+	grave_add(&hub->grave, p, page_destroy);
+}
+
+void page_touch(struct hub *hub, struct page *p)
+{
+	TAILQ_REMOVE(&hub->pages_lru, p, lru);
+	TAILQ_INSERT_TAIL(&hub->pages_lru, p, lru);
+}
+
+uint64_t page_begin(struct hub *hub, uint64_t cursor)
+{
+	uint64_t after = cursor / PAGE_IDS * PAGE_IDS;
+	struct page *p = page_find(hub, after);
+
+	if (!p || p->is_loading || p->upto > cursor)
+		return after;
+	page_touch(hub, p);
+	return cursor / PAGE_IDS_LARGE * PAGE_IDS_LARGE;
+}
+
+struct page *page_ask(struct hub *hub, uint64_t after)
+{
+	struct page *p = xcalloc(1, sizeof(*p));
+
+	p->after = after;
+	p->upto = after + (after % PAGE_IDS ? PAGE_IDS_LARGE : PAGE_IDS);
+	p->is_whole = p->upto <= hub->tail;
+	if (!p->is_whole)
+		p->upto = hub->tail;
+	p->is_loading = true;
+	TAILQ_INIT(&p->waiters);
+	HASH_ADD(hh, hub->pages, after, sizeof(p->after), p);
+	hub->stats.page_reads++;
+	reader_ask(hub->reader, READER_PAGE, p->after, p->upto);
+	return p;
+}
+
+void pages_trim(struct hub *hub)
+{
+	while (hub->pages_kept > PAGES_KEPT_MAX ||
+		(hub->pages_kept > 1 && hub->pages_bytes > PAGES_BYTES_MAX))
+		page_free(hub, TAILQ_FIRST(&hub->pages_lru));
+}
+
+void page_fill(struct hub *hub, struct page *p, struct reader_mail *m)
+{
+	p->is_whole = p->is_whole || m->upto < p->upto;
+	p->upto = m->upto;
+	p->records = m->records;
+	p->n = m->n;
+	p->next_id = m->next_id;
+	m->records = NULL;
+	m->n = 0;
+	for (size_t i = 0; i < p->n; i++)
+		hub->pages_bytes += record_size(p->records[i]);
+}
+
+void page_keep(struct hub *hub, struct page *p)
+{
+	p->is_loading = false;
+	if (p->is_whole) {
+		p->is_kept = true;
+		TAILQ_INSERT_TAIL(&hub->pages_lru, p, lru);
+		hub->pages_kept++;
+	} else {
+		/* The tail was within it: more will come on this page. */
+		HASH_DEL(hub->pages, p);
+	}
+}
+
+void pages_forget(struct hub *hub)
+{
+	struct page *p, *next;
+
+	HASH_ITER (hh, hub->pages, p, next)
+		page_free(hub, p);
+}

@@ -1,0 +1,24 @@
+/*
+ * Pages of old events between fixed ids, read once for all who catch up there, and kept while they
+ * are used. All of it belongs to the loop thread; the reader's thread reads (reader.h). A page is
+ * in hub->pages while it is loading or kept; one that the tail cut short is used once and goes.
+ */
+#ifndef CMDB_PAGE_H
+#define CMDB_PAGE_H
+
+#include "hub.h"
+
+/* The one that begins behind this id, loading or kept; NULL: none. */
+struct page *page_find(struct hub *hub, uint64_t after);
+uint64_t page_begin(struct hub *hub, uint64_t cursor); /* of the page that a cursor needs next */
+void page_touch(struct hub *hub, struct page *p);      /* a kept one was used */
+/* A new one, loading: the reader is asked for its rows. */
+struct page *page_ask(struct hub *hub, uint64_t after);
+/* Takes what was read into p; rows that are large are fewer than were asked for. */
+void page_fill(struct hub *hub, struct page *p, struct reader_mail *m);
+void page_keep(struct hub *hub, struct page *p); /* it is loaded: kept if it is whole */
+void page_free(struct hub *hub, struct page *p); /* nobody waits for it; at the safe point */
+void pages_trim(struct hub *hub);
+void pages_forget(struct hub *hub); /* all; nobody waits for one */
+
+#endif
