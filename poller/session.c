@@ -7,6 +7,7 @@
 #include "log.h"
 #include "mem.h"
 #include "secret.h"
+#include "session_row.h"
 
 
 /* ---- finding ---- */
@@ -32,6 +33,11 @@ struct session *session_find_pid(struct sessions *ss, const unsigned char pid[SE
 
 	HASH_FIND(hh_pid, ss->by_pid, pid, SESSION_KEY_SIZE, s);
 	return s;
+}
+
+struct session *sessions_at(const struct sessions *ss, uint32_t num)
+{
+	return num < ss->slots_n ? ss->slots[num] : NULL;
 }
 
 struct session *sessions_next(const struct sessions *ss, uint32_t *num)
@@ -446,7 +452,7 @@ void sessions_tick(struct sessions *ss, int64_t now)
 		session_free(s);
 	}
 	sessions_over_tick(ss, now);
-	store_tick(ss, now);
+	session_rows_tick(ss, now);
 	admin_tick(ss->admin, now);
 	store_flush(ss);
 }

@@ -28,7 +28,8 @@
  * many. What is queued goes to them in portions, each in flight by itself, and events fill what is
  * left of an answer.
  *
- * What must outlive the process goes to the journal before an answer leaves: session_store.c.
+ * What must outlive the process goes to the journal before an answer leaves (session_store.c), and
+ * what other hosts need to the table ws_sessions (session_row.c).
  *
  * Packets: Engine.IO protocol 4, Socket.IO protocol 5 (the protocol documents of these names).
  */
@@ -210,6 +211,7 @@ bool sessions_evict(struct sessions *ss);
 void session_key(unsigned char key[SESSION_KEY_SIZE], struct slice id);
 struct session *session_find(struct sessions *ss, struct slice sid);
 struct session *session_find_pid(struct sessions *ss, const unsigned char pid[SESSION_KEY_SIZE]);
+struct session *sessions_at(const struct sessions *ss, uint32_t num); /* NULL: none */
 /* A walk through all that have a sid, by number, so that any may end or be made in the middle of
  * it: begin with *num = 0; NULL at the end. */
 struct session *sessions_next(const struct sessions *ss, uint32_t *num);
@@ -367,7 +369,7 @@ bool session_check_tokens(struct session *s, int64_t now);
  */
 void session_end(struct session *s, struct sock *k, const char *code, const char *message);
 
-/* ---- session_store.c: the journal and the table ws_sessions ---- */
+/* ---- session_store.c: the journal ---- */
 void store_session(struct session *s); /* all of it but the queues */
 void store_polled(struct session *s, bool is_again);
 void store_answered(struct session *s);
@@ -391,7 +393,6 @@ bool store_open(struct sessions *ss);
  * harm. Not later: who is killed soon after a start, however often, has not died of it. */
 void store_adopted(struct sessions *ss);
 void store_free(struct sessions *ss);
-void store_tick(struct sessions *ss, int64_t now);
 void store_close(struct sessions *ss);
 
 /* ---- admin.c: the Socket.IO Admin UI ---- */

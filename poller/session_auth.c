@@ -20,7 +20,6 @@
 #include "mem.h"
 
 #define WARN_MS 60000 /* how long before its end a token's holder is told */
-#define MAIN_NSP "/"
 
 /* ---- time ---- */
 
@@ -107,7 +106,7 @@ void session_end(struct session *s, struct sock *k, const char *code, const char
 		k->person ? k->person->username : "nobody", code);
 	/* Socket.IO protocol, "Disconnection from a namespace". */
 	str_adds(&packet, "41");
-	if (strcmp(k->nsp, MAIN_NSP) != 0)
+	if (strcmp(k->nsp, NSP_MAIN) != 0)
 		str_addf(&packet, "%s,", k->nsp);
 	ok = session_emit(s, k, (struct slice){args.p, args.len}, session_cursor(s), false) &&
 	     session_queue(s, packet.p, packet.len);
@@ -314,7 +313,7 @@ static bool judge(struct session *s, struct sock *k, const struct reader_mail *m
 		end_for(s, k, m->err == ERR_OK ? ERR_TOKEN_REVOKED : m->err);
 		return false;
 	}
-	if (strcmp(k->nsp, MAIN_NSP) == 0)
+	if (strcmp(k->nsp, NSP_MAIN) == 0)
 		set_rights(s, m->principal);
 	else if (strcmp(k->nsp, "/admin") == 0 && !perm_has(m->principal, "ws:admin")) {
 		end_for(s, k, ERR_FORBIDDEN);
