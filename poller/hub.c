@@ -23,6 +23,7 @@
 #define SAVE_MS 1000
 #define NOTE_PAUSE_MS 4000
 #define FLOOR_MS 1000
+#define FILES_MS 1000
 
 /* ---- what the threads tell ---- */
 
@@ -201,6 +202,135 @@ bool hub_is_following(const struct hub *hub)
 		       hub->cfg->poller.safety_ms + SHM_LEASE_MS / 2;
 }
 
+/* ---- the socket ---- */
+
+static void on_accept(
+	struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa, int len, void *arg)
+{
+	conn_accept(arg, fd);
+}
+
+/* A socket that nobody answers on is left over from a poller that died. */
+static void remove_stale(const char *path, const struct sockaddr_un *sa)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0 && !connect(fd, (const struct sockaddr *)sa, sizeof(*sa)))
+		log_fatal(EX_UNAVAILABLE,
+			"another cmdb-poller serves %s: stop it, or give this one "
+			"another poller.socket",
+			path);
+	if (fd >= 0)
+		close(fd);
+	unlink(path);
+}
+
+/* NULL with errno set on failure. */
+static struct evconnlistener *listen_at(struct hub *hub, const struct sockaddr_un *sa)
+{
+	mode_t mask = umask(0117); /* owner and group */
+	struct evconnlistener *l = evconnlistener_new_bind(hub->base, on_accept, hub,
+		LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 1024, (const struct sockaddr *)sa,
+		sizeof(*sa));
+
+	umask(mask);
+	return l;
+}
+
+void hub_listen(struct hub *hub)
+{
+	const char *path = hub->cfg->poller.socket;
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+
+	if (strlen(path) >= sizeof(sa.sun_path))
+		log_fatal(EX_CONFIG,
+			"poller.socket: %s is too long for a UNIX socket (%zu bytes at "
+			"most)",
+			path, sizeof(sa.sun_path) - 1);
+	memcpy(sa.sun_path, path, strlen(path) + 1);
+	remove_stale(path, &sa);
+	hub->listener = listen_at(hub, &sa);
+	if (!hub->listener)
+		log_fatal(EX_CANTCREAT,
+			"cannot listen on poller.socket %s: %s (does its directory "
+			"exist, and may this account write there?)",
+			path, strerror(errno));
+}
+
+/* ---- files that somebody removed ---- */
+
+/* Whoever comes later finds a poller by its socket and page: a cleaner of old files that takes them
+ * would cut off every process that starts from there on. */
+static bool is_gone(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) < 0 && errno == ENOENT;
+}
+
+static bool restore_socket(struct hub *hub)
+{
+	const char *path = hub->cfg->poller.socket;
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	struct evconnlistener *l;
+
+	memcpy(sa.sun_path, path, strlen(path) + 1);
+	l = listen_at(hub, &sa);
+	if (!l)
+		return false;
+	evconnlistener_free(hub->listener);
+	hub->listener = l;
+	return true;
+}
+
+/* Who has mapped the old one takes the new one when its connection is made anew. */
+static bool restore_page(struct hub *hub, const char *path)
+{
+	struct shm *old = hub->shm, *now = shm_create(path, hub->epoch);
+	struct conn *c;
+
+	if (!now)
+		return false;
+	atomic_store(&now->floor, hub->floor);
+	atomic_store(&now->tail, atomic_load(&old->tail));
+	atomic_store(&now->mark_stamp, atomic_load(&old->mark_stamp));
+	atomic_store(&now->mark_table, atomic_load(&old->mark_table));
+	atomic_store(&now->mark_id, atomic_load(&old->mark_id));
+	atomic_store(&old->lease_until_ms, 0);
+	hub->shm = now;
+	shm_detach(old);
+	TAILQ_FOREACH (c, &hub->conns, entry)
+		if (c->role == WIRE_ROLE_FCGI)
+			conn_close(c);
+	return true;
+}
+
+static void note_restored(struct hub *hub, const char *path, bool is_restored)
+{
+	if (is_restored)
+		log_warn("file_gone", "%s was removed by somebody; made again", path);
+	else if (!hub->is_file_lost)
+		log_error("file_gone", "%s was removed by somebody, and cannot be made again: %s",
+			path, strerror(errno));
+	hub->is_file_lost = !is_restored;
+}
+
+static void keep_files(struct hub *hub)
+{
+	const char *path = hub->cfg->poller.socket;
+	struct str page = STR_INIT;
+
+	if (hub->listener && is_gone(path))
+		note_restored(hub, path, restore_socket(hub));
+	config_page_path(hub->cfg, &page);
+	if (hub->is_started && is_gone(str_c(&page)))
+		note_restored(hub, str_c(&page), restore_page(hub, str_c(&page)));
+	str_fini(&page);
+	store_check(hub->sessions);
+}
+
+/* ---- the tick ---- */
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct hub *hub = arg;
@@ -209,6 +339,10 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	if (now - hub->tick_ms > STALL_MS)
 		hub->stall_ms = now;
 	hub->tick_ms = now;
+	if (now - hub->files_ms >= FILES_MS) {
+		hub->files_ms = now;
+		keep_files(hub);
+	}
 	if (hub->is_started)
 		status_publish(hub);
 	if (hub_is_following(hub))
@@ -234,54 +368,6 @@ static void on_safe_point(evutil_socket_t fd, short what, void *arg)
 
 	answer_send(hub);
 	grave_empty(&hub->grave);
-}
-
-/* ---- the socket ---- */
-
-static void on_accept(
-	struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa, int len, void *arg)
-{
-	conn_accept(arg, fd);
-}
-
-/* A socket that nobody answers on is left over from a poller that died. */
-static void remove_stale(const char *path, const struct sockaddr_un *sa)
-{
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (fd >= 0 && !connect(fd, (const struct sockaddr *)sa, sizeof(*sa)))
-		log_fatal(EX_UNAVAILABLE,
-			"another cmdb-poller serves %s: stop it, or give this one "
-			"another poller.socket",
-			path);
-	if (fd >= 0)
-		close(fd);
-	unlink(path);
-}
-
-void hub_listen(struct hub *hub)
-{
-	const char *path = hub->cfg->poller.socket;
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	mode_t mask;
-
-	if (strlen(path) >= sizeof(sa.sun_path))
-		log_fatal(EX_CONFIG,
-			"poller.socket: %s is too long for a UNIX socket (%zu bytes at "
-			"most)",
-			path, sizeof(sa.sun_path) - 1);
-	memcpy(sa.sun_path, path, strlen(path) + 1);
-	remove_stale(path, &sa);
-	mask = umask(0117); /* owner and group */
-	hub->listener = evconnlistener_new_bind(hub->base, on_accept, hub,
-		LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 1024, (struct sockaddr *)&sa,
-		sizeof(sa));
-	umask(mask);
-	if (!hub->listener)
-		log_fatal(EX_CANTCREAT,
-			"cannot listen on poller.socket %s: %s (does its directory "
-			"exist, and may this account write there?)",
-			path, strerror(errno));
 }
 
 /* ---- life ---- */

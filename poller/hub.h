@@ -167,6 +167,8 @@ struct hub {
 	struct shared_pool pool;   /* what sessions are to get that many get */
 
 	struct evconnlistener *listener;
+	int64_t files_ms;                /* the last look whether socket and page are there */
+	bool is_file_lost;               /* one is not, and cannot be made */
 	struct conn_list conns, touched; /* touched: has tickets of the answer being made */
 	struct grave grave;
 	size_t conns_n;

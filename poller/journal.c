@@ -26,7 +26,8 @@ static const unsigned char sum_key[crypto_shorthash_KEYBYTES] = "cmdb journal 1"
 
 _Static_assert(crypto_shorthash_BYTES == SUM_SIZE, "the layout has a checksum of 64 bits");
 
-/* A file being appended to, and what is to follow. */
+/* A file being appended to (O_APPEND: one that is cut off by somebody stays too small), and what is
+ * to follow. */
 struct tape {
 	int fd;
 	size_t size;    /* whole batches end here */
@@ -274,7 +275,8 @@ static bool set_aside(struct journal *j, const struct str *header)
 
 	j->was_bad = true;
 	if (rename(j->path, bad.p) == 0)
-		fd = open(j->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+		fd = open(j->path, O_RDWR | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+			0600);
 	str_fini(&bad);
 	if (fd < 0)
 		return false;
@@ -368,7 +370,8 @@ struct journal *journal_open(const char *path, const char *epoch, size_t rewrite
 	j->path = xstrdup(path);
 	j->epoch = xstrdup(epoch);
 	j->rewrite_size = rewrite_size;
-	j->tape.fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	j->tape.fd =
+		open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
 	if (j->tape.fd < 0)
 		why = errno == ELOOP ? "it is a symbolic link" : strerror(errno);
 	if (!why)
@@ -451,6 +454,24 @@ bool journal_is_broken(const struct journal *j)
 	return j->is_broken;
 }
 
+void journal_check(struct journal *j)
+{
+	struct stat at, own;
+
+	if (j->is_broken || fstat(j->tape.fd, &own) < 0)
+		return;
+	if (lstat(j->path, &at) < 0) {
+		if (errno != ENOENT)
+			return;
+	} else if (own.st_size >= (off_t)j->tape.size) {
+		return;
+	}
+	log_warn("journal", "%s was removed or cut off by somebody; it is written anew", j->path);
+	str_fini(&j->tape.buf);
+	j->is_broken = true;
+	j->rewrite_at_ms = 0;
+}
+
 size_t journal_size(const struct journal *j)
 {
 	return j->tape.size;
@@ -483,7 +504,8 @@ static bool write_new(
 
 	if (unlink(path) < 0 && errno != ENOENT)
 		return false;
-	j->tape.fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	j->tape.fd =
+		open(path, O_RDWR | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (j->tape.fd < 0 || flock(j->tape.fd, LOCK_EX | LOCK_NB) < 0)
 		return false;
 	make_header(&header, j->epoch);

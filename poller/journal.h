@@ -60,6 +60,10 @@ bool journal_flush(struct journal *j);
  * rewrite succeeds. */
 bool journal_is_broken(const struct journal *j);
 
+/* Looks whether the file is there still, with all that was written: if somebody removed it or cut
+ * it off, it is broken. */
+void journal_check(struct journal *j);
+
 size_t journal_size(const struct journal *j); /* bytes in the file */
 /* Is it time to begin anew: the file has more than rewrite_size bytes and more than twice what the
  * last rewrite left, or it is broken. After a rewrite that failed, not before a second is over. */

@@ -385,6 +385,7 @@ void store_over(struct sessions *ss, const struct over *o);
 void store_epoch(struct sessions *ss); /* the journal begins anew, of the hub's epoch */
 void store_forget(struct session *s);
 void store_flush(struct sessions *ss); /* before an answer can leave */
+void store_check(struct sessions *ss); /* a journal that somebody removed begins anew */
 void store_run(struct sessions *ss);   /* starts the thread that writes the table */
 /* Reads the journal. false: there was nothing in it, and the table is asked; then
  * sessions_adopted(). */

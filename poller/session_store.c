@@ -370,6 +370,12 @@ void store_flush(struct sessions *ss)
 		journal_rewrite(ss->journal, dump, ss);
 }
 
+void store_check(struct sessions *ss)
+{
+	if (ss->journal)
+		journal_check(ss->journal);
+}
+
 void store_epoch(struct sessions *ss)
 {
 	for (size_t i = 0; i < ss->slots_n; i++)
