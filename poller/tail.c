@@ -14,7 +14,8 @@
 #include "mem.h"
 #include "tail_internal.h"
 
-#define READY_WAIT_MS 1000 /* a start waits that long for gaps before it takes clients */
+/* A start waits that long for gaps that clients may be behind of already, before it takes them. */
+#define READY_WAIT_MS 1000
 /* A gap is looked at again after that, and when it stays, after a sixteenth of its age. */
 #define GAP_RETRY_MS 5
 #define GAP_RETRY_MAX_MS 50
@@ -234,6 +235,13 @@ static int64_t pause_us(struct tail *t, bool is_held)
 	return us;
 }
 
+/* Clients are no further than the last run was: what lies beyond holds back only what is new. */
+static bool may_take_clients(const struct tail *t, bool is_held, int64_t now)
+{
+	return !is_held || (t->resume && t->order.tail >= t->resume) ||
+	       now - t->started_ms >= READY_WAIT_MS;
+}
+
 /* One look at the table. */
 static enum err cycle(struct tail *t, int64_t *due_us)
 {
@@ -250,7 +258,7 @@ static enum err cycle(struct tail *t, int64_t *due_us)
 		if (e)
 			return e;
 	}
-	if (!t->is_ready && (!is_held || now - t->started_ms >= READY_WAIT_MS)) {
+	if (!t->is_ready && may_take_clients(t, is_held, now)) {
 		t->is_ready = true;
 		tail_post(t, NULL, 0, BATCH_READY);
 	}

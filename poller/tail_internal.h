@@ -45,6 +45,7 @@ struct tail {
 	char epoch[33], past[TAIL_PAST_N][33]; /* past: epochs before it, since the start */
 	size_t past_n;
 	bool is_started, is_ready;
+	uint64_t resume; /* how far the last run of any poller was; 0: not known */
 	bool is_refused; /* it may not write a new epoch */
 	struct tail_mark mark;
 	uint64_t table;                 /* when it was made, as far as is known */

@@ -26,7 +26,7 @@
 #include "tail_internal.h"
 
 #define REWIND_MAX 200000 /* how far back a start goes to where the last run ended */
-#define WARM_EVENTS 20000 /* the ring begins with about that many */
+#define WARM_EVENTS 5000  /* the ring begins with about that many; clients wait until it has */
 #define CHECK_MS 1000
 
 /* CREATE_TIME is cut to the second: who makes an epoch in a table makes it no earlier. */
@@ -269,6 +269,7 @@ static void forget(struct tail *t)
 	t->announced_n = 0;
 	pthread_mutex_unlock(&t->lock);
 	t->is_ready = false;
+	t->resume = 0;
 }
 
 static enum err begin(struct tail *t, const struct found *f, const struct str *why)
@@ -369,6 +370,8 @@ static enum err first(struct tail *t)
 	}
 	if (!e)
 		e = begin(t, &f, &why);
+	if (!e && !why.len)
+		t->resume = k.newest;
 	str_fini(&why);
 	return e;
 }

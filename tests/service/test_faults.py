@@ -1,7 +1,9 @@
 """Any process may die at any time: readers that go on with their cursor miss nothing, and everything
 comes back by itself within 3 s of what it depends on."""
+import datetime
 import os
 import pathlib
+import re
 import signal
 import threading
 import time
@@ -178,3 +180,34 @@ def test_a_process_that_does_not_start_is_passed_over(own_stack):
     wait_until(socket.exists, 20)
     for _ in range(4):
         assert stack.api().get("/healthz").status == 200
+
+
+def test_an_open_transaction_holds_up_no_start(own_stack):
+    """It holds back what comes after it, not the clients' return to the next poller: one that has
+    to wait for it each time never serves anybody if it is killed each second."""
+    stack = own_stack()
+
+    def start_ms():
+        stack.kill("poller")
+        pid = stack.pid("poller")
+
+        def at(event):
+            found = re.search(rf"^\S+T(\S+)Z \S+ +cmdb-poller\[{pid}\] {event}:",
+                              stack.log("poller"), re.M)
+            return found and datetime.time.fromisoformat(found.group(1))
+
+        wait_until(lambda: at("ready"), 20, "a poller that is ready")
+        day = datetime.date.min
+        took = (datetime.datetime.combine(day, at("ready")) -
+                datetime.datetime.combine(day, at("tail_start")))
+        return took.total_seconds() * 1000
+
+    first = insert(stack, 1)
+    wait_until(lambda: stack.has_noted(first), 10, "the event is released")
+    with stack.connect(autocommit=False) as held, held.cursor() as c:
+        c.execute("INSERT INTO ws_events (topic, event_type, payload) "
+                  "VALUES ('websites', 'update', '{}')")
+        insert(stack, 2)
+        wait_until(lambda: (stack.status() or {"gaps": {"held": 0}})["gaps"]["held"], 10,
+                   "events are held")
+        assert min(start_ms() for _ in range(5)) < 900
