@@ -12,6 +12,8 @@
 #include "shape.h"
 
 #define FCGI_PROCESSES 4     /* as the web server starts them by default */
+#define WORKER_POOLS 3       /* of fcgi.workers threads each */
+#define EVENT_POOLS 2        /* of fcgi.event_workers threads */
 #define OTHER_CONNECTIONS 10 /* poller, cmdbctl, backup, a person */
 #define WAIT_TIMEOUT_MIN_S 60
 #define CLOCK_OFF_MS 2000
@@ -169,7 +171,8 @@ static unsigned processes(const struct doctor *d)
 /* Each thread that works has one, and health one more now and then. */
 uint64_t doctor_connections(const struct doctor *d)
 {
-	uint64_t each = (uint64_t)(d->cfg->fcgi.workers + d->cfg->fcgi.event_workers +
+	uint64_t each = (uint64_t)(WORKER_POOLS * d->cfg->fcgi.workers +
+				   EVENT_POOLS * d->cfg->fcgi.event_workers +
 				   d->cfg->auth.argon2_parallel + 1);
 
 	return each * processes(d) + OTHER_CONNECTIONS;
@@ -186,7 +189,7 @@ void check_connections(struct doctor *d, struct finding *f)
 	if (most < need)
 		finding_bad(f, VERDICT_WARN,
 			"raise max_connections in my.cnf, or lower fcgi.workers",
-			"max_connections is %llu; %u cmdb-fcgi with %lld workers, %lld "
+			"max_connections is %llu; %u cmdb-fcgi with 3 x %lld workers, 2 x %lld "
 			"event_workers and some more each, and the rest, want %llu",
 			(unsigned long long)most, processes(d), (long long)d->cfg->fcgi.workers,
 			(long long)d->cfg->fcgi.event_workers, (unsigned long long)need);

@@ -189,7 +189,7 @@ out:
 void check_descriptors(struct doctor *d, struct finding *f)
 {
 	unsigned long need =
-		(unsigned long)(d->cfg->fcgi.max_parked + d->cfg->fcgi.workers * 2 + 32);
+		(unsigned long)(d->cfg->fcgi.max_parked + d->cfg->fcgi.workers * 6 + 32);
 	unsigned long least = 0;
 	unsigned found = 0;
 	DIR *proc = opendir("/proc");

@@ -53,7 +53,8 @@ static enum err log_in(struct socket_work *w, struct json_object *username,
 	if (w->ctx->worker->is_refusing)
 		return ERR_BUSY;
 	if (!w->ctx->worker->hashes) {
-		w->ctx->worker->needs_hashing = true; /* it will be done again, elsewhere */
+		/* It will be done again, elsewhere. */
+		w->ctx->worker->needs = w->ctx->worker->app->passwords;
 		return ERR_BUSY;
 	}
 	return login_run(w->ctx, &in);

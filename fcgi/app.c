@@ -81,7 +81,10 @@ bool app_init(struct app *app, const struct settings_source *source, struct str 
 	app->routes = tables_routes();
 	app->sql = tables_sql();
 	app->requests = jobs_new(app);
+	app->reads = jobs_new(app);
+	app->changes = jobs_new(app);
 	app->events = jobs_new(app);
+	app->lists = jobs_new(app);
 	app->passwords = jobs_new(app);
 	app->probe = probe_new(app);
 	app->loop = loop_new(app);
@@ -92,7 +95,10 @@ void app_fini(struct app *app)
 {
 	loop_free(app->loop);
 	jobs_free(app->requests);
+	jobs_free(app->reads);
+	jobs_free(app->changes);
 	jobs_free(app->events);
+	jobs_free(app->lists);
 	jobs_free(app->passwords);
 	probe_free(app->probe);
 	cache_free(app->cache);

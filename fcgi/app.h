@@ -34,8 +34,11 @@ struct settings_source {
 struct app {
 	struct loop *loop; /* parked requests and the poller link; loop.h */
 	/* What may block; jobs.h. */
-	struct jobs *requests;           /* that came whole */
-	struct jobs *events;             /* work for parked requests */
+	struct jobs *requests;           /* that came whole; what may wait for locks goes on to: */
+	struct jobs *reads;              /* GETs of rows that are not in the cache */
+	struct jobs *changes;            /* what changes rows */
+	struct jobs *events;             /* work for parked requests; of these goes on to: */
+	struct jobs *lists;              /* what asks for rows */
 	struct jobs *passwords;          /* of both, what hashes one */
 	struct probe *probe;             /* can the database be written to; probe.h */
 	struct cache *cache;             /* rendered answers; cache.h */

@@ -132,14 +132,38 @@ static bool read_body(struct ctx *ctx, const struct http_meta *meta, struct conn
 	return false;
 }
 
+/* Whose work it is, if not everybody's. */
+static struct jobs *place_of(const struct ctx *ctx)
+{
+	const struct app *app = ctx->worker->app;
+
+	if (ctx->route->flags & ROUTE_HASHES)
+		return app->passwords;
+	if (!(ctx->route->flags & (ROUTE_DB | ROUTE_TXN)))
+		return NULL;
+	return ctx->req.method == HTTP_GET ? app->reads : app->changes;
+}
+
+/* true: it is to be begun anew by other threads. */
+static bool is_elsewhere(struct ctx *ctx)
+{
+	struct jobs *place = place_of(ctx), *here = ctx->worker->pool;
+
+	if (place && here && place != here)
+		ctx->pass_to = place;
+	return ctx->pass_to != NULL;
+}
+
 static bool is_in_place(struct ctx *ctx)
 {
-	if (!(ctx->route->flags & ROUTE_HASHES))
-		return true;
-	ctx->is_for_hashing = !ctx->worker->hashes;
-	if (ctx->worker->is_refusing)
+	/* What is in the cache is answered by whoever has it. */
+	if (!(ctx->route->flags & ROUTE_CACHED) && is_elsewhere(ctx))
+		return false;
+	if ((ctx->route->flags & ROUTE_HASHES) && ctx->worker->is_refusing) {
 		ctx_fail(ctx, ERR_BUSY, NULL);
-	return !ctx->is_for_hashing && !ctx->worker->is_refusing;
+		return false;
+	}
+	return true;
 }
 
 static bool admit(struct ctx *ctx)
@@ -216,6 +240,8 @@ static void run_cached(struct ctx *ctx)
 	if (may_keep)
 		ctx->cached = cache_get(
 			app->cache, ctx->who->tenant_id, ctx->req.path, ctx->req.query, &note);
+	if (!ctx->cached && is_elsewhere(ctx))
+		return;
 	stats_add(ctx->cached ? &app->stats.cache_hits : &app->stats.cache_misses, 1);
 	if (!ctx->cached) {
 		run_timed(ctx);

@@ -215,7 +215,7 @@ void jobs_start(struct jobs *j, size_t threads_n, bool hashes)
 
 		worker_init(&t->worker, j->app);
 		t->worker.hashes = hashes;
-		t->jobs = j;
+		t->worker.pool = t->jobs = j;
 		cond_init(&t->wake);
 		rc = pthread_create(&t->worker.thread, NULL, thread, t);
 		if (rc != 0)

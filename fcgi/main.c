@@ -218,7 +218,10 @@ static void run_fastcgi(struct app *app, struct gateway *g)
 
 	set_signals();
 	jobs_start(app->requests, (size_t)cfg->fcgi.workers, false);
+	jobs_start(app->reads, (size_t)cfg->fcgi.workers, false);
+	jobs_start(app->changes, (size_t)cfg->fcgi.workers, false);
 	jobs_start(app->events, (size_t)cfg->fcgi.event_workers, false);
+	jobs_start(app->lists, (size_t)cfg->fcgi.event_workers, false);
 	jobs_start(app->passwords, (size_t)cfg->auth.argon2_parallel, true);
 	probe_start(app->probe);
 	loop_open(app->loop, g);
@@ -232,10 +235,13 @@ static void run_fastcgi(struct app *app, struct gateway *g)
 	deadline_ms = clock_ms() + app->settings->cfg.fcgi.stop_timeout_ms;
 	stop_requests(app, deadline_ms);
 	stop_jobs(app->requests, deadline_ms, "requests");
+	stop_jobs(app->reads, deadline_ms, "requests");
+	stop_jobs(app->changes, deadline_ms, "changes");
 	gateway_close(g);
 	loop_stop(app->loop, deadline_ms);
 	pthread_join(loop, NULL);
 	stop_jobs(app->events, deadline_ms, "Socket.IO events");
+	stop_jobs(app->lists, deadline_ms, "Socket.IO events");
 	stop_jobs(app->passwords, deadline_ms, "logins");
 	if (!probe_stop(app->probe, deadline_ms)) {
 		log_warn("stop", "the database does not answer a probe: leaving it");

@@ -132,8 +132,9 @@ static void run_job(struct job *j, struct worker *w)
 	worker_take_settings(w);
 	is_done = p->kind->work(p, w);
 	if (!is_done) {
-		w->is_refusing = !jobs_add(app->passwords, j,
-			(size_t)w->settings->cfg.auth.password_queue);
+		w->is_refusing = !jobs_add(w->needs, j,
+			w->needs == app->passwords ? (size_t)w->settings->cfg.auth.password_queue
+						   : SIZE_MAX);
 		if (w->is_refusing)
 			is_done = p->kind->work(p, w);
 		w->is_refusing = false;

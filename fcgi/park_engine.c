@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* memmem() */
 #include "park_engine.h"
 
 #include <stdlib.h>
@@ -43,6 +44,17 @@ static void fini(struct park *p)
 	str_fini(&e->about);
 	str_fini(&e->packet);
 	str_fini(&e->headers);
+}
+
+/* ---- events ---- */
+
+/* May the packets ask for rows (request:<topic>)? One that does so in escapes is done where it is.
+ */
+static bool asks_for_rows(const struct str *body)
+{
+	static const char name[] = "\"request:";
+
+	return memmem(str_c(body), body->len, name, sizeof(name) - 1) != NULL;
 }
 
 /* ---- errors ---- */
@@ -350,7 +362,12 @@ static bool work(struct park *p, struct worker *w)
 		.arrived_ms = p->parked_ms};
 
 	str_clear(&e->ops);
-	w->needs_hashing = false;
+	w->needs = NULL;
+	/* Before anything is done, so that nothing is done twice. */
+	if (w->pool == e->app->events && asks_for_rows(post.body)) {
+		w->needs = e->app->lists;
+		return false;
+	}
 	sync_post_fini(&e->events->rows);
 	e->events->rows.app = e->app;
 	e->events->rows.ops = &e->ops;
@@ -363,7 +380,7 @@ static bool work(struct park *p, struct worker *w)
 		str_clear(&e->ops);
 		ops_put(&e->ops, &too_much);
 	}
-	return !w->needs_hashing;
+	return !w->needs;
 }
 
 static void on_worked(struct park *p)

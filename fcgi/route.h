@@ -58,6 +58,7 @@ struct http_res {
 struct worker; /* what one worker thread owns: database, caches; see worker.h */
 struct emitted;
 struct identity;
+struct jobs;
 struct park;
 struct cached;
 
@@ -81,7 +82,7 @@ struct ctx {
 	int64_t retry_s;           /* when to try again after ERR_RATE_LIMITED; 0: err_retry_s() */
 	enum err failed;           /* what ctx_fail() or ctx_fail_db() was last told */
 	struct identity *identity; /* who `who` is of */
-	bool is_for_hashing;       /* it checks a password, and this thread may not */
+	struct jobs *pass_to;      /* not answered: it is for these threads */
 	struct park *park; /* the handler wants the request parked; taken over by the worker */
 	const char *cors_origin; /* allowed one, or NULL */
 	struct cached *cached;   /* answers instead of res.body */
@@ -90,11 +91,11 @@ struct ctx {
 enum route_flag {
 	ROUTE_OPEN = 1,    /* no authentication */
 	ROUTE_JSON = 2,    /* takes a JSON object as its body */
-	ROUTE_DB = 4,      /* needs the database */
+	ROUTE_DB = 4,      /* needs the database: done by threads of their own, see jobs.h */
 	ROUTE_TXN = 8,     /* in a transaction; implies ROUTE_DB; takes Idempotency-Key; audited */
 	ROUTE_PARKS = 16,  /* may park: the body is read to its end first, whatever it is */
 	ROUTE_CACHED = 32, /* a GET answer is kept while (tenant, topic) has not changed */
-	ROUTE_HASHES = 64  /* checks a password: done by threads of their own, see jobs.h */
+	ROUTE_HASHES = 64  /* checks a password: likewise */
 };
 
 struct route {

@@ -134,24 +134,25 @@ static void hand_over(struct worker *w, struct ctx *ctx)
 	loop_park(w->app->loop, p);
 }
 
-/* Gives the request to the threads that hash passwords. false: too many wait there already. */
-static bool pass(struct worker *w)
+/* Gives the request to other threads. false: too many wait there already. */
+static bool pass(struct worker *w, struct jobs *to)
 {
-	size_t most = (size_t)w->settings->cfg.auth.password_queue;
+	size_t most =
+		to == w->app->passwords ? (size_t)w->settings->cfg.auth.password_queue : SIZE_MAX;
 	struct request *r;
 
 	/* Others may come between, and the last place be taken: it is one too many then. */
-	if (jobs_waiting_n(w->app->passwords) >= most)
+	if (jobs_waiting_n(to) >= most)
 		return false;
 	r = conn_pass(w->conn);
-	return jobs_add(w->app->passwords, &r->job, SIZE_MAX);
+	return jobs_add(to, &r->job, SIZE_MAX);
 }
 
 static void finish(struct worker *w, struct ctx *ctx)
 {
-	if (ctx->is_for_hashing && pass(w))
+	if (ctx->pass_to && pass(w, ctx->pass_to))
 		return;
-	if (ctx->is_for_hashing)
+	if (ctx->pass_to)
 		ctx_fail(ctx, ERR_BUSY, NULL);
 	if (!ctx->res.status && !ctx->park)
 		ctx_fail(ctx, ERR_INTERNAL, NULL);

@@ -18,13 +18,14 @@ struct job;
 
 struct worker {
 	struct app *app;
+	struct jobs *pool;            /* whose thread it is; NULL (CGI): it does everything */
 	struct settings *settings;    /* of the request at hand */
 	struct db *db;                /* ctx->db; not NULL while a request is worked on */
 	struct settings *db_settings; /* what db logs in with */
 	struct conn *conn;            /* NULL until it has had a request */
 	bool is_refusing;   /* no password may be hashed for this job: it has waited too long */
 	bool hashes;        /* may hash passwords */
-	bool needs_hashing; /* what it works on for a park has one that it may not hash */
+	struct jobs *needs; /* what it works on for a park is for these threads; NULL: for it */
 	struct str path, body, head; /* of the request at hand; memory is kept for the next */
 	uint64_t random[4];          /* request ids: xoshiro256**, seeded by libsodium */
 	pthread_t thread;

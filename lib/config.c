@@ -29,11 +29,11 @@ const struct config_row config_rows[CONFIG_ROWS_N] = {
 	KEY(fcgi, db_password, SECRET, "", 0, 128, "",
 		"Its password. Empty: the account logs in by unix_socket."),
 	KEY(fcgi, workers, INT, "4", 1, 64, "threads",
-		"Requests one process works on at a time, each with a database connection."),
+		"Requests one process works on at a time, as many again that read rows and as many "
+		"that change some, each with a database connection."),
 	KEY(fcgi, event_workers, INT, "2", 1, 64, "threads",
-		"Socket.IO requests with events one process works on at a time, each with a "
-		"database "
-		"connection."),
+		"Socket.IO requests with events one process works on at a time, and as many again "
+		"that ask for rows, each with a database connection."),
 	KEY(fcgi, max_parked, INT, "10000", 1, 1000000, "requests",
 		"Long-polls one process holds; more are answered 503."),
 	KEY(fcgi, request_timeout_ms, INT, "30000", 100, 3600000, "ms",

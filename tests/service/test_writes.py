@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+import sio
 from conftest import SLOWER, unique, wait_until
 
 # Defaults of a server that, taken over, would change what answers hold or whether there are any.
@@ -185,3 +186,59 @@ def test_defaults_of_the_server_change_no_answer(own_stack):
     events = admin.read_events(0, lambda events: len(events) > 1, topics="websites")
     assert [e["data"]["id"] for e in events] == [made.data["id"], again.data["id"]]
     stack.ctl("events", "prune", "--rows", "1000")
+
+
+# ---- what somebody has locked ----
+
+def answers_at_once(stack, admin, cached):
+    """What wants nothing of a locked table, one after the other."""
+    for path in ("/healthz", "/api/ws/health", "/metrics", cached, "/events?timeout=0"):
+        assert admin.get(path, timeout=10 * SLOWER).status in (200, 503), path
+    who = sio.Client(stack.url)
+    assert who.connect({"token": admin.token})[0] == "0"
+    who.close()
+
+
+def blocked(db):
+    with db.cursor() as c:
+        c.execute("SELECT COUNT(*) FROM information_schema.processlist "
+                  "WHERE info LIKE '%line_groups%' AND id <> CONNECTION_ID() AND time_ms > 200")
+        return c.fetchone()[0]
+
+
+@pytest.mark.parametrize("lock", ["SELECT * FROM line_groups FOR UPDATE",
+                                  "FLUSH TABLES WITH READ LOCK", "LOCK TABLES line_groups WRITE"])
+def test_a_lock_stops_only_who_wants_what_is_locked(own_stack, lock):
+    stack = own_stack("fcgi.workers=1", "fcgi.event_workers=1")
+    admin, cached = stack.admin(), "/api/v1/nodes?page_size=3"
+    row = admin.post("/api/v1/line-groups/create", {"name": unique("lock")}).data
+    for _ in range(8):
+        assert admin.get(cached).status == 200
+    with stack.connect() as db, stack.connect() as watch, db.cursor() as c:
+        c.execute("BEGIN")
+        c.execute(lock)
+        done = []
+        wanting = [lambda n=n: admin.clone().post("/api/v1/line-groups/update", {
+            "id": row["id"], "description": f"d{n}"}, timeout=60 * SLOWER).status for n in range(6)]
+        if lock.startswith("LOCK"):
+            sockets = [sio.Client(stack.url) for _ in range(6)]
+            for s in sockets:
+                assert s.connect({"token": admin.token})[0] == "0"
+            wanting += [lambda s=s: 200 * s.ask("line-groups", timeout=60)[1]["ok"] for s in sockets]
+            wanting += [lambda n=n: admin.clone().get(
+                f"/api/v1/line-groups?page_size={n + 1}", timeout=60 * SLOWER).status for n in range(6)]
+        threads = [threading.Thread(target=lambda f=f: done.append(f()), daemon=True)
+                   for f in wanting]
+        for t in threads:
+            t.start()
+        # One of each process, of what there is one thread for.
+        wait_until(lambda: blocked(watch) >= (6 if lock.startswith("LOCK") else 2), 20)
+        answers_at_once(stack, admin, cached)
+        if not lock.startswith("LOCK"):
+            assert admin.get(f"/api/v1/line-groups/{row['id']}", timeout=10 * SLOWER).status == 200
+        assert not done
+        c.execute("UNLOCK TABLES")
+        c.execute("ROLLBACK")
+        for t in threads:
+            t.join(60 * SLOWER)
+        assert done and set(done) == {200} and len(done) == len(threads)
