@@ -414,6 +414,12 @@ void engine_serve(struct ctx *ctx, const struct http_meta *meta, struct conn *co
 		dispatch_options(ctx, HTTP_GET | HTTP_POST | HTTP_OPTIONS);
 		return;
 	}
+	if (http_own_error(meta)) {
+		stats_add(&ctx->worker->app->stats.engine_refused, 1);
+		ctx->res.status = http_own_error(meta);
+		ctx->res.content_type = "text/plain; charset=UTF-8";
+		return;
+	}
 	a.is_again = http_is_again(meta);
 	if (a.is_again)
 		parse_u64(meta->sent_length, 0, UINT64_MAX, &lost_len);

@@ -154,6 +154,15 @@ bool http_is_again(const struct http_meta *meta)
 	return parse_u64(meta->redirect_status, 500, 599, &status);
 }
 
+int http_own_error(const struct http_meta *meta)
+{
+	uint64_t status;
+
+	if (!parse_u64(meta->redirect_status, 400, 499, &status) || status == 403 || status == 404)
+		return 0;
+	return (int)status;
+}
+
 bool http_read_target(struct http_req *req, const struct http_meta *meta, const char *engine_path,
 	struct str *buf)
 {

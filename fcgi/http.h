@@ -32,6 +32,10 @@ bool http_read_method(struct http_req *req, const char *text);
  * error handler (lighttpd: server.error-handler) gets it as a GET without a body, and with the
  * original target in REQUEST_URI alone. */
 bool http_is_again(const struct http_meta *meta);
+/* The status of an error of the web server's own (a body that it takes from nobody, say), which it
+ * has its error handler say; 0: it is none. 403 and 404 are none: by these some web servers are
+ * made to give a program what they have no file for. */
+int http_own_error(const struct http_meta *meta);
 /* Finds req->path, decoded into buf, which it borrows, and req->query. engine_path is where
  * Socket.IO is served (socketio.path). false if the target is malformed: bad escape, NUL, invalid
  * UTF-8, too long. */

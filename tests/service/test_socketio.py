@@ -1,6 +1,7 @@
 """Engine.IO and Socket.IO over polling, request by request: what is refused and how, who may
 connect, what becomes of events. Answers are those of the reference server where it has them."""
 import datetime
+import http.client
 import json
 import time
 import urllib.parse
@@ -154,6 +155,21 @@ def test_too_large_a_body(quiet):
     assert c.open["maxPayload"] == 2000
     got = refused(c.request, "POST", {}, "4" + "x" * 2000)
     assert (got.status, got.body) == (413, "")
+    assert c.connect()[0] == "0"
+
+
+def test_what_the_web_server_takes_from_nobody_is_too_large_too(stack):
+    """lighttpd answers by itself, by way of its error handler."""
+    c = Client(stack.url, query={"token": stack.viewer().token})
+    to = urllib.parse.urlsplit(stack.url)
+    connection = http.client.HTTPConnection(to.hostname, to.port, timeout=20 * SLOWER)
+    connection.putrequest("POST", f"/socket.io/?EIO=4&transport=polling&sid={c.sid}")
+    connection.putheader("Content-Type", "text/plain;charset=UTF-8")
+    connection.putheader("Content-Length", "100000000")
+    connection.endheaders()
+    got = connection.getresponse()
+    assert (got.status, got.read()) == (413, b"")
+    connection.close()
     assert c.connect()[0] == "0"
 
 
