@@ -43,11 +43,10 @@ void dispatch_options(struct ctx *ctx, unsigned allowed)
 	if (!ctx->cors_origin || !ctx->req.cors_method[0])
 		return;
 	add_methods(&ctx->res.headers, "Access-Control-Allow-Methods", allowed);
-	str_adds(&ctx->res.headers,
-		"Access-Control-Allow-Headers: Authorization, "
-		"Content-Type, X-API-Key, Idempotency-Key, If-None-Match, "
-		"Last-Event-ID\r\n"
-		"Access-Control-Max-Age: " PREFLIGHT_MAX_AGE_S "\r\n");
+	str_adds(&ctx->res.headers, "Access-Control-Allow-Headers: Authorization, "
+				    "Content-Type, X-API-Key, Idempotency-Key, If-None-Match, "
+				    "Last-Event-ID, Cache-Control\r\n"
+				    "Access-Control-Max-Age: " PREFLIGHT_MAX_AGE_S "\r\n");
 }
 
 /* Each step returns false when the request has been answered. */

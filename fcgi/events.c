@@ -28,8 +28,8 @@ static const struct alias notifications = {notification_topics, true};
 /* What a request asks for, as far as it says. */
 struct ask {
 	struct ctx *ctx;
-	bool is_sse, has_since, has_topics, has_rooms;
-	uint64_t since, timeout_s, limit;
+	bool is_sse, has_since, has_last, has_topics, has_rooms;
+	uint64_t since, last_id, timeout_s, limit;
 	struct strlist topics, rooms;
 	struct str epoch;
 };
@@ -88,6 +88,9 @@ static void on_parameter(const char *key, const char *value, void *arg)
 
 	if (strcmp(key, "since") == 0) {
 		a->has_since = read_number(a, key, value, 0, UINT64_MAX, &a->since);
+	} else if (strcmp(key, "lastEventId") == 0) {
+		if (a->is_sse && value[0])
+			a->has_last = read_number(a, key, value, 0, UINT64_MAX, &a->last_id);
 	} else if (strcmp(key, "timeout") == 0) {
 		read_number(a, key, value, 0, (uint64_t)cfg->events.timeout_max_s, &a->timeout_s);
 	} else if (strcmp(key, "limit") == 0) {
@@ -132,7 +135,12 @@ static bool read_ask(struct ctx *ctx, struct ask *a)
 			"percent-encoding.");
 		return false;
 	}
-	/* A browser that reconnects repeats the address it began with: the header is newer. */
+	/* A browser that reconnects repeats the address it began with: the header is newer, and so
+	 * is what an EventSource that may not set headers adds to the address. */
+	if (a->has_last) {
+		a->has_since = true;
+		a->since = a->last_id;
+	}
 	if (a->is_sse && last[0])
 		a->has_since = read_number(a, "Last-Event-ID", last, 0, UINT64_MAX, &a->since);
 	if (ctx->problems_n == 0)

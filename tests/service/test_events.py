@@ -105,6 +105,35 @@ def test_stream_that_was_never_told_of_an_event_misses_none(stack, admin, db):
         assert s.event()[0] == missed
 
 
+def test_the_address_may_name_the_last_event(admin, db):
+    """What event-source-polyfill adds to its address when it comes back."""
+    ids = [insert(db, n=n) for n in range(3)]
+    for query, headers, after in [
+            ("lastEventId=%d" % ids[0], {}, 0),
+            ("lastEventId=%d&since=0" % ids[1], {}, 1),
+            ("since=0&lastEventId=0&lastEventId=%d" % ids[1], {}, 1),
+            ("since=%d&lastEventId=" % ids[1], {}, 1),
+            ("lastEventId=%d" % ids[0], {"Last-Event-ID": ids[1]}, 1)]:
+        with Stream(admin, "topics=websites&" + query, **headers) as s:
+            s.message()
+            ids.append(insert(db, n=0))
+            got = []
+            while ids[-1] not in got:
+                got.append(s.event()[0])
+            assert got == ids[after + 1:], query
+    with Stream(admin, "lastEventId=x") as s:
+        assert s.status == 400 and b"lastEventId" in s.file.read()
+    assert admin.get("/events?timeout=0&lastEventId=x").status == 200
+
+
+def test_a_stream_of_another_log_does_not_go_on(admin, db):
+    """The id alone does not say of which log it is, the epoch in the address does."""
+    one = insert(db, n=1)
+    with Stream(admin, "epoch=other", **{"Last-Event-ID": one}) as s:
+        s.message()
+        assert s.message()["event"] == "reset"
+
+
 def test_bad_last_event_id_is_400(admin):
     with Stream(admin, "", **{"Last-Event-ID": "x"}) as s:
         assert s.status == 400 and b"Last-Event-ID" in s.file.read()
