@@ -219,11 +219,24 @@ bool http_is_json(const char *media)
 	return strcasecmp(p, "utf-8") == 0 || strcasecmp(p, "\"utf-8\"") == 0;
 }
 
+/* Is the quoted text from tag to its last quote, end, etag, perhaps compressed on its way? Both
+ * without W/, for the comparison is a weak one. */
+static bool is_same_etag(const char *tag, const char *end, const char *etag)
+{
+	static const char *const ends[] = {"\"", "-gzip\"", "-br\""};
+	size_t len = strlen(etag) - 1, left = (size_t)(end + 1 - tag);
+
+	if (left <= len || memcmp(tag, etag, len) != 0)
+		return false;
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		if (left - len == strlen(ends[i]) && memcmp(tag + len, ends[i], left - len) == 0)
+			return true;
+	return false;
+}
+
 bool http_etag_matches(const char *list, const char *etag)
 {
-	/* Compared without W/, for the comparison is a weak one. */
 	const char *opaque = strncmp(etag, "W/", 2) == 0 ? etag + 2 : etag;
-	size_t len = strlen(opaque);
 
 	list += strspn(list, " \t");
 	if (strcmp(list, "*") == 0)
@@ -239,7 +252,7 @@ bool http_etag_matches(const char *list, const char *etag)
 		end = strchr(list + 1, '"');
 		if (!end)
 			return false;
-		if ((size_t)(end + 1 - list) == len && memcmp(list, opaque, len) == 0)
+		if (is_same_etag(list, end, opaque))
 			return true;
 		list = end + 1;
 	}

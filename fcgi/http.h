@@ -51,7 +51,8 @@ bool http_decode(struct str *out, const char *text, size_t len, bool is_form);
 const char *http_cors_origin(const struct config *cfg, const char *origin);
 /* Is media a JSON type: application/json, with charset=utf-8 at most? */
 bool http_is_json(const char *media);
-/* Does If-None-Match (RFC 9110 section 13.1.2, weak comparison) name etag? */
+/* Does If-None-Match (RFC 9110 section 13.1.2, weak comparison) name etag? Also as a web server
+ * passes it on that compresses: Apache's mod_deflate and mod_brotli put -gzip or -br to its end. */
 bool http_etag_matches(const char *if_none_match, const char *etag);
 bool http_is_loopback(const char *address);
 

@@ -226,9 +226,10 @@ static void etags(void **state)
 {
 	static const char etag[] = "W/\"abc\"";
 	static const char *const good[] = {"W/\"abc\"", "\"abc\"", "\"x\", W/\"abc\"", "*", " *",
-		"\"x\",\"abc\"", "W/\"x\" , \"abc\" "};
-	static const char *const bad[] = {
-		"", "abc", "\"ab\"", "\"abcd\"", "W/", "\"abc", "\"x\" \"", "w/\"abc\""};
+		"\"x\",\"abc\"", "W/\"x\" , \"abc\" ", "W/\"abc-gzip\"", "\"x\", \"abc-br\""};
+	static const char *const bad[] = {"", "abc", "\"ab\"", "\"abcd\"", "W/", "\"abc",
+		"\"x\" \"", "w/\"abc\"", "\"abc-\"", "\"abc-zip\"", "\"ab-gzip\"", "\"abc-gzipp\"",
+		"\"-gzip\""};
 
 	for (size_t i = 0; i < ARRAY_N(good); i++)
 		if (!http_etag_matches(good[i], etag))
