@@ -403,9 +403,11 @@ void check_hangup(struct doctor *d, struct finding *f)
 		json_object_put(now);
 	} while (after >= before + blocked / 2 && clock_ms() < until_ms && !usleep(LOOK_EVERY_US));
 	if (after >= before + blocked / 2)
-		finding_bad(f, VERDICT_FAIL,
+		/* Not all web servers can; the places are free at the timeout. */
+		finding_bad(f, VERDICT_WARN,
 			"lighttpd: \"tcp-fin-propagate\" => \"enable\" in fastcgi.server; "
-			"nginx: fastcgi_ignore_client_abort off",
+			"nginx: fastcgi_ignore_client_abort off; Apache and Caddy have nothing "
+			"like it, there a short timeout of requests frees places sooner",
 			"%u clients have hung up, %llu still wait after %d ms", blocked,
 			(unsigned long long)(after - before), HANGUP_SEEN_MS);
 	else

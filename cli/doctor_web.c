@@ -124,10 +124,10 @@ void check_uploads(struct doctor *d, struct finding *f)
 	else
 		finding_bad(f, VERDICT_WARN,
 			"lighttpd: server.max-request-size; nginx: client_max_body_size; Apache: "
-			"LimitRequestBody: twice fcgi.max_body is enough",
+			"LimitRequestBody; Caddy: request_body { max_size }: twice fcgi.max_body "
+			"is enough",
 			"the web server takes bodies of %d times fcgi.max_body from anybody, and "
-			"may "
-			"store them",
+			"may store them",
 			UPLOAD_TIMES);
 	rest_answer_fini(&a);
 out:

@@ -184,6 +184,15 @@ def test_a_hang_up_frees_the_place(front, admin, stack, name):
     wait_until(lambda: stack.status()["waiters"] == before, 10)
 
 
+def test_doctor_fails_for_nothing_that_caddy_cannot_do(front, stack):
+    server = front("caddy")
+    done = stack.ctl("doctor", "--deep", "--json", "--set", f"cli.url={server.url}", check=False)
+    found = {f["check"]: f for f in json.loads(done.stdout)}
+    assert [n for n, f in found.items() if f["verdict"] == "fail" and n != "disk"] == []
+    assert found["hang-ups"]["verdict"] == "warn" and "Caddy" in found["hang-ups"]["cure"]
+    assert "Caddy" in (found["uploads"]["cure"] or "Caddy")
+
+
 def test_mod_fcgid_does_not_use_up_the_database(front, admin, stack, db):
     """It starts a process for each request at a time: these hold for short, and an idle one has no
     database connection."""
