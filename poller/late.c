@@ -62,25 +62,17 @@ static bool is_served(const struct session *s, size_t n)
 }
 
 /* To any other what its cursor has passed is queued. */
-static void queue_late(struct session *s, struct sock *k, struct record *const *records, size_t n)
+static void queue_late(struct session *s, struct sock *k, struct record *const *records,
+	struct shared *const *args, size_t n)
 {
 	bool is_on_its_way = s->poll && s->poll->state != WAITER_PARKED;
 	uint64_t at = is_on_its_way ? s->poll->cursor : session_cursor(s);
 
-	for (size_t i = 0; i < n; i++) {
-		struct str args = STR_INIT;
-		bool is_queued = true;
-
+	for (size_t i = 0; i < n; i++)
 		if (records[i]->item.id <= at && group_wants(s->group, records[i]) &&
-			!session_skips(s, records[i])) {
-			record_socket_args(records[i], &args);
-			is_queued = session_emit(s, k, (struct slice){args.p, args.len},
-				records[i]->item.id, false);
-		}
-		str_fini(&args);
-		if (!is_queued)
+			!session_skips(s, records[i]) &&
+			!session_emit_shared(s, k, args[i], records[i]->item.id))
 			return;
-	}
 	if (!packets_is_empty(&s->queue))
 		session_flush(s);
 }
@@ -110,25 +102,46 @@ static void spoil(struct session *s, const struct sock *k, struct record *const 
 	}
 }
 
-static void tell_sessions(struct sessions *ss, struct record *const *records, size_t n)
+/* What is queued of one event is kept once for all. */
+static struct shared *share(struct hub *hub, const struct record *r)
+{
+	struct str args = STR_INIT;
+	struct shared *b;
+
+	record_socket_args(r, &args);
+	b = shared_get(&hub->pool, (struct slice){args.p, args.len});
+	str_fini(&args);
+	return b;
+}
+
+/* Room for one may cost another its place in any list, so the walk is by number. */
+static void tell_sessions(struct hub *hub, struct record *const *records, size_t n)
 {
 	static const struct slice main_nsp = {"/", 1};
-	struct session *s, *next;
-	struct sock *k;
+	struct shared **args = xcalloc(n, sizeof(struct shared *));
+	struct sessions *ss = hub->sessions;
+	struct session *s;
+	uint32_t num = 0;
 
-	for (s = TAILQ_FIRST(&ss->lists[SESSION_JOINED]); s; s = next) {
-		next = TAILQ_NEXT(s, entry);
-		k = session_sock(s, main_nsp);
-		if (!k)
+	for (size_t i = 0; i < n; i++)
+		args[i] = share(hub, records[i]);
+	while ((s = sessions_next(ss, &num))) {
+		struct sock *k = session_sock(s, main_nsp);
+
+		if (!k || s->state != SESSION_JOINED)
 			continue;
 		if (is_served(s, n))
 			rewind_acked(s, records, n);
 		else
-			queue_late(s, k, records, n);
+			queue_late(s, k, records, args, n);
 	}
+	for (size_t i = 0; i < n; i++)
+		shared_return(args[i]);
+	free(args);
 	for (int i = SESSION_CLOSING; i <= SESSION_GONE; i++) {
 		TAILQ_FOREACH (s, &ss->lists[i], entry) {
-			k = session_sock(s, main_nsp);
+			struct sock *k = session_sock(s, main_nsp);
+
 			if (k)
 				spoil(s, k, records, n);
 		}
@@ -144,7 +157,7 @@ void late_came(struct hub *hub, struct record **records, size_t n)
 		remember(hub, records[i]);
 		wait_came_late(hub, records[i]);
 	}
-	tell_sessions(hub->sessions, records, n);
+	tell_sessions(hub, records, n);
 	fanout(hub, records, n, hub->tail, true);
 	for (size_t i = 0; i < n; i++)
 		ring_insert(&hub->ring, records[i]);

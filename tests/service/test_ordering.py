@@ -380,3 +380,18 @@ def test_a_late_event_reaches_who_is_between_two_polls(hurried):
     assert [e["data"]["n"] for e in admin.poll(late.id - 1)["events"]] == ["late", "quick", "next"]
     assert admin.poll(new, timeout=0)["events"] == []
     assert "reset" not in admin.poll(since, timeout=0, topics="nodes")
+
+
+def test_a_late_event_of_many_sessions_is_kept_once(own_stack):
+    """Sessions between two GETs share it: nine copies would be more than may be kept for all."""
+    stack = own_stack("poller.hold_limit_ms=1000", "socketio.memory_bytes=67108864", "socketio.queue_bytes=16777216")
+    admin = stack.admin()
+    sockets = [follow(stack, admin.token) for _ in range(9)]
+    late = Late(stack)
+    late.insert(late.slow, "x" * 8_000_000)
+    late.pass_by(stack)
+    for socket in sockets:
+        assert socket.event("websites:update")[0]["data"] == {"n": "quick"}
+    late.commit(stack)
+    for socket in sockets:
+        assert [len(n) for n in late_of(socket.poll())] == [4, 8_000_000]
