@@ -51,7 +51,6 @@ struct tail *tail_new(const struct config *cfg, struct mailbox *to,
 	t->to = to;
 	t->open_start = open_start;
 	t->open_batch = open_batch;
-	t->row_bytes = 512;
 	pthread_mutex_init(&t->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

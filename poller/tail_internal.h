@@ -12,7 +12,8 @@
 #include "watch.h"
 #include "writer.h"
 
-#define TAIL_PENDING_MAX 200000 /* above it nothing more is read until a gap is settled */
+#define TAIL_PENDING_MAX 200000 /* above these nothing more is read until a gap is settled */
+#define TAIL_PENDING_BYTES_MAX (256u * 1024 * 1024)
 #define TAIL_ANNOUNCED_MAX 4096
 #define TAIL_PAST_N 8
 
@@ -51,7 +52,7 @@ struct tail {
 	uint64_t table;                 /* when it was made, as far as is known */
 	int64_t started_ms, checked_ms; /* checked: that it is the same log still */
 	struct order order;
-	uint64_t row_bytes; /* average, for the size of a read */
+	size_t pending_bytes; /* of what is in order */
 	struct watch watch; /* where an event may still show up behind the tail */
 	int64_t watched_ms;
 	struct told told; /* control events that did not wait for their turn */

@@ -262,6 +262,7 @@ static void forget(struct tail *t)
 
 	while ((item = order_drain(&t->order)))
 		record_free((struct record *)item);
+	t->pending_bytes = 0;
 	told_fini(&t->told);
 	t->watch.n = 0;
 	t->mark = (struct tail_mark){0};

@@ -9,7 +9,9 @@
 #include "tail_internal.h"
 
 #define READ_ROWS_MAX 2000
-#define READ_BYTES_AIM (16u * 1024 * 1024) /* rows a read asks for shrink with their size */
+#define READ_ROWS_FIRST 64                 /* of rows that nobody has measured */
+#define READ_GROWS 4                       /* times the rows of the read before */
+#define READ_BYTES_AIM (16u * 1024 * 1024) /* a read ends with the row that reaches it */
 #define CONTROL_MAX 1000                   /* control events told ahead in one look */
 
 static const struct db_stmt sql_read = {"read",
@@ -18,6 +20,9 @@ static const struct db_stmt sql_read = {"read",
 static const struct db_stmt sql_range = {"range",
 	"SELECT " RECORD_COLUMNS " FROM ws_events WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?", 3,
 	RECORD_COLUMNS_N};
+static const struct db_stmt sql_sizes = {"sizes",
+	"SELECT OCTET_LENGTH(payload) FROM ws_events WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?",
+	3, 1};
 static const struct db_stmt sql_probe = {"probe",
 	"SELECT id FROM ws_events WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ? LOCK IN SHARE MODE",
 	3, 1};
@@ -26,8 +31,9 @@ static const struct db_stmt sql_probe = {"probe",
 static const struct db_stmt sql_control = {
 	"control", "SELECT id FROM ws_events WHERE topic = ? AND id > ? ORDER BY id LIMIT ?", 3, 1};
 
-const struct db_set tail_read_sql = {
-	"tail", (const struct db_stmt *const[]){&sql_read, &sql_range, &sql_control, NULL}, false};
+const struct db_set tail_read_sql = {"tail",
+	(const struct db_stmt *const[]){&sql_read, &sql_range, &sql_sizes, &sql_control, NULL},
+	false};
 const struct db_set tail_probe_sql = {
 	"probe", (const struct db_stmt *const[]){&sql_probe, NULL}, false};
 
@@ -75,6 +81,7 @@ static void release(struct tail *t)
 		}
 		records[n] = (struct record *)item;
 		records[n]->is_told = told_take(&t->told, item->id);
+		t->pending_bytes -= record_size(records[n]);
 		n++;
 	}
 	atomic_fetch_add(&t->stats.released, n);
@@ -84,63 +91,91 @@ static void release(struct tail *t)
 	tail_post(t, records, n, BATCH_RELEASED);
 }
 
-static int64_t read_limit(const struct tail *t)
+/* How many rows of the span may be read at once: what one read brings is in memory as a whole, and
+ * a row may be of any size, whatever those before it were. No more than `most`: to measure a row
+ * the server reads all of it. */
+static enum err measure(struct tail *t, struct span span, int64_t most, int64_t *limit)
 {
-	uint64_t limit = READ_BYTES_AIM / t->row_bytes;
+	const struct db_val in[] = {DBV_U(span.first), DBV_U(span.last),
+		DBV_I(most < READ_ROWS_MAX ? most : READ_ROWS_MAX)};
+	const struct db_val *row;
+	uint64_t bytes = 0;
+	enum err e = db_query(t->db, &sql_sizes, in, 3);
 
-	return limit > READ_ROWS_MAX ? READ_ROWS_MAX : limit < 16 ? 16 : (int64_t)limit;
+	*limit = 0;
+	if (e)
+		return e;
+	while (bytes < READ_BYTES_AIM && (row = db_fetch(t->db))) {
+		bytes += dbv_u(&row[0]);
+		++*limit;
+	}
+	db_done(t->db);
+	if (*limit == 0)
+		*limit = 1;
+	return ERR_OK;
 }
 
-/* Reads what lies beyond all seen. *is_more: the read was full. */
-static enum err read_new(struct tail *t, bool *is_more)
+static bool is_full(const struct tail *t)
 {
-	int64_t limit = read_limit(t);
-	const struct db_val in[] = {DBV_U(t->order.seen), DBV_I(limit)};
-	const struct db_val *row;
-	enum err e;
-	int64_t n = 0;
-	uint64_t bytes = 0;
+	return t->order.pending_n >= TAIL_PENDING_MAX || t->pending_bytes >= TAIL_PENDING_BYTES_MAX;
+}
 
-	*is_more = false;
-	if (t->order.pending_n >= TAIL_PENDING_MAX)
+/* Reads what lies beyond all seen. *full: how many rows the read before had if it was full, else 0;
+ * then, this one. */
+static enum err read_new(struct tail *t, int64_t *full)
+{
+	int64_t before = *full, limit = READ_ROWS_FIRST, n = 0;
+	const struct db_val *row;
+	enum err e = ERR_OK;
+
+	*full = 0;
+	if (is_full(t) || t->order.seen == UINT64_MAX)
 		return ERR_OK;
+	if (before)
+		e = measure(t, (struct span){t->order.seen + 1, UINT64_MAX}, before * READ_GROWS,
+			&limit);
+	if (e)
+		return e;
 	atomic_fetch_add(&t->stats.reads, 1);
-	e = db_query(t->db, &sql_read, in, 2);
+	e = db_query(t->db, &sql_read, (struct db_val[]){DBV_U(t->order.seen), DBV_I(limit)}, 2);
 	if (e)
 		return e;
 	while ((row = db_fetch(t->db))) {
 		struct record *r = record_new(row);
 
-		bytes += record_size(r);
 		n++;
+		t->pending_bytes += record_size(r);
 		order_add(&t->order, &r->item);
 	}
 	db_done(t->db);
-	if (n)
-		t->row_bytes = (t->row_bytes * 3 + bytes / (uint64_t)n) / 4 + 1;
-	*is_more = n == limit;
+	*full = n == limit ? n : 0;
 	return ERR_OK;
 }
 
 /* Reads rows that have come into the lowest gap. */
 static enum err read_gap(struct tail *t, struct span gap, size_t *filled)
 {
-	const struct db_val in[] = {DBV_U(gap.first), DBV_U(gap.last), DBV_I(read_limit(t))};
 	const struct db_val *row;
-	enum err e;
+	int64_t limit;
+	enum err e = measure(t, gap, READ_ROWS_FIRST * READ_GROWS, &limit);
 
 	*filled = 0;
+	if (e)
+		return e;
 	atomic_fetch_add(&t->stats.reads, 1);
-	e = db_query(t->db, &sql_range, in, 3);
+	e = db_query(t->db, &sql_range,
+		(struct db_val[]){DBV_U(gap.first), DBV_U(gap.last), DBV_I(limit)}, 3);
 	if (e)
 		return e;
 	while ((row = db_fetch(t->db))) {
 		struct record *r = record_new(row);
 
-		if (order_fill(&t->order, &r->item))
+		if (order_fill(&t->order, &r->item)) {
 			(*filled)++;
-		else
+			t->pending_bytes += record_size(r);
+		} else {
 			record_free(r);
+		}
 	}
 	db_done(t->db);
 	return ERR_OK;
@@ -243,16 +278,19 @@ enum err tail_look_behind(struct tail *t)
 
 	for (size_t i = 0; i < n; i++) {
 		struct span span = t->watch.spans[0];
-		const struct db_val in[] = {
-			DBV_U(span.first), DBV_U(span.last), DBV_I(READ_ROWS_MAX)};
 		struct record **records;
 		const struct db_val *row;
 		enum probe_says says;
-		size_t found = 0;
+		int64_t found = 0, limit;
 		enum err e = probe_gap(t, span, &says);
 
 		if (!e)
-			e = db_query(t->db, &sql_range, in, 3);
+			e = measure(t, span, READ_ROWS_MAX, &limit);
+		if (!e)
+			e = db_query(t->db, &sql_range,
+				(struct db_val[]){
+					DBV_U(span.first), DBV_U(span.last), DBV_I(limit)},
+				3);
 		if (e)
 			return e;
 		watch_drop_first(&t->watch);
@@ -270,11 +308,11 @@ enum err tail_look_behind(struct tail *t)
 				(unsigned long long)r->item.id, (unsigned long long)t->order.tail);
 		}
 		db_done(t->db);
-		if (says == PROBE_IN_FLIGHT || found == READ_ROWS_MAX)
+		if (says == PROBE_IN_FLIGHT || found == limit)
 			watch_add(&t->watch, span);
-		atomic_fetch_add(&t->stats.late, found);
+		atomic_fetch_add(&t->stats.late, (uint64_t)found);
 		if (found)
-			tail_post(t, records, found, BATCH_LATE);
+			tail_post(t, records, (size_t)found, BATCH_LATE);
 		else
 			free(records);
 	}
@@ -332,18 +370,18 @@ static enum err tell_control(struct tail *t)
 
 enum err tail_look(struct tail *t, bool *is_held)
 {
-	bool is_more;
+	int64_t full = 0;
 	enum err e;
 
 	do {
 		take_announced(t);
-		e = read_new(t, &is_more);
+		e = read_new(t, &full);
 		if (e)
 			return e;
 		order_sample(&t->order, clock_ms());
 		e = settle(t, is_held);
 		if (e)
 			return e;
-	} while (is_more && t->order.pending_n < TAIL_PENDING_MAX);
+	} while (full && !is_full(t));
 	return *is_held ? tell_control(t) : ERR_OK;
 }

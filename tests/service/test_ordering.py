@@ -395,3 +395,16 @@ def test_a_late_event_of_many_sessions_is_kept_once(own_stack):
     late.commit(stack)
     for socket in sockets:
         assert [len(n) for n in late_of(socket.poll())] == [4, 8_000_000]
+
+
+def test_a_burst_of_large_rows_is_read_in_portions(own_stack):
+    """However small those before it were: what one read brings is in memory as a whole."""
+    stack = own_stack()
+    db = stack.connect()
+    before = stack.status()
+    with db.cursor() as c:
+        c.execute("INSERT INTO ws_events (topic, event_type, payload) SELECT 'websites', 'update', "
+                  "CONCAT('{\"n\":\"', REPEAT('x', IF(seq > 64, 500000, 1)), '\"}') FROM seq_1_to_256")
+        last = c.lastrowid + 255
+    wait_until(lambda: stack.status()["tail"] >= last, 30)
+    assert stack.status()["reads"] - before["reads"] >= 1 + 192 * 500_000 // (17 << 20)
