@@ -60,12 +60,12 @@ uint64_t page_begin(struct hub *hub, uint64_t cursor)
 struct page *page_ask(struct hub *hub, uint64_t after)
 {
 	struct page *p = xcalloc(1, sizeof(*p));
+	uint64_t span = after % PAGE_IDS ? PAGE_IDS_LARGE : PAGE_IDS;
 
 	p->after = after;
-	p->upto = after + (after % PAGE_IDS ? PAGE_IDS_LARGE : PAGE_IDS);
-	p->is_whole = p->upto <= hub->tail;
-	if (!p->is_whole)
-		p->upto = hub->tail;
+	/* Not by the sum, which the last page of all ids would take past their end. */
+	p->is_whole = hub->tail - after >= span;
+	p->upto = p->is_whole ? after + span : hub->tail;
 	p->is_loading = true;
 	TAILQ_INIT(&p->waiters);
 	HASH_ADD(hh, hub->pages, after, sizeof(p->after), p);

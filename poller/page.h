@@ -12,7 +12,7 @@
 struct page *page_find(struct hub *hub, uint64_t after);
 uint64_t page_begin(struct hub *hub, uint64_t cursor); /* of the page that a cursor needs next */
 void page_touch(struct hub *hub, struct page *p);      /* a kept one was used */
-/* A new one, loading: the reader is asked for its rows. */
+/* A new one, loading: the reader is asked for its rows. It begins below the tail. */
 struct page *page_ask(struct hub *hub, uint64_t after);
 /* Takes what was read into p; rows that are large are fewer than were asked for. */
 void page_fill(struct hub *hub, struct page *p, struct reader_mail *m);

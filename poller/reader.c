@@ -180,12 +180,11 @@ static enum err read_rows(
 /* Rows may be of any size: the first few tell whether all are to be read at a time. */
 static enum err read_page(struct reader *r, struct reader_mail *m)
 {
-	uint64_t first = m->after + PAGE_IDS_FIRST;
+	bool has_more = m->upto - m->after > PAGE_IDS_FIRST;
+	uint64_t first = has_more ? m->after + PAGE_IDS_FIRST : m->upto;
 	size_t bytes = 0;
 	enum err e;
 
-	if (first > m->upto)
-		first = m->upto;
 	e = read_rows(r, m, m->after, first, &bytes);
 	if (!e && m->n && bytes / m->n * (m->upto - m->after) > PAGE_BYTES_AIM)
 		m->upto = first;
