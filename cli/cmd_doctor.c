@@ -28,7 +28,7 @@ static const struct check {
 	{"binlog_row_image", check_row_image, false},
 	{"binlog rights", check_binlog_rights, false},
 	{"wait_timeout", check_wait_timeout, false},
-	{"event ids", check_id_steps, false},
+	{"event ids", check_event_ids, false},
 	{"retention", check_retention, false},
 	{"disk", check_disk, false},
 	{"clock", check_clock, false},

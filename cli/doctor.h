@@ -59,7 +59,7 @@ void check_binlog(struct doctor *d, struct finding *f);
 void check_binlog_rights(struct doctor *d, struct finding *f);
 void check_connections(struct doctor *d, struct finding *f);
 void check_wait_timeout(struct doctor *d, struct finding *f);
-void check_id_steps(struct doctor *d, struct finding *f);
+void check_event_ids(struct doctor *d, struct finding *f);
 void check_retention(struct doctor *d, struct finding *f);
 void check_disk(struct doctor *d, struct finding *f);
 void check_clock(struct doctor *d, struct finding *f);

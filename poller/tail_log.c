@@ -79,7 +79,7 @@ static enum err read_u64(struct tail *t, const struct db_stmt *st, const struct 
 /* The log as the database has it now. */
 struct found {
 	char epoch[33];
-	uint64_t floor, next_id; /* next_id 0: not known */
+	uint64_t floor, next_id; /* next_id 0: not known, or there is none */
 	uint64_t table;          /* when ws_events was made */
 	bool is_old;             /* the epoch is of an earlier table */
 };
@@ -97,6 +97,9 @@ static enum err find_log(struct tail *t, struct found *f)
 		.next_id = dbv_u(&row[LOG_NEXT]),
 		.table = record_stamp(&row[LOG_TABLE]),
 		.is_old = dbv_u(&row[LOG_IS_OLD])};
+	/* It stays there once that id is used up: no sign of another log. */
+	if (f->next_id == UINT64_MAX)
+		f->next_id = 0;
 	memccpy(f->epoch, dbv_text(&row[LOG_EPOCH]), '\0', sizeof(f->epoch) - 1);
 	return ERR_OK;
 }

@@ -160,6 +160,32 @@ def test_a_column_or_index_that_is_gone(own_stack):
     assert "users column display_name" in f["text"] and "index ix_ws_events_tenant" in f["text"]
 
 
+def test_an_event_id_at_the_end_of_all_ids(own_stack):
+    """One such row by SQL: it is delivered, again and again no new log begins, what is written after
+    it is refused as what has no room, and doctor says how to get ids back."""
+    stack = own_stack()
+    admin, last = stack.admin(), 2**64 - 1
+    epoch = admin.poll(0, timeout=0)["epoch"]
+    run(stack, f"INSERT INTO ws_events (id, topic, event_type, payload) VALUES ({last}, 'alerts', 'add', '{{}}')")
+
+    def look(key):
+        return admin.poll(last - 1, timeout=1, epoch=epoch).get(key)
+
+    site = {"domains": ["x.example.com"], "origin_mode": "redirect", "redirect_url": "https://example.org/"}
+    for _ in range(2):  # from the ring, and after a new start
+        wait_until(lambda: look("events"), 20)
+        stack.kill("poller")
+    wait_until(lambda: look("events"), 20)
+    reply = admin.post("/api/v1/websites/create", site)
+    assert reply.status == 503, reply
+    f = verdicts(stack)["event ids"]
+    assert f["verdict"] == "fail" and str(last) in f["text"], f
+    run(stack, f"DELETE FROM ws_events WHERE id = {last}", "ALTER TABLE ws_events AUTO_INCREMENT = 1")
+    wait_until(lambda: look("reset"), 20)
+    assert admin.post("/api/v1/websites/create", site).status == 201
+    wait_until(lambda: found_bad(stack) == {}, 20)
+
+
 @pytest.mark.parametrize("suffix, mode", [(".page", 0o400), (".page", 0o600), ("", 0o600)])
 def test_files_of_the_poller_that_cannot_be_written(ill, suffix, mode):
     path = ill.env["CMDB_POLLER_SOCKET"] + suffix
