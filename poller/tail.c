@@ -303,6 +303,7 @@ static void *tail_main(void *arg)
 			backoff_ms = 50;
 			continue;
 		}
+		t->checked_ms = 0; /* the table may have been gone for a moment */
 		if (atomic_exchange(&t->stats.is_db_up, false) || backoff_ms == 50)
 			log_error("db_down", "%s; trying again", reason(t));
 		due_us = clock_us() + backoff_ms * 1000;

@@ -17,7 +17,7 @@
 #define TAIL_ANNOUNCED_MAX 4096
 #define TAIL_PAST_N 8
 
-/* The newest event that was released: a log where that id is another event is another log. id 0:
+/* The newest event of those released: a log where that id is another event is another log. id 0:
  * none. */
 struct tail_mark {
 	uint64_t id, stamp, table; /* table: when it was made */
@@ -48,7 +48,7 @@ struct tail {
 	bool is_started, is_ready;
 	uint64_t resume; /* how far the last run of any poller was; 0: not known */
 	bool is_refused; /* it may not write a new epoch */
-	struct tail_mark mark;
+	struct tail_mark mark, newest; /* as of the last check; now */
 	uint64_t table;                 /* when it was made, as far as is known */
 	int64_t started_ms, checked_ms; /* checked: that it is the same log still */
 	struct order order;

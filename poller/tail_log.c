@@ -268,7 +268,7 @@ static void forget(struct tail *t)
 	t->pending_bytes = 0;
 	told_fini(&t->told);
 	t->watch.n = 0;
-	t->mark = (struct tail_mark){0};
+	t->mark = t->newest = (struct tail_mark){0};
 	pthread_mutex_lock(&t->lock);
 	t->announced_n = 0;
 	pthread_mutex_unlock(&t->lock);
@@ -380,6 +380,17 @@ static enum err first(struct tail *t)
 	return e;
 }
 
+/* The log is the one it was: what was released by now is of it. What is released from now on may be
+ * of another one, until the next check has compared it with this. */
+static void know(struct tail *t, uint64_t table)
+{
+	t->table = table;
+	if (!t->newest.id)
+		return;
+	t->mark = t->newest;
+	t->mark.table = table;
+}
+
 static enum err check(struct tail *t)
 {
 	const struct known k = {.newest = t->order.seen, .mark = t->mark};
@@ -392,7 +403,7 @@ static enum err check(struct tail *t)
 	if (!e && why.len)
 		e = begin(t, &f, &why);
 	else if (!e)
-		t->table = f.table;
+		know(t, f.table);
 	if (!e)
 		t->checked_ms = clock_ms();
 	str_fini(&why);

@@ -87,7 +87,9 @@ static void release(struct tail *t)
 	atomic_fetch_add(&t->stats.released, n);
 	if (!n)
 		return;
-	t->mark = (struct tail_mark){records[n - 1]->item.id, records[n - 1]->stamp, t->table};
+	t->newest = (struct tail_mark){records[n - 1]->item.id, records[n - 1]->stamp, t->table};
+	if (!t->mark.id)
+		t->mark = t->newest;
 	tail_post(t, records, n, BATCH_RELEASED);
 }
 
