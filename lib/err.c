@@ -72,7 +72,7 @@ static const struct row rows[ERR_N] = {
 	[ERR_DB_STOPPED] = {503, "unavailable", UNAVAILABLE},
 	[ERR_DB_TOO_LARGE] = {413, "payload_too_large",
 		"The body is larger than this server takes; send less at a time."},
-	[ERR_DB_DENIED] = {500, "internal_error", INTERNAL},
+	[ERR_DB_DENIED] = {503, "unavailable", UNAVAILABLE},
 	[ERR_DB_LOST] = {503, "unavailable", UNAVAILABLE},
 	[ERR_DB] = {500, "internal_error", INTERNAL},
 };

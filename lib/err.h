@@ -46,7 +46,7 @@ enum err {
 	ERR_DB_READONLY,  /* read_only, binlog_format and the like (1290, 1792, 1665...). 503 */
 	ERR_DB_STOPPED,   /* too long, or no room to begin (1969, 1317, 1206...). 503 */
 	ERR_DB_TOO_LARGE, /* over the server's max_allowed_packet (1153, 2020). 413 */
-	ERR_DB_DENIED,    /* 1044, 1045, 1142, 1227. 500 */
+	ERR_DB_DENIED,    /* an account or a right is missing (1044, 1045, 1142, 1227). 503 */
 	ERR_DB_LOST,      /* connection gone (2006, 2013, 2002, 2003, 1927, 1053...). 503 */
 	ERR_DB,           /* anything else. 500 */
 	ERR_N

@@ -44,6 +44,7 @@ static void as_the_header_says(void **state)
 		{ERR_DB_REF_USED, 409, "in_use"},
 		{ERR_DB_REF_NONE, 422, "validation_failed"},
 		{ERR_DB_LOST, 503, "unavailable"},
+		{ERR_DB_DENIED, 503, "unavailable"},
 		{ERR_DB, 500, "internal_error"},
 	};
 	for (size_t i = 0; i < ARRAY_N(rows); i++) {
