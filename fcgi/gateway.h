@@ -1,6 +1,6 @@
 /*
  * How the process was started, and so where its requests come from: a listening socket, which the
- * loop accepts from (intake.h), or the one request of a CGI program (conn.h).
+ * loop accepts from (peer.h), or the one request of a CGI program (conn.h).
  */
 #ifndef CMDB_GATEWAY_H
 #define CMDB_GATEWAY_H

@@ -1,7 +1,7 @@
 /*
  * A request of a web server, from its first byte on: what FastCGI records bring is put together
  * here, within bounds, until it is whole. Reading records is a pure function of the bytes so far
- * (no I/O, no clock, no globals); the loop feeds it (intake.h), so that however slow a sender is,
+ * (no I/O, no clock, no globals); the loop feeds it (peer.h), so that however slow a sender is,
  * it takes no thread. A whole request is a job for a worker, which lets libfcgi take the parameters
  * apart (conn.h).
  *

@@ -9,7 +9,6 @@
 #include "secret.h"
 #include "session_row.h"
 
-
 /* ---- finding ---- */
 
 void session_key(unsigned char key[SESSION_KEY_SIZE], struct slice id)

@@ -9,7 +9,6 @@
 #include "log.h"
 #include "mem.h"
 
-
 /* ---- LOOKUP ---- */
 
 static uint16_t take_tokens(struct session *s, uint16_t wanted)

@@ -88,7 +88,6 @@ void wait_end(struct waiter *w)
 {
 	struct hub *hub = w->conn->hub;
 
-
 	if (w->session && w->session->poll == w)
 		w->session->poll = NULL;
 	waiter_move(w, WAITER_NEW, NULL);
