@@ -554,8 +554,23 @@ void peer_chain(struct peer **chain, struct peer *p)
 	*chain = p;
 }
 
+/* A chain's last is who came first. */
+static struct peer *in_order(struct peer *chain)
+{
+	struct peer *out = NULL;
+
+	while (chain) {
+		struct peer *p = chain;
+
+		chain = p->next;
+		peer_chain(&out, p);
+	}
+	return out;
+}
+
 void peers_take_back(struct peers *ps, struct peer *chain)
 {
+	chain = in_order(chain);
 	while (chain) {
 		struct peer *p = chain;
 

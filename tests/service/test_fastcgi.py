@@ -159,6 +159,13 @@ def test_slow_readers_keep_nobody_waiting(own_stack):
         assert len(reply.body) > 300_000  # more than a socket holds
 
 
+def how_it_ends(c):
+    try:
+        return "whole" if len(c.answer().json["data"]["items"]) == 40 else "wrong"
+    except EOFError:
+        return "cut"
+
+
 def test_answers_that_nobody_reads_are_bounded(own_stack):
     """Of REST answers, which no request waits for any more. Who has read nothing for longest goes."""
     stack = one_process(own_stack, "fcgi.memory_bytes=67108864")
@@ -181,9 +188,9 @@ def test_answers_that_nobody_reads_are_bounded(own_stack):
     while "a client that reads nothing is dropped for others" not in stack.log("fcgi-1"):
         assert len(held) * size < 4 * 67108864
         ask()
-    with pytest.raises(EOFError):
-        held[0].answer()
-    assert len(held[-1].answer().json["data"]["items"]) == 40
+    ends = [how_it_ends(c) for c in held]
+    assert "cut" in ends and "cut" not in ends[ends.index("cut") + len(ends) // 4:], ends
+    assert ends.index("cut") < len(ends) // 4 and ends[-1] == "whole", ends
     for c in held:
         c.close()
 
