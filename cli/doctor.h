@@ -21,7 +21,7 @@ struct finding {
 
 struct doctor {
 	struct call *call;
-	const struct config *cfg;  /* NULL: could not be read; then only check_config runs */
+	const struct config *cfg; /* NULL: could not be read; then only check_config runs */
 	/* of the accounts [cli], [poller] and [fcgi]; NULL until they could be opened */
 	struct db *db, *poller_db, *fcgi_db;
 	struct db_login fcgi_login, poller_login;

@@ -363,8 +363,8 @@ static unsigned hang_up(struct doctor *d)
 		if (rest_call(d->rest, "GET", "/healthz", NULL, REST_TIMEOUT_MS, &a, &why))
 			rest_answer_fini(&a);
 		usleep(LOOK_EVERY_US);
-		if (rest_call(d->rest, "GET", "/events?timeout=55", NULL, HANGUP_AFTER_MS, &a,
-			    &why))
+		if (rest_call(
+			    d->rest, "GET", "/events?timeout=55", NULL, HANGUP_AFTER_MS, &a, &why))
 			rest_answer_fini(&a);
 		else if (a.is_timeout)
 			blocked++;

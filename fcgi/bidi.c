@@ -4,15 +4,16 @@
 
 /* Bidi_Class, as far as it matters. L is also what stands in no table; marks (NSM) and joiners fit
  * everywhere but at the beginning, where libidn2 refuses them. */
-enum class { L, RTL /* R and AL */, AN, EN, ON };
+enum bidi_class { L, RTL /* R and AL */, AN, EN, ON };
 
 struct range {
 	uint32_t first, last;
-	enum class class;
+	enum bidi_class kind;
 };
 
-/* Of the characters that a label may have, by the Unicode Character Database 14.0. A range goes over
- * what no label may have. */
+/* Of the characters that a label may have, by the Unicode Character Database 14.0. A range goes
+ * over what no label may have. */
+/* clang-format off */
 static const struct range ranges[] = {
 	{'0', '9', EN}, {'-', '-', ON},
 	{0xb7, 0xb7, ON}, {0x2b9, 0x2ba, ON}, {0x2c6, 0x2cf, ON}, {0x2ec, 0x2ec, ON},
@@ -28,22 +29,23 @@ static const struct range ranges[] = {
 	{0x10e80, 0x10ea9, RTL}, {0x10eb0, 0x10f45, RTL}, {0x10f70, 0x10f81, RTL},
 	{0x10fb0, 0x10ff6, RTL}, {0x1e800, 0x1e8c4, RTL}, {0x1e922, 0x1e943, RTL},
 	{0x1e94b, 0x1e959, RTL}};
+/* clang-format on */
 
-static enum class class_of(uint32_t c)
+static enum bidi_class kind_of(uint32_t c)
 {
 	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
 		if (c >= ranges[i].first && c <= ranges[i].last)
-			return ranges[i].class;
+			return ranges[i].kind;
 	return L;
 }
 
 void bidi_add_label(struct bidi *b, const uint32_t *label)
 {
-	enum class first = class_of(label[0]), last = first;
+	enum bidi_class first = kind_of(label[0]), last = first;
 	bool has[ON + 1] = {false};
 
 	for (; *label; label++)
-		has[last = class_of(*label)] = true;
+		has[last = kind_of(*label)] = true;
 	if (has[RTL] || has[AN]) {
 		b->is_rtl = true;
 		b->is_mixed = b->is_mixed || (has[EN] && has[AN]);

@@ -28,7 +28,7 @@ struct cached {
 	char etag[24];
 	uint8_t key[SECRET_SHORT_SIZE]; /* secret_hash_short() of the body */
 	uint64_t tail;                  /* of its note; 0: not known */
-	struct str headers; /* ETag, X-Last-Event-Id, Cache-Control */
+	struct str headers;             /* ETag, X-Last-Event-Id, Cache-Control */
 	struct str body;
 };
 /* Takes body (leaving it empty). tail NULL: not known. */

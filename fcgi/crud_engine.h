@@ -67,8 +67,8 @@ struct crud {
 
 	struct db_stmt row;   /* tenant, id -> the row as shown */
 	struct db_stmt after; /* tenant, id, limit -> rows with greater ids, in order of id */
-	struct db_stmt rows; /* JSON of ids, tenant -> rows in that order */
-	struct db_stmt lock; /* tenant, id -> id */
+	struct db_stmt rows;  /* JSON of ids, tenant -> rows in that order */
+	struct db_stmt lock;  /* tenant, id -> id */
 	struct db_stmt
 		lock_all; /* JSON of ids, tenant -> those that are there, locked in that order */
 	struct db_stmt share;    /* tenant, id -> id */

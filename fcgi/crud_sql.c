@@ -27,8 +27,8 @@ static void add_stmt(struct crud_set *set, struct db_stmt *st, const struct crud
 }
 
 /* As an expression: the JSON text of a list. MariaDB renders `= 1` as a JSON boolean, a TINYINT as
- * a number. The index is named, as for some seconds after many rows came at once MariaDB still takes
- * the table for small, and would read all of it for each row. */
+ * a number. The index is named, as for some seconds after many rows came at once MariaDB still
+ * takes the table for small, and would read all of it for each row. */
 static void put_list(struct str *sql, const struct list *l)
 {
 	str_adds(sql, "(SELECT COALESCE(JSON_COMPACT(JSON_ARRAYAGG(");

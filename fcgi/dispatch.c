@@ -57,7 +57,8 @@ static bool find_path(struct ctx *ctx, const struct http_meta *meta)
 		return true;
 	ctx_fail(ctx, ERR_BAD_REQUEST,
 		"The address is not well-formed, or too long: check its percent-encoding; its path "
-		"may have " TEXT_OF(HTTP_PATH_MAX) " bytes, its query " TEXT_OF(HTTP_QUERY_MAX) ".");
+		"may have " TEXT_OF(HTTP_PATH_MAX) " bytes, its query " TEXT_OF(
+			HTTP_QUERY_MAX) ".");
 	return false;
 }
 

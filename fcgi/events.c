@@ -255,7 +255,8 @@ static uint32_t short_hold_ms(struct ctx *ctx)
 
 static uint32_t timeout_ms(const struct ask *a, const struct config *cfg, uint32_t short_ms)
 {
-	uint32_t ms = (uint32_t)(a->is_sse ? cfg->events.timeout_max_s : (int64_t)a->timeout_s) * 1000;
+	uint32_t ms =
+		(uint32_t)(a->is_sse ? cfg->events.timeout_max_s : (int64_t)a->timeout_s) * 1000;
 
 	return short_ms && short_ms < ms ? short_ms : ms;
 }

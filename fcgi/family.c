@@ -116,8 +116,8 @@ static enum err lock(struct db *db, uint64_t user_id)
 	return db_one(db, &lock_user, in, 1, &row);
 }
 
-enum err family_use(struct db *db, const char *token, size_t len, struct family *f,
-	enum family_state *state)
+enum err family_use(
+	struct db *db, const char *token, size_t len, struct family *f, enum family_state *state)
 {
 	uint8_t hash[SECRET_HASH_SIZE] = {0};
 	const struct db_val in[] = {dbv_b(hash, sizeof(hash))}, *row;
@@ -155,8 +155,8 @@ enum err family_add(struct db *db, const struct family *f, const struct family_a
 	return db_exec(db, &add_token, in, 6, NULL, NULL);
 }
 
-enum err family_find(struct db *db, uint64_t user_id, const char *jti, struct family *f,
-	bool *is_found)
+enum err family_find(
+	struct db *db, uint64_t user_id, const char *jti, struct family *f, bool *is_found)
 {
 	const struct db_val in[] = {DBV_U(user_id), dbv_s(jti)}, *row;
 	enum err e = lock(db, user_id);

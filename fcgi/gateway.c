@@ -17,7 +17,7 @@
 
 #define BACKLOG 4096
 #define SYSTEMD_FIRST_FD 3
-#define SOCK_FD 65535   /* above all others */
+#define SOCK_FD 65535 /* above all others */
 
 /* ---- how the process was started ---- */
 
@@ -197,9 +197,10 @@ static void move_up(struct gateway *g)
  * (mod_fcgid 2.3.9, fcgid_proc_unix.c), and one request at a time. */
 static bool is_mod_fcgid(const struct sockaddr_un *sa, socklen_t len)
 {
-	size_t path_len = len > offsetof(struct sockaddr_un, sun_path)
-				  ? strnlen(sa->sun_path, len - offsetof(struct sockaddr_un, sun_path))
-				  : 0;
+	size_t path_len =
+		len > offsetof(struct sockaddr_un, sun_path)
+			? strnlen(sa->sun_path, len - offsetof(struct sockaddr_un, sun_path))
+			: 0;
 	char path[sizeof(sa->sun_path) + 1];
 	const char *name;
 	size_t digits;

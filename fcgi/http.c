@@ -15,8 +15,14 @@ struct variable {
 	bool is_meta;
 	unsigned short offset; /* of the const char * in http_req or http_meta */
 };
-#define REQ(name, field) {name, sizeof(name) - 1, false, offsetof(struct http_req, field)}
-#define META(name, field) {name, sizeof(name) - 1, true, offsetof(struct http_meta, field)}
+#define REQ(name, field)                                                        \
+	{                                                                       \
+		name, sizeof(name) - 1, false, offsetof(struct http_req, field) \
+	}
+#define META(name, field)                                                       \
+	{                                                                       \
+		name, sizeof(name) - 1, true, offsetof(struct http_meta, field) \
+	}
 
 static const struct variable variables[] = {
 	META("PATH_INFO", path_info),
@@ -128,8 +134,7 @@ bool http_decode(struct str *out, const char *text, size_t len, bool is_form)
  * /cgi-bin/cmdb-fcgi/api/...). */
 static bool is_served(const char *path, const char *engine_path)
 {
-	static const char *const prefixes[] = {
-		"/api/", "/events", "/ws/", "/metrics", "/healthz"};
+	static const char *const prefixes[] = {"/api/", "/events", "/ws/", "/metrics", "/healthz"};
 
 	if (http_is_path(path, engine_path))
 		return true;
@@ -367,8 +372,8 @@ static const char *reason(int status)
 		{411, "Length Required"}, {413, "Content Too Large"},
 		{415, "Unsupported Media Type"}, {422, "Unprocessable Content"},
 		{426, "Upgrade Required"}, {429, "Too Many Requests"},
-		{431, "Request Header Fields Too Large"},
-		{500, "Internal Server Error"}, {503, "Service Unavailable"}};
+		{431, "Request Header Fields Too Large"}, {500, "Internal Server Error"},
+		{503, "Service Unavailable"}};
 
 	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
 		if (reasons[i].status == status)

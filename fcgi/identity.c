@@ -24,7 +24,7 @@ struct credential {
 	const char *text;
 	size_t len;
 	uint8_t hash[SECRET_HASH_SIZE];
-	struct str decoded; /* ?token= */
+	struct str decoded;              /* ?token= */
 	const struct ops_caller *caller; /* KIND_CALLER */
 };
 
@@ -127,13 +127,13 @@ static bool entry_is_good(const struct entry *entry, const struct shm *shm, int6
 	int64_t expires_at_s = entry->identity->who->expires_at_s;
 
 	return entry->shm == shm && entry->generation == shm_gen(shm, 0, EVENT_TOPIC_AUTH) &&
-		now_ms - entry->loaded_ms < IDENTITY_MAX_AGE_MS &&
-		(expires_at_s == 0 || expires_at_s > clock_wall_ms() / 1000);
+	       now_ms - entry->loaded_ms < IDENTITY_MAX_AGE_MS &&
+	       (expires_at_s == 0 || expires_at_s > clock_wall_ms() / 1000);
 }
 
 /* A reference, or NULL. */
-static struct identity *cache_find(struct identities *c, const struct shm *shm,
-	const struct credential *cred)
+static struct identity *cache_find(
+	struct identities *c, const struct shm *shm, const struct credential *cred)
 {
 	struct entry_key key = key_of(cred);
 	int64_t now_ms = clock_ms();
@@ -216,12 +216,12 @@ static enum err credential_find(const struct http_req *req, struct credential *c
 	return ERR_OK;
 }
 
-static enum err load_by_token(struct ctx *ctx, const struct credential *cred,
-	struct principal **who)
+static enum err load_by_token(
+	struct ctx *ctx, const struct credential *cred, struct principal **who)
 {
 	struct token_claims claims;
-	enum err e = token_verify(ctx->worker->settings->key, cred->text, cred->len,
-		clock_wall_ms() / 1000, &claims);
+	enum err e = token_verify(
+		ctx->worker->settings->key, cred->text, cred->len, clock_wall_ms() / 1000, &claims);
 
 	if (e == ERR_OK)
 		e = db_ensure(ctx->db);
@@ -236,16 +236,16 @@ static enum err load_by_token(struct ctx *ctx, const struct credential *cred,
 	return e;
 }
 
-static enum err load_by_apikey(struct ctx *ctx, const struct credential *cred,
-	struct principal **who)
+static enum err load_by_apikey(
+	struct ctx *ctx, const struct credential *cred, struct principal **who)
 {
 	enum err e = db_ensure(ctx->db);
 
 	return e == ERR_OK ? principal_load_apikey(ctx->db, cred->hash, who) : e;
 }
 
-static enum err load_by_caller(struct ctx *ctx, const struct ops_caller *caller,
-	struct principal **who)
+static enum err load_by_caller(
+	struct ctx *ctx, const struct ops_caller *caller, struct principal **who)
 {
 	enum err e = db_ensure(ctx->db);
 	char *jti;

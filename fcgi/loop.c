@@ -37,7 +37,7 @@ struct loop {
 	pthread_mutex_t lock;
 	TAILQ_HEAD(, park) arrivals;
 	TAILQ_HEAD(, park) worked; /* by job_entry */
-	struct peer *returned; /* a chain */
+	struct peer *returned;     /* a chain */
 	bool has_doorbell, wants_shut, wants_stop, is_rung;
 	int64_t stop_deadline_ms;
 

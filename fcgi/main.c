@@ -61,8 +61,9 @@ static void read_options(struct options *o, int argc, char **argv)
 {
 	static const struct option names[] = {{"config", required_argument, NULL, 'c'},
 		{"set", required_argument, NULL, 's'}, {"listen", required_argument, NULL, 'l'},
-		{"exec", no_argument, NULL, 'x'}, {"check", no_argument, NULL, 'k'}, {"version", no_argument, NULL, 'v'},
-		{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+		{"exec", no_argument, NULL, 'x'}, {"check", no_argument, NULL, 'k'},
+		{"version", no_argument, NULL, 'v'}, {"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0}};
 	bool is_exec = false;
 	int c;
 

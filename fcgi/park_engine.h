@@ -47,9 +47,9 @@ struct park_engine {
 	char sid[ENGINE_SID_MAX + 1];
 	uint64_t tag, user;
 	uint32_t short_ms; /* GET: to be released after this; 0: the poller ends it */
-	bool is_again;  /* the web server says that another process died over it */
-	bool is_bad;    /* POST: it is refused, once the session has been told (ops) */
-	struct str ops; /* POST: for APPLY */
+	bool is_again;     /* the web server says that another process died over it */
+	bool is_bad;       /* POST: it is refused, once the session has been told (ops) */
+	struct str ops;    /* POST: for APPLY */
 	struct engine_events *events;      /* POST: NULL when there are none to be run */
 	struct str address, caller, about; /* handshake */
 	uint16_t packets;                  /* handshake: the most its client takes in an answer */

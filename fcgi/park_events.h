@@ -32,11 +32,11 @@ struct park_events {
 	uint64_t since;        /* the cursor; moves on with each answer of a stream */
 	uint32_t timeout_ms;   /* what the poller is told */
 	uint32_t heartbeat_ms; /* SSE */
-	uint32_t short_ms;     /* SSE: it ends after this, for it has a process to itself; 0: never */
-	bool needs_head;       /* the web server sees a hang-up only after the answer's head */
-	char *epoch;           /* the client's, NULL for none */
-	struct str interest;   /* wire_interest_put() */
-	char *who, *address;   /* whom it counts for */
+	uint32_t short_ms;   /* SSE: it ends after this, for it has a process to itself; 0: never */
+	bool needs_head;     /* the web server sees a hang-up only after the answer's head */
+	char *epoch;         /* the client's, NULL for none */
+	struct str interest; /* wire_interest_put() */
+	char *who, *address; /* whom it counts for */
 
 	/* The loop's. */
 	int64_t heartbeat_at_ms;

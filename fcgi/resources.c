@@ -8,6 +8,9 @@
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define FIND (FIELD_SORT | FIELD_FILTER)
 
+/* One field a line or two: clang-format would give each property a line. */
+/* clang-format off */
+
 static const char *const on_off[] = {"active", "inactive", NULL};
 
 /* Fields that several resources have. */
@@ -232,8 +235,16 @@ static const struct resource nodes = {
 	.fields_n = COUNT(node_fields),
 };
 
+/* clang-format on */
+
 static const struct resource *const all[] = {
-	&websites, &line_groups, &origin_groups, &origin_sets, &cache_rules, &domains, &nodes,
+	&websites,
+	&line_groups,
+	&origin_groups,
+	&origin_sets,
+	&cache_rules,
+	&domains,
+	&nodes,
 };
 
 /* A resource that is not there would be changed without any socket being told. */

@@ -141,8 +141,7 @@ enum sink_state sink_send(struct sink *s, const struct str *head, struct body *b
 	return send_all(s, &a, body);
 }
 
-enum sink_state sink_put(
-	struct sink *s, const struct str *head, const void *body, size_t body_len)
+enum sink_state sink_put(struct sink *s, const struct str *head, const void *body, size_t body_len)
 {
 	struct record_answer a = {.is_last = true,
 		.is_plain = s->is_cgi,

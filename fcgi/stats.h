@@ -15,7 +15,7 @@ struct stats {
 	atomic_uint_fast64_t answered, expired, hung_up, revoked,
 		refused; /* how parked ones ended */
 	atomic_uint_fast64_t hold_ms, ended;
-	atomic_uint_fast64_t job_us, job_n;          /* Socket.IO requests with events */
+	atomic_uint_fast64_t job_us, job_n;            /* Socket.IO requests with events */
 	atomic_uint_fast64_t handshakes, polls, posts; /* Engine.IO requests that came */
 	atomic_uint_fast64_t engine_refused;           /* of these, those that were no good */
 	atomic_uint_fast64_t unknown_events;

@@ -41,8 +41,8 @@ struct sync {
 	struct str args;
 	size_t ends[SYNC_EVENTS_MAX];
 	size_t n;
-	bool is_too_much; /* of them: rows are sent instead */
-	struct str body;  /* the event with the rows */
+	bool is_too_much;    /* of them: rows are sent instead */
+	struct str body;     /* the event with the rows */
 	struct str interest; /* of the caller, as its rights are for this */
 };
 

@@ -261,12 +261,12 @@ static enum err attempt(struct ctx *ctx, const struct key *key)
 	return e;
 }
 
-static void back_off(int try)
+static void back_off(int tried)
 {
 	uint32_t random;
 
 	secret_random(&random, sizeof(random));
-	nanosleep(&(struct timespec){.tv_nsec = (long)(random % (2000000u << try))}, NULL);
+	nanosleep(&(struct timespec){.tv_nsec = (long)(random % (2000000u << tried))}, NULL);
 }
 
 void txn_run(struct ctx *ctx)

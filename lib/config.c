@@ -6,8 +6,10 @@
 #include "config_row.h"
 #include "log.h"
 
-#define KEY(section, key, type, ...) \
-	{#section, #key, type, offsetof(struct config, section.key), __VA_ARGS__}
+#define KEY(section, key, type, ...)                                                    \
+	{                                                                               \
+#section, #key, type, offsetof(struct config, section.key), __VA_ARGS__ \
+	}
 #define DAY_S 86400
 #define VALUE_MAX 170 /* bytes; with its key it must fit a line as long as inih takes (200) */
 
@@ -241,8 +243,8 @@ void config_fini(struct config *c)
 	*c = (struct config){0};
 }
 
-static void add_value(struct str *out, const struct config *c, const struct config_row *r,
-	bool with_secrets)
+static void add_value(
+	struct str *out, const struct config *c, const struct config_row *r, bool with_secrets)
 {
 	switch (r->type) {
 	case INT:
@@ -365,7 +367,8 @@ void config_print_json(struct str *out, const struct config *c)
 }
 
 void config_each(void (*visit)(const char *section, const char *key, const char *unit,
-			 const char *def, const char *help, void *arg), void *arg)
+			 const char *def, const char *help, void *arg),
+	void *arg)
 {
 	for (const struct config_row *r = config_rows; r < config_rows + CONFIG_ROWS_N; r++)
 		visit(r->section, r->key, r->unit, r->def, r->help, arg);

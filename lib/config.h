@@ -90,7 +90,8 @@ void config_print(struct str *out, const struct config *c, bool with_secrets);
 void config_print_json(struct str *out, const struct config *c); /* NULL: the defaults */
 /* Visits every key, for docs and tests. */
 void config_each(void (*visit)(const char *section, const char *key, const char *unit,
-			  const char *def, const char *help, void *arg), void *arg);
+			 const char *def, const char *help, void *arg),
+	void *arg);
 
 enum config_account { CONFIG_FCGI, CONFIG_POLLER, CONFIG_CLI };
 /* How that program logs in to the database; texts borrowed from c. */

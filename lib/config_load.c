@@ -23,7 +23,7 @@ struct load {
 	const char *file; /* or "--set", then line is 0 */
 	unsigned line;
 	unsigned set_at[CONFIG_ROWS_N]; /* the line of the file that set a key, 0: none */
-	const char *p, *end;     /* what of the file is unread */
+	const char *p, *end;            /* what of the file is unread */
 };
 
 static void problem(struct load *l, const char *section, const char *key, const char *fmt, ...)
@@ -116,7 +116,8 @@ static void set_origins(struct load *l, const struct config_row *r, const char *
 		else if (n && (n > (size_t)r->max || !is_origin(origin)))
 			problem(l, r->section, r->key,
 				"\"%s\" is no origin: write scheme://host[:port] in lower case, "
-				"nothing behind it", origin);
+				"nothing behind it",
+				origin);
 		else if (n && !strlist_has(list_at(l->c, r), origin))
 			strlist_add(list_at(l->c, r), origin, n);
 		free(origin);
@@ -354,8 +355,8 @@ void config_defaults(struct config *c)
 	str_fini(&none);
 }
 
-bool config_load(struct config *c, const char *file, const char *const *sets, size_t n,
-	struct str *errors)
+bool config_load(
+	struct config *c, const char *file, const char *const *sets, size_t n, struct str *errors)
 {
 	struct load l = {.c = c, .errors = errors, .file = file};
 

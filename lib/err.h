@@ -52,9 +52,9 @@ enum err {
 	ERR_N
 };
 
-int err_status(enum err e);         /* HTTP status, 200 for ERR_OK */
-int err_retry_s(enum err e);        /* when to try again, where nobody knows better; 0: never */
-const char *err_code(enum err e);   /* snake_case */
-const char *err_text(enum err e);   /* one public sentence that says how to mend it */
+int err_status(enum err e);       /* HTTP status, 200 for ERR_OK */
+int err_retry_s(enum err e);      /* when to try again, where nobody knows better; 0: never */
+const char *err_code(enum err e); /* snake_case */
+const char *err_text(enum err e); /* one public sentence that says how to mend it */
 
 #endif

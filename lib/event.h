@@ -64,7 +64,8 @@ struct event_row {
  * event_is_named_badly() looks at the column as it was. */
 void event_add_text(struct str *s, const struct db_val *column);
 bool event_is_named_badly(const struct db_val *name);
-/* The payload of a row, "null" where it has none, EVENT_PAYLOAD_TOO_LARGE instead of one that is. */
+/* The payload of a row, "null" where it has none, EVENT_PAYLOAD_TOO_LARGE instead of one that is.
+ */
 void event_take_payload(struct event_row *e, const struct db_val *payload);
 
 /* Where in the appended text the payload is. */

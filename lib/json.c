@@ -316,8 +316,8 @@ struct json_object *json_parse_js(const char *text, size_t len, const char **why
 void json_print(struct str *s, struct json_object *o)
 {
 	size_t len;
-	const char *text = json_object_to_json_string_length(o,
-		JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
+	const char *text = json_object_to_json_string_length(
+		o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
 	str_add(s, text, len);
 }
 

@@ -109,8 +109,8 @@ static void emit(enum log_level level, const char *event, const char *text, size
 }
 
 /* vsnprintf() that ends what did not fit in "...", without leaving half a character before it. */
-__attribute__((format(printf, 3, 0))) static size_t format_message(char *out, size_t size,
-	const char *fmt, va_list ap)
+__attribute__((format(printf, 3, 0))) static size_t format_message(
+	char *out, size_t size, const char *fmt, va_list ap)
 {
 	int n = vsnprintf(out, size, fmt, ap);
 	if (n < 0)

@@ -18,9 +18,9 @@ bool log_is_on(enum log_level level);
 void log_at(enum log_level level, const char *event, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-#define log_debug(event, ...) \
-	do { \
-		if (log_is_on(LOG_DEBUG)) \
+#define log_debug(event, ...)                                    \
+	do {                                                     \
+		if (log_is_on(LOG_DEBUG))                        \
 			log_at(LOG_DEBUG, (event), __VA_ARGS__); \
 	} while (0)
 #define log_info(event, ...) log_at(LOG_INFO, (event), __VA_ARGS__)

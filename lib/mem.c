@@ -8,8 +8,8 @@
 
 static _Noreturn void out_of_memory(size_t size)
 {
-	log_fatal(1, "out of memory: %zu bytes cannot be had; raise the limit of the process",
-		size);
+	log_fatal(
+		1, "out of memory: %zu bytes cannot be had; raise the limit of the process", size);
 }
 
 void *xmalloc(size_t size)

@@ -79,7 +79,7 @@ struct op {
 	uint64_t id; /* ACKED; LOST: length; CONNECT: go on after this event, or OPS_FROM_NOW;
 		      * EMIT with SYNC, ROWS: `at` */
 	struct slice nsp, socket_id, pid, topic, filter, room, code, message;
-	struct slice bytes;       /* SEND, PENDING; EMIT, HEARD, ADMIN EMIT: args */
+	struct slice bytes; /* SEND, PENDING; EMIT, HEARD, ADMIN EMIT: args */
 	/* wire_interest_put(): CONNECT, IDENTITY, empty: no events; EMIT with SYNC, ROWS: by the
 	 * rights that the copy was read with, empty: as it is. */
 	struct slice interest;

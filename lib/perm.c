@@ -69,8 +69,8 @@ static bool grants(const char *granted, const char *resource, size_t len, const 
 	return strcmp(v, "*") == 0 || strcmp(v, verb) == 0;
 }
 
-static bool any_grants(const struct principal *p, const char *resource, size_t len,
-	const char *verb)
+static bool any_grants(
+	const struct principal *p, const char *resource, size_t len, const char *verb)
 {
 	for (size_t i = 0; i < p->perms.n; i++)
 		if (grants(p->perms.v[i], resource, len, verb))

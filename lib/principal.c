@@ -28,10 +28,10 @@ static const struct db_stmt select_user_lists = {
 	.cols_n = 2,
 };
 /* Seconds since 1970 without UNIX_TIMESTAMP(), which ends in 2038. */
-#define SELECT_APIKEY \
+#define SELECT_APIKEY                                                                            \
 	"SELECT k.id, k.name, k.tenant_id, t.name, k.status = 'active' AND t.status = 'active'," \
-	" COALESCE(k.expires_at <= NOW(3), 0)," \
-	" TIMESTAMPDIFF(SECOND, '1970-01-01', k.expires_at)" \
+	" COALESCE(k.expires_at <= NOW(3), 0),"                                                  \
+	" TIMESTAMPDIFF(SECOND, '1970-01-01', k.expires_at)"                                     \
 	" FROM api_keys k JOIN tenants t ON t.id = k.tenant_id WHERE "
 static const struct db_stmt select_apikey = {
 	.name = "principal.apikey",
@@ -71,8 +71,8 @@ static char *text_dup(const struct db_val *v)
 	return xstrdup(text ? text : "");
 }
 
-static enum err load_lists(struct db *db, const struct db_stmt *st, uint64_t id,
-	struct principal *p)
+static enum err load_lists(
+	struct db *db, const struct db_stmt *st, uint64_t id, struct principal *p)
 {
 	struct strlist *const lists[] = {&p->roles, &p->departments, &p->perms};
 	const struct db_val in[] = {DBV_U(id), DBV_U(id), DBV_U(id)}, *row;
@@ -121,8 +121,8 @@ enum err principal_load_user(struct db *db, uint64_t user_id, const char *jti, i
 	return finish(load_lists(db, &select_user_lists, user_id, p), p, out);
 }
 
-static enum err load_apikey(struct db *db, const struct db_stmt *st, const struct db_val *key,
-	struct principal **out)
+static enum err load_apikey(
+	struct db *db, const struct db_stmt *st, const struct db_val *key, struct principal **out)
 {
 	const struct db_val *row;
 	struct principal *p;
@@ -150,8 +150,8 @@ static enum err load_apikey(struct db *db, const struct db_stmt *st, const struc
 	return finish(load_lists(db, &select_apikey_lists, p->apikey_id, p), p, out);
 }
 
-enum err principal_load_apikey(struct db *db, const uint8_t hash[SECRET_HASH_SIZE],
-	struct principal **out)
+enum err principal_load_apikey(
+	struct db *db, const uint8_t hash[SECRET_HASH_SIZE], struct principal **out)
 {
 	const struct db_val key = dbv_b(hash, SECRET_HASH_SIZE);
 

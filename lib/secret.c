@@ -37,8 +37,8 @@ void secret_hex(char *out, const uint8_t *p, size_t len)
 
 void secret_base64(char *out, const uint8_t *p, size_t len)
 {
-	sodium_bin2base64(out, SECRET_BASE64_SIZE(len), p, len,
-		sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+	sodium_bin2base64(
+		out, SECRET_BASE64_SIZE(len), p, len, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
 }
 
 void secret_random_hex(char *out, size_t n)
@@ -67,8 +67,8 @@ void secret_random_token(char out[64], const char *prefix)
 		64);
 	randombytes_buf(raw, sizeof(raw));
 	memcpy(out, prefix, len);
-	sodium_bin2base64(out + len, 64 - len, raw, sizeof(raw),
-		sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+	sodium_bin2base64(
+		out + len, 64 - len, raw, sizeof(raw), sodium_base64_VARIANT_URLSAFE_NO_PADDING);
 	sodium_memzero(raw, sizeof(raw));
 }
 
@@ -91,8 +91,8 @@ bool secret_password_hash(char out[SECRET_PHC_SIZE], const char *password, size_
 	uint64_t passes, uint64_t memory_kib)
 {
 	return len <= SECRET_PASSWORD_MAX &&
-		crypto_pwhash_str_alg(out, password, len, passes, memory_kib * 1024,
-			crypto_pwhash_ALG_ARGON2ID13) == 0;
+	       crypto_pwhash_str_alg(out, password, len, passes, memory_kib * 1024,
+		       crypto_pwhash_ALG_ARGON2ID13) == 0;
 }
 
 /* libsodium takes an array of a fixed size: a shorter text is copied, a longer one is none. */
@@ -112,7 +112,7 @@ bool secret_password_verify(const char *phc, const char *password, size_t len)
 	char copy[SECRET_PHC_SIZE];
 
 	return len <= SECRET_PASSWORD_MAX && phc_copy(copy, phc) &&
-		crypto_pwhash_str_verify(copy, password, len) == 0;
+	       crypto_pwhash_str_verify(copy, password, len) == 0;
 }
 
 bool secret_password_is_stale(const char *phc, uint64_t passes, uint64_t memory_kib)
@@ -120,7 +120,7 @@ bool secret_password_is_stale(const char *phc, uint64_t passes, uint64_t memory_
 	char copy[SECRET_PHC_SIZE];
 
 	return !phc_copy(copy, phc) ||
-		crypto_pwhash_str_needs_rehash(copy, passes, memory_kib * 1024) != 0;
+	       crypto_pwhash_str_needs_rehash(copy, passes, memory_kib * 1024) != 0;
 }
 
 /* Reads to the end of the file or to max bytes. -1 with errno set on failure. */

@@ -24,9 +24,9 @@ void secret_hash(uint8_t out[SECRET_HASH_SIZE], const void *p, size_t len);
 /* BLAKE2b-128: what ws_sessions knows a sid or private id by. */
 void secret_hash_short(uint8_t out[SECRET_SHORT_SIZE], const void *p, size_t len);
 bool secret_equal(const void *a, const void *b, size_t len); /* constant time */
-void secret_hex(char *out, const uint8_t *p, size_t len); /* 2 * len + 1 bytes */
+void secret_hex(char *out, const uint8_t *p, size_t len);    /* 2 * len + 1 bytes */
 /* URL-safe base64 without padding; out has SECRET_BASE64_SIZE(len) bytes, its NUL among them. */
-#define SECRET_BASE64_SIZE(len) (((len) * 4 + 2) / 3 + 1)
+#define SECRET_BASE64_SIZE(len) (((len)*4 + 2) / 3 + 1)
 void secret_base64(char *out, const uint8_t *p, size_t len);
 
 /* Argon2id, PHC string. Takes tens of milliseconds and memory_kib of memory; the caller bounds how

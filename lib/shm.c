@@ -107,8 +107,7 @@ struct shm *shm_create(const char *path, const char *epoch)
 	struct shm *old = map_existing(path, true);
 	if (old) {
 		end_lease(old);
-		if (strncmp(old->epoch, epoch, SHM_EPOCH_SIZE) == 0 &&
-			shm_is_current(old, path))
+		if (strncmp(old->epoch, epoch, SHM_EPOCH_SIZE) == 0 && shm_is_current(old, path))
 			return old;
 	}
 	/* The old page's lease has ended: who still maps it serves nothing from caches. */

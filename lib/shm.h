@@ -71,8 +71,8 @@ struct shm {
 	char epoch[SHM_EPOCH_SIZE];
 	/* Monotonic; renewed by the poller while its tail follows the table. */
 	_Atomic int64_t lease_until_ms;
-	_Atomic uint64_t tail;          /* last released id */
-	_Atomic uint64_t floor;         /* ids up to here may be pruned */
+	_Atomic uint64_t tail;  /* last released id */
+	_Atomic uint64_t floor; /* ids up to here may be pruned */
 	/* The event at the tail, and the digits of the date it was created: by it the next poller
 	 * tells the log from another one with the same ids. id 0: none. */
 	_Atomic uint64_t mark_id, mark_stamp;

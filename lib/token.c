@@ -66,8 +66,10 @@ static bool load_secret(struct token_key *k, const char *file, struct str *why)
 	while (k->sign.len > 0 && strchr("\r\n", k->sign.p[k->sign.len - 1]))
 		k->sign.len--;
 	if (k->sign.len < HS256_SECRET_MIN) {
-		str_addf(why, "auth.key_file %s: HS256 needs a secret of at least %d bytes "
-			      "(cure: openssl rand -base64 48)", file, HS256_SECRET_MIN);
+		str_addf(why,
+			"auth.key_file %s: HS256 needs a secret of at least %d bytes "
+			"(cure: openssl rand -base64 48)",
+			file, HS256_SECRET_MIN);
 		return false;
 	}
 	return true;
@@ -109,7 +111,7 @@ static bool keys_fit(const struct token_key *k)
 	struct token_claims claims;
 	struct str token = STR_INIT;
 	bool ok = token_issue(k, &p, 1000, 60, &token) == ERR_OK &&
-		token_verify(k, token.p, token.len, 1000, &claims) == ERR_OK;
+		  token_verify(k, token.p, token.len, 1000, &claims) == ERR_OK;
 
 	str_fini(&token);
 	return ok;
@@ -135,11 +137,12 @@ struct token_key *token_key_load(const struct config *cfg, struct str *why)
 		ok = load_secret(k, key_file, why);
 	} else {
 		ok = load_public(k, public_file, why) &&
-			(!*key_file || load_private(k, key_file, why));
+		     (!*key_file || load_private(k, key_file, why));
 	}
 	if (ok && k->sign.p && !keys_fit(k)) {
-		str_addf(why, "auth.key_file %s and auth.public_key_file %s: not a pair of %s keys "
-			      "(RS256: 2048 bits or more; ES256: curve P-256)",
+		str_addf(why,
+			"auth.key_file %s and auth.public_key_file %s: not a pair of %s keys "
+			"(RS256: 2048 bits or more; ES256: curve P-256)",
 			key_file, public_file, k->scheme->name);
 		ok = false;
 	}
@@ -284,7 +287,7 @@ static bool signature_is_good(const struct token_key *k, const char *token, size
 	memcpy(text, token, len);
 	text[len] = '\0';
 	ok = jwt_decode(&jwt, text, (const unsigned char *)key->p, (int)key->len) == 0 && jwt &&
-		jwt_get_alg(jwt) == k->scheme->alg;
+	     jwt_get_alg(jwt) == k->scheme->alg;
 	jwt_free(jwt);
 	return ok;
 }
@@ -312,8 +315,8 @@ static bool audience_has(struct json_object *aud, const char *want)
 	return false;
 }
 
-static bool get_int(struct json_object *o, const char *claim, int64_t min, int64_t max,
-	int64_t *out)
+static bool get_int(
+	struct json_object *o, const char *claim, int64_t min, int64_t max, int64_t *out)
 {
 	struct json_object *v = json_get(o, claim);
 
@@ -345,8 +348,8 @@ static bool get_jti(struct json_object *o, char out[33])
 	return true;
 }
 
-static enum err claims_read(const struct token_key *k, struct json_object *o, int64_t now_s,
-	struct token_claims *out)
+static enum err claims_read(
+	const struct token_key *k, struct json_object *o, int64_t now_s, struct token_claims *out)
 {
 	const char *iss = json_get_str(o, "iss");
 	int64_t tenant, nbf_s;

@@ -10,9 +10,9 @@
  * is read to its last byte or refused: a short, long or unknown frame ends the connection with
  * ERROR, never the process. The client's first frame is HELLO, the poller's answer WELCOME or
  * ERROR. Every WAIT is answered by exactly one DELIVER, unless it is cancelled or the connection
- * ends, or refused: with events, with a reset, or with none when timeout_ms is over. All that the ticket wants
- * between its `since` and the answer's `cursor` is in the body. A stream (SSE) asks again with WAIT
- * when what it got has been written, so a slow reader holds nothing in the poller.
+ * ends, or refused: with events, with a reset, or with none when timeout_ms is over. All that the
+ * ticket wants between its `since` and the answer's `cursor` is in the body. A stream (SSE) asks
+ * again with WAIT when what it got has been written, so a slow reader holds nothing in the poller.
  *
  * client -> poller
  *   HELLO     u16 version, u8 role (enum wire_role), u32 pid, u64 process
@@ -96,7 +96,7 @@
 #include "str.h"
 
 #define WIRE_VERSION 3u
-#define WIRE_TO_POLLER_MAX (64u * 1024 * 1024)   /* frame length a poller takes */
+#define WIRE_TO_POLLER_MAX (64u * 1024 * 1024)    /* frame length a poller takes */
 #define WIRE_FROM_POLLER_MAX (128u * 1024 * 1024) /* frame length a client takes */
 /* Of one BODY, and of all for one APPLY. Nobody puts a frame together that the other does not
  * take: what would make it is refused where it comes up. */

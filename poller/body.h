@@ -14,7 +14,9 @@
 #include "record.h"
 #include "wire.h"
 
-#define BODY_BYTES_MAX (4u * 1024 * 1024) /* with that much in it, a body takes no further event */
+#define BODY_BYTES_MAX                                                            \
+	(4u * 1024 * 1024) /* with that much in it, a body takes no further event \
+			    */
 
 struct body {
 	enum wire_format format;

@@ -298,8 +298,7 @@ static void outcome_send(struct hub *hub, struct outcome *o, uint64_t cursor, bo
 	body_put(b);
 }
 
-void fanout(
-	struct hub *hub, struct record *const *records, size_t n, uint64_t cursor, bool is_late)
+void fanout(struct hub *hub, struct record *const *records, size_t n, uint64_t cursor, bool is_late)
 {
 	struct group *hits = NULL, *g;
 	struct outcome *all = NULL, *o, *next;

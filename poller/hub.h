@@ -69,7 +69,7 @@ struct waiter {
 	struct waiter_list *list; /* the one it hangs in */
 	TAILQ_ENTRY(waiter) entry;
 	struct event timer;
-	struct body *partial; /* old events collected for it so far; NULL: none */
+	struct body *partial;    /* old events collected for it so far; NULL: none */
 	struct session *session; /* whose GET it is; NULL: a request of /events */
 	char *who, *address;     /* of a request of /events that is counted, else NULL */
 	UT_hash_handle hh;
@@ -103,8 +103,8 @@ struct conn {
 	enum wire_role role;
 	uint32_t pid;
 	uint64_t process; /* the same in all connections of one process */
-	bool is_welcome; /* HELLO was answered; until then only HELLO is taken */
-	bool is_closing; /* it is closed at the safe point; nothing more is read or written */
+	bool is_welcome;  /* HELLO was answered; until then only HELLO is taken */
+	bool is_closing;  /* it is closed at the safe point; nothing more is read or written */
 	bool wants_refreshed;
 	struct waiter *waiters; /* by ticket */
 	struct shared **given;  /* bodies that the next APPLY may name; loans */
@@ -172,7 +172,7 @@ struct hub {
 	struct conn_list conns, touched; /* touched: has tickets of the answer being made */
 	struct grave grave;
 	size_t conns_n;
-	struct body *answer; /* being made: of the tickets of those in touched; NULL: none */
+	struct body *answer;    /* being made: of the tickets of those in touched; NULL: none */
 	int64_t out_of_turn_ms; /* the last "_auth" event that was not where it is looked for */
 	struct event *tick;
 	int64_t saved_ms, floor_ms;
@@ -189,7 +189,7 @@ void hub_listen(struct hub *hub);
 /* From now on the loop thread goes by cfg, which is borrowed; the other threads keep the one that
  * they were started with. */
 void hub_reload(struct hub *hub, const struct config *cfg);
-void hub_stop(struct hub *hub);               /* threads joined, tail noted, connections closed */
+void hub_stop(struct hub *hub);          /* threads joined, tail noted, connections closed */
 bool hub_is_open(const struct hub *hub); /* the tail is known, and the sessions of before */
 /* Was this process held up a moment ago (stopped, starved), so that what clients sent may not have
  * been heard yet? */

@@ -26,8 +26,7 @@ static void remember(struct hub *hub, const struct record *r)
 		late->events = xcalloc(LATE_MAX, sizeof(*late->events));
 	while (late->n && (late->n == LATE_MAX || late->bytes + record_size(r) > LATE_BYTES_MAX))
 		drop_first(late);
-	late->events[late->n++] =
-		(struct late_event){.record = record_dup(r), .after = hub->tail};
+	late->events[late->n++] = (struct late_event){.record = record_dup(r), .after = hub->tail};
 	late->events[late->n - 1].record->is_again = true;
 	late->bytes += record_size(r);
 	late->fresh_n++;

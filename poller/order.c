@@ -140,7 +140,8 @@ static bool is_pending(const struct order *o, uint64_t id)
 {
 	struct order_item *at;
 
-	TAILQ_FOREACH_REVERSE (at, &o->pending, order_list, entry) {
+	TAILQ_FOREACH_REVERSE(at, &o->pending, order_list, entry)
+	{
 		if (at->id <= id)
 			return at->id == id;
 	}

@@ -119,8 +119,7 @@ void record_free(struct record *r)
 
 size_t record_size(const struct record *r)
 {
-	return sizeof(*r) + r->json_len + strlen(r->topic) + strlen(r->room) +
-	       strlen(r->name) + 64;
+	return sizeof(*r) + r->json_len + strlen(r->topic) + strlen(r->room) + strlen(r->name) + 64;
 }
 
 bool record_is_row(const struct record *r)

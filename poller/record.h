@@ -19,13 +19,13 @@ struct record {
 	uint32_t json_len;
 	uint32_t payload_at, payload_len; /* in json */
 	enum event_type type;
-	uint64_t stamp; /* when it was created, as the digits of its date: with the id it tells
-			   events apart */
-	bool is_told; /* a control event whose effect came ahead of its turn (tail.h) */
+	uint64_t stamp;  /* when it was created, as the digits of its date: with the id it tells
+			    events apart */
+	bool is_told;    /* a control event whose effect came ahead of its turn (tail.h) */
 	bool is_renamed; /* sockets get it under EVENT_NAME_SAFE */
-	bool is_again; /* a late one that comes once more (late.h); sessions have had it */
+	bool is_again;   /* a late one that comes once more (late.h); sessions have had it */
 	const char *topic, *room, *name; /* room, name: "" for none; all point into text */
-	char *json;               /* as a client gets it; for an internal topic the bare payload */
+	char *json; /* as a client gets it; for an internal topic the bare payload */
 	char text[];
 };
 

@@ -60,10 +60,11 @@ static const struct db_stmt sql_delete = {
 };
 static const struct db_stmt sql_page = {
 	.name = "session.page",
-	.sql = "SELECT " COLUMNS ", " MS("token_expires_at") ", " MS("connected_at")
-	       ", " MS("seen_at") ", " MS("ended_at") " FROM ws_sessions"
-	       " WHERE node_id = ? AND id > ? AND (ended_at IS NULL OR ended_at > " TO_TIME ")"
-	       " ORDER BY id LIMIT ?",
+	.sql = "SELECT " COLUMNS ", " MS("token_expires_at") ", " MS("connected_at") ", " MS(
+		"seen_at") ", " MS("ended_at") " FROM ws_sessions"
+					       " WHERE node_id = ? AND id > ? AND (ended_at IS "
+					       "NULL OR ended_at > " TO_TIME ")"
+					       " ORDER BY id LIMIT ?",
 	.params_n = 4,
 	.cols_n = COL_N,
 };
@@ -75,7 +76,8 @@ static const struct db_stmt sql_prune = {
 
 const struct db_set saver_row_sql = {
 	.name = "sessions",
-	.stmts = (const struct db_stmt *const[]){&sql_put, &sql_delete, &sql_page, &sql_prune, NULL},
+	.stmts =
+		(const struct db_stmt *const[]){&sql_put, &sql_delete, &sql_page, &sql_prune, NULL},
 };
 
 /* ---- in memory ---- */

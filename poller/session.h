@@ -55,7 +55,7 @@
 #define NSP_MAIN "/"
 
 #define SESSION_CLOSE_WAIT_MS 30000 /* a closed session waits so long for the GET that is told */
-#define SESSION_LATE_GET_MS 1000    /* a GET may take so long that its client sent before it closed */
+#define SESSION_LATE_GET_MS 1000    /* a GET may come so much later than its client's close */
 #define SESSION_PING_SPREAD_MS 1000 /* sessions to be pinged at once are, within that */
 #define SESSION_GRACE_MS 5000       /* to be heard once we are here again */
 
@@ -100,8 +100,7 @@ struct skip {
 };
 
 /* A request as it came to a process. */
-struct
-try {
+struct asked {
 	uint64_t process, ticket, tag;
 	bool is_cgi; /* a process that ends with its request */
 };
@@ -133,12 +132,12 @@ struct session {
 	struct skip *skips;
 	size_t skips_n;
 
-	struct waiter *poll; /* the held GET; NULL: none */
-	struct try got, put; /* the last GET; the last POST that was done */
-	bool has_dull_tags;  /* its client marks different requests with the same */
+	struct waiter *poll;   /* the held GET; NULL: none */
+	struct asked got, put; /* the last GET; the last POST that was done */
+	bool has_dull_tags;    /* its client marks different requests with the same */
 	uint64_t acked, cursor;
-	bool is_answered;         /* the last GET was; whether that arrived the next one tells */
-	bool has_lost;            /* something queued for it was thrown away */
+	bool is_answered; /* the last GET was; whether that arrived the next one tells */
+	bool has_lost;    /* something queued for it was thrown away */
 	struct packets queue, inflight;
 	struct str pending;
 
@@ -268,11 +267,11 @@ void sessions_over_free(struct sessions *ss);
 /* ---- session_who.c ---- */
 struct person *person_new(const struct ops_caller *c);
 struct person *person_ref(struct person *p);
-void person_put(struct person *p);                       /* takes NULL */
-struct ops_caller person_caller(const struct person *p); /* borrows; NULL: nobody */
+void person_put(struct person *p);                                  /* takes NULL */
+struct ops_caller person_caller(const struct person *p);            /* borrows; NULL: nobody */
 bool person_is(const struct person *p, const struct ops_caller *c); /* the same one; NULL: no */
-bool sock_is_main(const struct sock *k);                 /* of namespace "/" */
-uint32_t sock_tenant(const struct sock *k);              /* 0: it is nobody's */
+bool sock_is_main(const struct sock *k);                            /* of namespace "/" */
+uint32_t sock_tenant(const struct sock *k);                         /* 0: it is nobody's */
 /* One more of a user ('u') or an address ('a'), unless it has max of them (0: no limit). */
 bool tally_add(struct sessions *ss, char kind, const char *name, int64_t max);
 void tally_drop(struct sessions *ss, char kind, const char *name);
@@ -342,9 +341,9 @@ bool session_connect(struct session *s, const struct op *op);
 
 /* ---- session_again.c: is a request the one before, come again? ---- */
 enum again { AGAIN_NO, AGAIN_YES, AGAIN_PERHAPS };
-struct try try_of(const struct conn *c, uint64_t ticket, uint64_t tag);
+struct asked asked_of(const struct conn *c, uint64_t ticket, uint64_t tag);
 enum again session_again(
-	struct session *s, const struct try *last, const struct try *now, bool is_told);
+	struct session *s, const struct asked *last, const struct asked *now, bool is_told);
 /* Notes a request that is none of before: that its tag is one of before shows what tags are worth.
  */
 void session_note_tag(struct session *s, uint64_t tag);

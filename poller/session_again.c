@@ -22,16 +22,16 @@
 
 #define DOUBT_MS 500
 
-struct try try_of(const struct conn *c, uint64_t ticket, uint64_t tag)
+struct asked asked_of(const struct conn *c, uint64_t ticket, uint64_t tag)
 {
-	return (struct try){.process = c->process,
+	return (struct asked){.process = c->process,
 		.ticket = ticket,
 		.tag = tag,
 		.is_cgi = c->role == WIRE_ROLE_CGI};
 }
 
 enum again session_again(
-	struct session *s, const struct try *last, const struct try *now, bool is_told)
+	struct session *s, const struct asked *last, const struct asked *now, bool is_told)
 {
 	bool has_mark = now->tag && !s->has_dull_tags;
 

@@ -461,7 +461,7 @@ static void apply_closing(struct session *s, struct bytes *ops)
 	}
 }
 
-static enum wire_done apply(struct session *s, const struct try *now, struct slice ops)
+static enum wire_done apply(struct session *s, const struct asked *now, struct slice ops)
 {
 	struct bytes b = bytes_of(ops.p, ops.len);
 	enum wire_done what;
@@ -503,7 +503,7 @@ static void borrow_rows(struct conn *c, struct slice ops)
 
 void session_apply(struct conn *c, const struct wire_frame *f, bool is_decided)
 {
-	struct try now = try_of(c, f->apply.ticket, f->apply.tag);
+	struct asked now = asked_of(c, f->apply.ticket, f->apply.tag);
 	struct session *s = find(c, f->apply.ticket, f->apply.sid, f->apply.user);
 	enum wire_done what = WIRE_DONE_OK;
 	enum again again;

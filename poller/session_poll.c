@@ -250,7 +250,7 @@ static struct session *find(struct conn *c, const struct wire_frame *f)
 
 bool session_poll(struct conn *c, const struct wire_frame *f, bool is_decided)
 {
-	struct try now = try_of(c, f->poll.ticket, f->poll.tag);
+	struct asked now = asked_of(c, f->poll.ticket, f->poll.tag);
 	struct session *s = find(c, f);
 	enum again again;
 

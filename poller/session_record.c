@@ -35,7 +35,7 @@ static void put_text(struct str *rec, const char *text)
 	bytes_put_text(rec, text ? text : "");
 }
 
-void session_record_put_try(struct str *rec, const struct try *t)
+void session_record_put_asked(struct str *rec, const struct asked *t)
 {
 	bytes_put(rec, t->process, 8);
 	bytes_put(rec, t->ticket, 8);
@@ -90,8 +90,8 @@ void session_record_put(struct str *rec, const struct session *s)
 	}
 	bytes_put(rec, s->acked, 8);
 	bytes_put(rec, s->cursor, 8);
-	session_record_put_try(rec, &s->got);
-	session_record_put_try(rec, &s->put);
+	session_record_put_asked(rec, &s->got);
+	session_record_put_asked(rec, &s->put);
 	bytes_put(rec, (uint64_t)s->opened_wall_ms, 8);
 	session_record_put_clocks(rec, s);
 	bytes_put(rec, (uint64_t)s->connect_ms, 8);
@@ -181,7 +181,7 @@ static void read_skips(struct bytes *b, struct session *s)
 	}
 }
 
-void session_record_get_try(struct bytes *b, struct try *t)
+void session_record_get_asked(struct bytes *b, struct asked *t)
 {
 	t->process = bytes_u64(b);
 	t->ticket = bytes_u64(b);
@@ -260,8 +260,8 @@ struct session *session_record_get(struct sessions *ss, uint32_t num, struct byt
 	read_skips(b, s);
 	s->acked = bytes_u64(b);
 	s->cursor = bytes_u64(b);
-	session_record_get_try(b, &s->got);
-	session_record_get_try(b, &s->put);
+	session_record_get_asked(b, &s->got);
+	session_record_get_asked(b, &s->put);
 	s->opened_wall_ms = read_time(b);
 	read_deadlines(b, s);
 	s->end = (enum session_end)end;

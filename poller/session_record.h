@@ -15,7 +15,7 @@ struct session *session_record_get(struct sessions *ss, uint32_t num, struct byt
 /* Monotonic, and so of this boot alone. get: false if they are not known. */
 void session_record_put_clocks(struct str *rec, const struct session *s);
 bool session_record_get_clocks(struct bytes *b, struct session *s);
-void session_record_put_try(struct str *rec, const struct try *t);
-void session_record_get_try(struct bytes *b, struct try *t);
+void session_record_put_asked(struct str *rec, const struct asked *t);
+void session_record_get_asked(struct bytes *b, struct asked *t);
 
 #endif

@@ -81,7 +81,7 @@ void store_polled(struct session *s, bool is_again)
 	struct str rec = begin(s, REC_POLLED);
 
 	bytes_put(&rec, is_again, 1);
-	session_record_put_try(&rec, &s->got);
+	session_record_put_asked(&rec, &s->got);
 	put(s, &rec);
 }
 
@@ -94,7 +94,7 @@ void store_applied(struct session *s)
 {
 	struct str rec = begin(s, REC_APPLIED);
 
-	session_record_put_try(&rec, &s->put);
+	session_record_put_asked(&rec, &s->put);
 	put(s, &rec);
 }
 
@@ -253,7 +253,7 @@ static void replay_one(struct sessions *ss, struct bytes b)
 	switch (kind) {
 	case REC_POLLED:
 		session_settle(s, bytes_u8(&b));
-		session_record_get_try(&b, &s->got);
+		session_record_get_asked(&b, &s->got);
 		break;
 	case REC_ANSWERED:
 		s->cursor = bytes_u64(&b);
@@ -280,7 +280,7 @@ static void replay_one(struct sessions *ss, struct bytes b)
 		str_add(&s->pending, b.p, (size_t)(b.end - b.p));
 		break;
 	case REC_APPLIED:
-		session_record_get_try(&b, &s->put);
+		session_record_get_asked(&b, &s->put);
 		break;
 	case REC_FORGET:
 		session_free(s);
@@ -400,8 +400,8 @@ static void open_journal(struct sessions *ss)
 	else if (ss->journal)
 		log_info("journal", "%s: %s", str_c(&path), str_c(&note));
 	else
-		log_error("journal", "%s: %s; sessions will not outlive this process",
-			str_c(&path), str_c(&note));
+		log_error("journal", "%s: %s; sessions will not outlive this process", str_c(&path),
+			str_c(&note));
 	str_fini(&path);
 	str_fini(&note);
 }

@@ -46,14 +46,14 @@ struct tail {
 	char epoch[33], past[TAIL_PAST_N][33]; /* past: epochs before it, since the start */
 	size_t past_n;
 	bool is_started, is_ready;
-	uint64_t resume; /* how far the last run of any poller was; 0: not known */
-	bool is_refused; /* it may not write a new epoch */
-	struct tail_mark mark, newest; /* as of the last check; now */
+	uint64_t resume;                /* how far the last run of any poller was; 0: not known */
+	bool is_refused;                /* it may not write a new epoch */
+	struct tail_mark mark, newest;  /* as of the last check; now */
 	uint64_t table;                 /* when it was made, as far as is known */
 	int64_t started_ms, checked_ms; /* checked: that it is the same log still */
 	struct order order;
 	size_t pending_bytes; /* of what is in order */
-	struct watch watch; /* where an event may still show up behind the tail */
+	struct watch watch;   /* where an event may still show up behind the tail */
 	int64_t watched_ms;
 	struct told told; /* control events that did not wait for their turn */
 	int64_t awaited_retry_us;

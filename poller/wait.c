@@ -8,8 +8,8 @@
 #include "page.h"
 #include "session.h"
 
-#define PAGES_PER_ANSWER 16   /* pages looked through before an answer says `more` */
-#define RING_PER_ANSWER 16384 /* events of the ring, likewise */
+#define PAGES_PER_ANSWER 16           /* pages looked through before an answer says `more` */
+#define RING_PER_ANSWER 16384         /* events of the ring, likewise */
 #define PARTIAL_HELD_MAX (64u * 1024) /* bytes held for one who waits for a further page */
 #define AHEAD_HOLD_MS 300     /* how long a cursor beyond the tail may be right after all: */
 #define AHEAD_HOLD_MIN_MS 30  /* another host's poller may be a moment ahead of this one */

@@ -19,8 +19,10 @@ void watch_add(struct watch *w, struct span span)
 		if (w->spans[i].first <= span.first && span.last <= w->spans[i].last)
 			return;
 	if (w->n == WATCH_MAX) {
-		log_warn("watch_lost", "too many given-up ranges: %llu..%llu is not watched any more",
-			(unsigned long long)w->spans[0].first, (unsigned long long)w->spans[0].last);
+		log_warn("watch_lost",
+			"too many given-up ranges: %llu..%llu is not watched any more",
+			(unsigned long long)w->spans[0].first,
+			(unsigned long long)w->spans[0].last);
 		watch_drop_first(w);
 	}
 	w->spans[w->n++] = span;

@@ -1,6 +1,6 @@
 /*
- * Ranges of ids that were passed while a transaction held them, or that the binlog has told of since:
- * events may show up there behind the tail. A bounded queue; no I/O. One thread owns it.
+ * Ranges of ids that were passed while a transaction held them, or that the binlog has told of
+ * since: events may show up there behind the tail. A bounded queue; no I/O. One thread owns it.
  */
 #ifndef CMDB_WATCH_H
 #define CMDB_WATCH_H

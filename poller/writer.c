@@ -5,8 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
-static const struct db_stmt sql_server = {"server",
-	"SELECT CONCAT_WS(' ', @@hostname, @@port, @@server_id, @@datadir)", 0, 1};
+static const struct db_stmt sql_server = {
+	"server", "SELECT CONCAT_WS(' ', @@hostname, @@port, @@server_id, @@datadir)", 0, 1};
 /* By name: not every server knows all of them. */
 static const struct db_stmt sql_facts = {"facts",
 	"SELECT VARIABLE_NAME, VARIABLE_VALUE FROM information_schema.GLOBAL_VARIABLES"

@@ -1,7 +1,7 @@
 /*
- * Is this server the one that events are written through? The ordering rule stands on locks, and they
- * are seen only there: on a replica, or a Galera node that does not write, a transaction in flight
- * elsewhere looks like an id that nobody has. Blocks as long as a query takes.
+ * Is this server the one that events are written through? The ordering rule stands on locks, and
+ * they are seen only there: on a replica, or a Galera node that does not write, a transaction in
+ * flight elsewhere looks like an id that nobody has. Blocks as long as a query takes.
  */
 #ifndef CMDB_WRITER_H
 #define CMDB_WRITER_H

@@ -14,7 +14,8 @@ static void whole(void **state)
 		{HEAD "Content-Length: 2\r\n\r\n{}", "{}", 200, false},
 		{HEAD "content-length:2\r\nConnection: close\r\n\r\n{}", "{}", 200, true},
 		{"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", "", 503, false},
-		{HEAD "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nA;x=y\r\n0123456789\r\n0\r\n\r\n",
+		{HEAD "Transfer-Encoding: "
+		      "chunked\r\n\r\n3\r\nabc\r\nA;x=y\r\n0123456789\r\n0\r\n\r\n",
 			"abc0123456789", 200, false},
 		{HEAD "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "", 200, false},
 	};

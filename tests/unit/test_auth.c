@@ -21,19 +21,26 @@
 static struct mariadb server;
 static struct db *db;
 
-#define STMT(var, text, in_n, out_n) \
-	static const struct db_stmt var = {.name = #var, .sql = text, .params_n = in_n, .cols_n = out_n}
+#define STMT(var, text, in_n, out_n)        \
+	static const struct db_stmt var = { \
+		.name = #var, .sql = text, .params_n = in_n, .cols_n = out_n}
 
 STMT(count_blacklist, "SELECT COUNT(*) FROM revoked_tokens WHERE jti = ?", 1, 1);
-STMT(count_events, "SELECT COUNT(*) FROM ws_events WHERE topic = '_auth' AND event_type = 'delete'"
-	" AND JSON_VALUE(payload, '$.revoke') = 'jti' AND JSON_VALUE(payload, '$.jti') = ?", 1, 1);
+STMT(count_events,
+	"SELECT COUNT(*) FROM ws_events WHERE topic = '_auth' AND event_type = 'delete'"
+	" AND JSON_VALUE(payload, '$.revoke') = 'jti' AND JSON_VALUE(payload, '$.jti') = ?",
+	1, 1);
 STMT(count_alive, "SELECT COUNT(*) FROM refresh_tokens WHERE revoked_at IS NULL", 0, 1);
 STMT(count_tokens, "SELECT COUNT(*) FROM refresh_tokens", 0, 1);
-STMT(count_waiting, "SELECT CAST(VARIABLE_VALUE AS UNSIGNED) FROM"
-	" information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'INNODB_ROW_LOCK_CURRENT_WAITS'", 0, 1);
+STMT(count_waiting,
+	"SELECT CAST(VARIABLE_VALUE AS UNSIGNED) FROM"
+	" information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'INNODB_ROW_LOCK_CURRENT_WAITS'",
+	0, 1);
 STMT(get_failures, "SELECT failures FROM auth_failures WHERE kind = ? AND subject = ?", 2, 1);
-STMT(add_key, "INSERT INTO api_keys (id, tenant_id, name, prefix, hash, status, expires_at) VALUES"
-	" (?, 1, CONCAT('key', ?), 'cmdb_x', ?, ?, NOW(3) + INTERVAL ? SECOND)", 5, 0);
+STMT(add_key,
+	"INSERT INTO api_keys (id, tenant_id, name, prefix, hash, status, expires_at) VALUES"
+	" (?, 1, CONCAT('key', ?), 'cmdb_x', ?, ?, NOW(3) + INTERVAL ? SECOND)",
+	5, 0);
 
 static uint64_t number(const struct db_stmt *st, const char *a, const char *b)
 {
@@ -188,10 +195,12 @@ static void test_apikey(void **state)
 	script("INSERT INTO api_key_scopes VALUES (1, 'logs:ingest')");
 	assert_int_equal(principal_load_apikey(db, hash, &p), ERR_OK);
 	assert_int_equal(p->apikey_id, 1);
-	assert_in_range(p->expires_at_s, clock_wall_ms() / 1000 + 3500, clock_wall_ms() / 1000 + 3601);
+	assert_in_range(
+		p->expires_at_s, clock_wall_ms() / 1000 + 3500, clock_wall_ms() / 1000 + 3601);
 	principal_render(&text, p);
 	assert_string_equal(text.p,
-		"{\"id\":null,\"apikey_id\":1,\"username\":\"apikey:key0\",\"display_name\":\"key0\","
+		"{\"id\":null,\"apikey_id\":1,\"username\":\"apikey:key0\",\"display_name\":"
+		"\"key0\","
 		"\"tenant\":\"default\",\"tenant_id\":1,\"roles\":[],\"departments\":[],"
 		"\"permissions\":[\"logs:ingest\"]}");
 	str_fini(&text);

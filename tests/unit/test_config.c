@@ -92,7 +92,7 @@ static void what_people_write(void **state)
 	str_fini(&errors);
 }
 
-#define LONG_100 \
+#define LONG_100                                                                                   \
 	"0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567" \
 	"890123456789"
 
@@ -236,8 +236,8 @@ static void which_file(void **state)
 	config_fini(&c);
 	setenv("CMDB_CONFIG", "/nonexistent/cmdb.conf", 1);
 	assert_false(config_load(&c, NULL, NULL, 0, &errors));
-	assert_string_equal(errors.p,
-		"/nonexistent/cmdb.conf: cannot be read: No such file or directory");
+	assert_string_equal(
+		errors.p, "/nonexistent/cmdb.conf: cannot be read: No such file or directory");
 	unsetenv("CMDB_CONFIG");
 	assert_false(config_load(&c, "/tmp", NULL, 0, &errors));
 	assert_non_null(strstr(errors.p, "Is a directory"));

@@ -23,16 +23,31 @@ static const struct field fields[] = {
 	{.name = "notes", .type = FIELD_TEXT, .max = 20, .def = "\"\"", .flags = FIELD_LINES},
 	{.name = "path", .type = FIELD_PATH, .min = 1, .max = 9, .def = "\"/\""},
 	{.name = "mode", .type = FIELD_ENUM, .values = modes, .flags = FIELD_REQUIRED},
-	{.name = "group_id", .type = FIELD_REF, .ref = "groups",
-		.flags = FIELD_REQUIRED | FIELD_NULL, .when = {"mode", "group"},
+	{.name = "group_id",
+		.type = FIELD_REF,
+		.ref = "groups",
+		.flags = FIELD_REQUIRED | FIELD_NULL,
+		.when = {"mode", "group"},
 		.shows = {{"group_name", "name", FIELD_TEXT}}},
-	{.name = "url", .type = FIELD_URL, .flags = FIELD_REQUIRED | FIELD_NULL,
+	{.name = "url",
+		.type = FIELD_URL,
+		.flags = FIELD_REQUIRED | FIELD_NULL,
 		.when = {"mode", "redirect"}},
-	{.name = "code", .type = FIELD_INT, .min = 301, .max = 302, .values = codes, .def = "302",
-		.flags = FIELD_NULL, .when = {"mode", "redirect"}},
+	{.name = "code",
+		.type = FIELD_INT,
+		.min = 301,
+		.max = 302,
+		.values = codes,
+		.def = "302",
+		.flags = FIELD_NULL,
+		.when = {"mode", "redirect"}},
 	{.name = "on", .type = FIELD_BOOL, .def = "true"},
 	{.name = "rank", .type = FIELD_INT, .min = -1, .max = 9, .flags = FIELD_NULL},
-	{.name = "hosts", .type = FIELD_LIST, .min = 1, .max = 3, .def = "[\"a.test\"]",
+	{.name = "hosts",
+		.type = FIELD_LIST,
+		.min = 1,
+		.max = 3,
+		.def = "[\"a.test\"]",
 		.list = &hosts},
 	{.name = "objects", .type = FIELD_LIST, .max = 3, .def = "[]", .list = &objects},
 };
@@ -62,12 +77,12 @@ struct row {
 	const char *body, *old, *want;
 };
 
-#define OLD_GROUP \
+#define OLD_GROUP                                                                    \
 	"{\"id\":7,\"name\":\"n\",\"notes\":\"\",\"path\":\"/\",\"mode\":\"group\"," \
-	"\"group_id\":3,\"url\":null,\"code\":null,\"on\":true,\"rank\":null," \
+	"\"group_id\":3,\"url\":null,\"code\":null,\"on\":true,\"rank\":null,"       \
 	"\"hosts\":[\"a.test\"],\"objects\":[]}"
-#define OLD_REDIRECT \
-	"{\"id\":7,\"name\":\"n\",\"notes\":\"\",\"path\":\"/\",\"mode\":\"redirect\"," \
+#define OLD_REDIRECT                                                                           \
+	"{\"id\":7,\"name\":\"n\",\"notes\":\"\",\"path\":\"/\",\"mode\":\"redirect\","        \
 	"\"group_id\":null,\"url\":\"http://x.test/\",\"code\":301,\"on\":true,\"rank\":null," \
 	"\"hosts\":[\"a.test\"],\"objects\":[]}"
 #define REDIRECT "\"mode\":\"redirect\",\"url\":\"http://x.test\""
@@ -78,7 +93,9 @@ static const struct row rows[] = {
 		"{\"name\":\"n\",\"notes\":\"\",\"path\":\"\\/\",\"mode\":\"group\",\"group_id\":3,"
 		"\"url\":null,\"code\":null,\"on\":true,\"rank\":null,\"hosts\":[\"a.test\"],"
 		"\"objects\":[]}"},
-	{"{\"name\":\"n\"," REDIRECT ",\"group_id\":null,\"rank\":-1,\"on\":false,\"notes\":\"a\\nb\"}", NULL,
+	{"{\"name\":\"n\"," REDIRECT
+	 ",\"group_id\":null,\"rank\":-1,\"on\":false,\"notes\":\"a\\nb\"}",
+		NULL,
 		"{\"name\":\"n\",\"notes\":\"a\\nb\",\"path\":\"\\/\",\"mode\":\"redirect\","
 		"\"group_id\":null,\"url\":\"http:\\/\\/x.test\",\"code\":302,\"on\":false,"
 		"\"rank\":-1,\"hosts\":[\"a.test\"],\"objects\":[]}"},
@@ -127,7 +144,8 @@ static const struct row rows[] = {
 		"name: must not have control characters|path: must not have blanks|"
 		"notes: must not have control characters"},
 	{"{\"name\":\"n\"," REDIRECT ",\"hosts\":[]}", NULL, "hosts: must have 1 to 3 items"},
-	{"{\"name\":\"n\"," REDIRECT ",\"hosts\":[\"a\",\"b\",\"c\",\"d\"]}", NULL, "hosts: must have 1 to 3 items"},
+	{"{\"name\":\"n\"," REDIRECT ",\"hosts\":[\"a\",\"b\",\"c\",\"d\"]}", NULL,
+		"hosts: must have 1 to 3 items"},
 	{"{\"name\":\"n\"," REDIRECT ",\"hosts\":[\"a.test\",7,null]}", NULL,
 		"hosts[1]: must be a string|hosts[2]: must not be null"},
 	{"{\"name\":\"n\"," REDIRECT ",\"hosts\":[\"a.test\",\"A.test.\"]}", NULL,
@@ -137,7 +155,8 @@ static const struct row rows[] = {
 		"objects[1].address: is required|"
 		"objects[1].port: must be an integer from 1 to 65535|"
 		"objects[1].backup: must not be null"},
-	{"{\"name\":\"n\"," REDIRECT ",\"objects\":[{\"address\":\"::1\"},{\"address\":\"0::1\",\"port\":80}]}",
+	{"{\"name\":\"n\"," REDIRECT
+	 ",\"objects\":[{\"address\":\"::1\"},{\"address\":\"0::1\",\"port\":80}]}",
 		NULL, "objects[1]: is given twice, first as objects[0]"},
 
 	/* An update keeps what is not given, and clears what no longer fits. */
@@ -300,9 +319,19 @@ static void reads_query_values(void **state)
 		size_t field;
 		const char *text, *want; /* NULL: refused */
 	} values[] = {
-		{0, "n", "\"n\""}, {0, "toolong", NULL}, {3, "group", "\"group\""}, {3, "x", NULL},
-		{4, "3", "3"}, {4, "0", NULL}, {4, "x", NULL}, {4, "", NULL}, {7, "true", "true"},
-		{7, "false", "false"}, {7, "1", NULL}, {8, "9", "9"}, {8, "10", NULL},
+		{0, "n", "\"n\""},
+		{0, "toolong", NULL},
+		{3, "group", "\"group\""},
+		{3, "x", NULL},
+		{4, "3", "3"},
+		{4, "0", NULL},
+		{4, "x", NULL},
+		{4, "", NULL},
+		{7, "true", "true"},
+		{7, "false", "false"},
+		{7, "1", NULL},
+		{8, "9", "9"},
+		{8, "10", NULL},
 	};
 	struct fault why;
 	for (size_t i = 0; i < ARRAY_N(values); i++) {

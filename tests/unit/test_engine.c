@@ -45,8 +45,8 @@ static void headers_and_query(void **state)
 	assert_int_equal(json_object_object_length(query), 4);
 	assert_string_equal(json_get_str(query, "t"), "&x");
 	assert_string_equal(json_get_str(query, "a b"), "c");
-	assert_string_equal(json_get_str(o, "url"),
-		"/socket.io/?EIO=4&transport=polling&t=%26x&a%20b=c");
+	assert_string_equal(
+		json_get_str(o, "url"), "/socket.io/?EIO=4&transport=polling&t=%26x&a%20b=c");
 	assert_true(json_object_get_boolean(json_get(o, "secure")));
 	assert_true(json_object_get_boolean(json_get(o, "xdomain")));
 	assert_true(json_object_get_int64(json_get(o, "issued")) > 1600000000000);

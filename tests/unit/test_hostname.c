@@ -47,13 +47,13 @@ static const struct row names[] = {
 	{"http://shop.example", NULL},
 	{"192.0.2.1", NULL},
 	{"shop.42", NULL},
-	{"☃.example", NULL},	    /* no letter */
-	{"xn--n3h.example", NULL},  /* the same as an A-label */
+	{"☃.example", NULL},          /* no letter */
+	{"xn--n3h.example", NULL},    /* the same as an A-label */
 	{"xn--zzzzzz.example", NULL}, /* no Punycode of anything allowed */
 	{"xn--abc-.example", NULL},
 	{"a\xe2\x80\x8d"
 	 "b.example",
-		NULL}, /* a joiner out of place */
+		NULL},        /* a joiner out of place */
 	{"1א.example", NULL}, /* the Bidi rule */
 	{LABEL_63 "3.example", NULL},
 	{NAME_247 ".bbbbbb", NULL},
@@ -74,7 +74,9 @@ static const struct row idn_names[] = {
 	{"a｡b", "a.b"},
 	{"ﬀ.com", "ff.com"},
 	{"\xe2\x84\xaa.com", "k.com"}, /* the sign for kelvin */
-	{"a\xc2\xad" "b.com", "ab.com"}, /* a soft hyphen */
+	{"a\xc2\xad"
+	 "b.com",
+		"ab.com"}, /* a soft hyphen */
 	{"ς.gr", "xn--3xa.gr"},
 	{"Σ.gr", "xn--4xa.gr"},
 	{"ß.de", "xn--zca.de"},
@@ -92,7 +94,9 @@ static const struct row idn_names[] = {
 	{"xn--ab-0ea.com", NULL},
 	{"\xcd\xb5α.gr", "xn--wva4j.gr"}, /* keraia */
 	{"α\xcd\xb5.gr", NULL},
-	{"\xcd\xb5" "a.gr", NULL},
+	{"\xcd\xb5"
+	 "a.gr",
+		NULL},
 	{"א׳.il", "xn--4db4e.il"}, /* geresh, gershayim */
 	{"א״ב.il", "xn--4dbc8h.il"},
 	{"׳א.il", NULL},
@@ -109,7 +113,9 @@ static const struct row idn_names[] = {
 	{"क्\xe2\x80\x8dष.in", "xn--11b2ezcw70k.in"},
 	{"क\xe2\x80\x8dष.in", NULL},
 	{"نامه\xe2\x80\x8cای.ir", "xn--mgba3gch31f060k.ir"},
-	{"a\xe2\x80\x8c" "b.com", NULL},
+	{"a\xe2\x80\x8c"
+	 "b.com",
+		NULL},
 	{"xn--1ug.com", NULL},
 	{"xn--0ug.com", NULL},
 	/* the Bidi rule, RFC 5893 section 2, in a label and of all together */
@@ -117,7 +123,7 @@ static const struct row idn_names[] = {
 	{"אa.example", NULL},
 	{"a٠.com", NULL},
 	{"٠.com", NULL},
-	{"א1٢.example", NULL},	/* rule 4 */
+	{"א1٢.example", NULL},      /* rule 4 */
 	{"xn--1-zhc35b.com", NULL}, /* the same */
 	{"ab.רק", "ab.xn--sebb"},
 	{"a1.רק", "a1.xn--sebb"},
@@ -126,10 +132,16 @@ static const struct row idn_names[] = {
 	{"1a.xn--4dbc.com", NULL},
 	{"۱۲.ir", "xn--embc.ir"},
 	{"۱۲.אב", NULL},
-	{"\xcb\x86" "a.com", "xn--a-j7a.com"},
-	{"\xcb\x86" "a.אב", NULL},
+	{"\xcb\x86"
+	 "a.com",
+		"xn--a-j7a.com"},
+	{"\xcb\x86"
+	 "a.אב",
+		NULL},
 	/* what no label has */
-	{"\xcc\x88" "a.com", NULL}, /* begins with a mark */
+	{"\xcc\x88"
+	 "a.com",
+		NULL}, /* begins with a mark */
 	{"😀.com", NULL},
 	{"xn--ls8h.la", NULL},
 	{"xn--53h.com", NULL},
@@ -171,23 +183,12 @@ static const struct row idn_names[] = {
 };
 
 static const struct row wild_names[] = {
-	{"shop.example", "shop.example"},
-	{"*.Shop.example.", "*.shop.example"},
-	{"*.bücher.example", "*.xn--bcher-kva.example"},
-	{"*", NULL},
-	{"*.", NULL},
-	{"*.*.example", NULL},
-	{"shop.*.example", NULL},
-	{"*shop.example", NULL},
-	{"**.example", NULL},
-	{"＊.example", NULL},
-	{"*.a·b.com", NULL},
-	{"*.l·l.cat", "*.xn--ll-0ea.cat"},
-	{"*.0x10", NULL},
-	{"*.42", NULL},
-	{"*.3com.רק", NULL},
-	{"*.com", "*.com"},
-	{"*." NAME_247 ".bbbb", NULL}, /* 254 with the wildcard */
+	{"shop.example", "shop.example"}, {"*.Shop.example.", "*.shop.example"},
+	{"*.bücher.example", "*.xn--bcher-kva.example"}, {"*", NULL}, {"*.", NULL},
+	{"*.*.example", NULL}, {"shop.*.example", NULL}, {"*shop.example", NULL},
+	{"**.example", NULL}, {"＊.example", NULL}, {"*.a·b.com", NULL},
+	{"*.l·l.cat", "*.xn--ll-0ea.cat"}, {"*.0x10", NULL}, {"*.42", NULL}, {"*.3com.רק", NULL},
+	{"*.com", "*.com"}, {"*." NAME_247 ".bbbb", NULL}, /* 254 with the wildcard */
 };
 
 static const struct row addresses[] = {

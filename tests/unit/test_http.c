@@ -81,9 +81,9 @@ static void targets(void **state)
 /* What lighttpd's error handler gets of a request whose process died. */
 static void again(void **state)
 {
-	const char *env[] = {"REDIRECT_STATUS=500", "REQUEST_METHOD=GET", "QUERY_STRING=",
-		"SCRIPT_NAME=/again", "REQUEST_URI=/events?since=7", "HTTP_CONTENT_LENGTH=12",
-		NULL};
+	const char *env[] = {"REDIRECT_STATUS=500", "REQUEST_METHOD=GET",
+		"QUERY_STRING=", "SCRIPT_NAME=/again", "REQUEST_URI=/events?since=7",
+		"HTTP_CONTENT_LENGTH=12", NULL};
 	struct http_req req;
 	struct http_meta meta;
 	struct str buf = STR_INIT;

@@ -154,7 +154,9 @@ static void refused(void **state)
 		{LITERAL("\"\xf4\x90\x80\x80\""), 1},
 		{LITERAL("\v1"), 0},
 		{LITERAL("\f1"), 0},
-		{LITERAL("\xc2\xa0" "1"), 0},
+		{LITERAL("\xc2\xa0"
+			 "1"),
+			0},
 		/* keys given twice, also when they are spelled differently */
 		{LITERAL("{\"a\":1,\"a\":1}"), 0},
 		{LITERAL("[{\"a\":1,\"b\":0,\"\\u0061\":2}]"), 0},
@@ -185,7 +187,7 @@ static void depth(void **state)
 		const char *open, *inside, *close;
 	} rows[] = {{"[", "", "]"}, {"[", "1", "]"}, {"{\"a\":", "[]", "}"}, {"[", "{}", "]"}};
 	for (size_t i = 0; i < ARRAY_N(rows); i++) {
-		for (int n = 1; n < 200; n += n > 40 ? 50 : 1) {
+		for (int n = 1; n<200; n += n> 40 ? 50 : 1) {
 			struct str s = STR_INIT;
 			const char *why;
 			size_t offset;

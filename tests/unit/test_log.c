@@ -95,8 +95,8 @@ static void nobody_forges_a_line(void **state)
 
 static void json_line(void **state)
 {
-	static const char *const messages[] = {"plain", "\"quoted\" \\ \n\r\x01\x7f", "bad \xff\"",
-		"\xc2\x9b \xe2\x82\xac", ""};
+	static const char *const messages[] = {
+		"plain", "\"quoted\" \\ \n\r\x01\x7f", "bad \xff\"", "\xc2\x9b \xe2\x82\xac", ""};
 	struct str line = STR_INIT;
 
 	log_init("cmdb-test", LOG_DEBUG, LOG_JSON);

@@ -3,7 +3,10 @@
 
 #include "ops.h"
 
-#define SLICE(text) {.p = (text), .len = sizeof(text) - 1}
+#define SLICE(text)                                  \
+	{                                            \
+		.p = (text), .len = sizeof(text) - 1 \
+	}
 
 static const struct ops_caller somebody = {.tenant_id = 3,
 	.user_id = 1ULL << 40,

@@ -160,8 +160,8 @@ static void encode(struct str *s, const struct packet *p)
 		packet_put_disconnect(s, p->nsp);
 		break;
 	case PACKET_EVENT:
-		packet_put_event(s, p->nsp, p->has_id ? &p->id : NULL, p->attachments_n, p->name,
-			p->args);
+		packet_put_event(
+			s, p->nsp, p->has_id ? &p->id : NULL, p->attachments_n, p->name, p->args);
 		break;
 	default:
 		packet_put_ack(s, p->nsp, p->id, p->attachments_n, p->args);
@@ -500,8 +500,7 @@ static void assembly(void **state)
 		assert_int_equal(p.attachments[1].len, 0);
 		packet_fini(&p);
 
-		assert_int_equal(
-			packet_feed_binary(&pending, slice_of("x"), &p, &why), PACKET_BAD);
+		assert_int_equal(packet_feed_binary(&pending, slice_of("x"), &p, &why), PACKET_BAD);
 		assert_string_equal(why, "binary data that no packet announced");
 		assert_int_equal(
 			packet_feed_text(&pending, slice_of("2[\"a\"]"), &p, &why), PACKET_WHOLE);
@@ -638,8 +637,8 @@ static void put_payload(struct str *s)
 
 static void mutations(void **state)
 {
-	static const char *const words[] = {"\x1e", "4", "b", "bAQID", "[", "]", "{", "}", ",", "\"",
-		"\\", "/", "/x,", "?", "0", "9", "-", "9007199254740992", PLACE(0), PLACE(1),
+	static const char *const words[] = {"\x1e", "4", "b", "bAQID", "[", "]", "{", "}", ",",
+		"\"", "\\", "/", "/x,", "?", "0", "9", "-", "9007199254740992", PLACE(0), PLACE(1),
 		"\"num\"", "true", "null", "\"connect\",", " ", "\\u0000", "\xff"};
 	int accepted_n = 0;
 

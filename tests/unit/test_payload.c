@@ -8,7 +8,10 @@
 #define ROUNDS 30000
 
 /* A literal without its NUL, which may have others in it. */
-#define BYTES(text) {text, sizeof(text) - 1}
+#define BYTES(text)                    \
+	{                              \
+		text, sizeof(text) - 1 \
+	}
 
 struct expected {
 	enum payload_type type;
@@ -28,8 +31,7 @@ static void good(void **state)
 		       "2\x1e"
 		       "4world"),
 			3,
-			{{PAYLOAD_MESSAGE, false, BYTES("hello")},
-				{PAYLOAD_PING, false, BYTES("")},
+			{{PAYLOAD_MESSAGE, false, BYTES("hello")}, {PAYLOAD_PING, false, BYTES("")},
 				{PAYLOAD_MESSAGE, false, BYTES("world")}}},
 		{BYTES("4hello\x1e"
 		       "bAQIDBA=="),
@@ -299,8 +301,8 @@ static void mutations(void **state)
 		"b////",
 		"1",
 	};
-	static const char *const words[] = {"\x1e", "4", "b", "AAAA", "=", "==", "B", "\xf0",
-		"\xed\xa0\x80", "7"};
+	static const char *const words[] = {
+		"\x1e", "4", "b", "AAAA", "=", "==", "B", "\xf0", "\xed\xa0\x80", "7"};
 	int accepted_n = 0;
 
 	for (int i = 0; i < ROUNDS; i++) {

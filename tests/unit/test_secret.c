@@ -47,7 +47,8 @@ static void test_random_token(void **state)
 	assert_int_equal(strlen(a), 5 + 43);
 	assert_memory_equal(a, "cmdb_", 5);
 	assert_int_equal(strspn(a + 5, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-				       "0123456789-_"), 43);
+				       "0123456789-_"),
+		43);
 	assert_string_not_equal(a, b);
 }
 
@@ -59,8 +60,8 @@ static void test_hash(void **state)
 
 	secret_hash(hash, "abc", 3);
 	secret_hex(hex, hash, sizeof(hash));
-	assert_string_equal(hex,
-		"bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319");
+	assert_string_equal(
+		hex, "bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319");
 	secret_hash_short(hash, "abc", 3);
 	secret_hex(hex, hash, SECRET_SHORT_SIZE);
 	assert_string_equal(hex, "cf4ab791c62b8d2b2109c90275287816");

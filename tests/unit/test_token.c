@@ -72,8 +72,8 @@ static int teardown(void **state)
 	return system(line);
 }
 
-static struct token_key *load(const char *algorithm, const char *key_file, const char *public_file,
-	struct str *why)
+static struct token_key *load(
+	const char *algorithm, const char *key_file, const char *public_file, struct str *why)
 {
 	struct config cfg = {0};
 	struct token_key *k;
@@ -96,8 +96,8 @@ static struct token_key *load(const char *algorithm, const char *key_file, const
 	return k;
 }
 
-static struct token_key *load_good(const char *algorithm, const char *key_file,
-	const char *public_file)
+static struct token_key *load_good(
+	const char *algorithm, const char *key_file, const char *public_file)
 {
 	struct str why = STR_INIT;
 	struct token_key *k = load(algorithm, key_file, public_file, &why);
@@ -113,8 +113,8 @@ static void add_base64(struct str *s, const void *p, size_t len)
 {
 	char text[65536];
 
-	str_adds(s, sodium_bin2base64(text, sizeof(text), p, len,
-			    sodium_base64_VARIANT_URLSAFE_NO_PADDING));
+	str_adds(s, sodium_bin2base64(
+			    text, sizeof(text), p, len, sodium_base64_VARIANT_URLSAFE_NO_PADDING));
 }
 
 static void hmac(struct str *token, const char *alg, const void *key, size_t key_len)
@@ -137,8 +137,8 @@ static void hmac(struct str *token, const char *alg, const void *key, size_t key
 	add_base64(token, mac, len);
 }
 
-static void forge(struct str *out, const char *head, const char *body, const char *alg,
-	const char *key)
+static void forge(
+	struct str *out, const char *head, const char *body, const char *alg, const char *key)
 {
 	str_clear(out);
 	add_base64(out, head, strlen(head));
@@ -199,7 +199,8 @@ static void test_round_trip(void **state)
 		for (int round = 0; round < 20; round++) {
 			str_clear(&token);
 			assert_int_equal(token_issue(k, &p, NOW + round, 60, &token), ERR_OK);
-			assert_int_equal(token_verify(k, token.p, token.len, NOW + round, &c), ERR_OK);
+			assert_int_equal(
+				token_verify(k, token.p, token.len, NOW + round, &c), ERR_OK);
 			assert_true(c.user_id == INT64_MAX && c.tenant_id == UINT32_MAX);
 			assert_string_equal(c.jti, JTI);
 			assert_int_equal(c.iat_s, NOW + round);
@@ -336,7 +337,8 @@ static void test_heads(void **state)
 		forge(&token, cases[i].head, body.p, cases[i].alg, cases[i].secret);
 		enum err e = verify(k, &token, NOW);
 		if (e != cases[i].want)
-			fail_msg("case %zu: %s signed with %s: %d", i, cases[i].head, cases[i].alg, e);
+			fail_msg("case %zu: %s signed with %s: %d", i, cases[i].head, cases[i].alg,
+				e);
 	}
 	str_fini(&body);
 	str_fini(&token);
@@ -393,8 +395,8 @@ static void test_body_not_an_object(void **state)
 /* Every cut, every changed byte, and what is no token at all. */
 static void test_damaged(void **state)
 {
-	static const char *const garbage[] = {
-		"", ".", "..", "...", "a.b.c", "Bearer x", "=.=.=", "\x01\x02", "a", "a.b", "....."};
+	static const char *const garbage[] = {"", ".", "..", "...", "a.b.c", "Bearer x",
+		"=.=.=", "\x01\x02", "a", "a.b", "....."};
 	struct token_key *k = load_good("HS256", "hs", NULL);
 	struct str body = STR_INIT, good = STR_INIT, bad = STR_INIT;
 	struct token_claims c;

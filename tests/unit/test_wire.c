@@ -152,14 +152,13 @@ static void test_refused(void **state)
 		size_t len;
 		enum wire_got got;
 	} table[] = {
-		{"", 0, WIRE_GOT_NONE},
-		{"\1\0\0", 3, WIRE_GOT_NONE},
-		{"\11\0\0\0\3", 5, WIRE_GOT_NONE},          /* CANCEL, its ticket yet to come */
-		{"\0\0\0\0\0", 5, WIRE_GOT_BAD},            /* no type */
-		{"\1\0\0\0\77", 5, WIRE_GOT_BAD},           /* unknown type */
-		{"\377\377\377\377\1", 5, WIRE_GOT_BAD},    /* too long */
-		{"\2\0\0\0\4x", 6, WIRE_GOT_BAD},           /* DOORBELL with a byte too many */
-		{"\5\0\0\0\3\1\2\3\4", 9, WIRE_GOT_BAD},    /* CANCEL with half a ticket */
+		{"", 0, WIRE_GOT_NONE}, {"\1\0\0", 3, WIRE_GOT_NONE},
+		{"\11\0\0\0\3", 5, WIRE_GOT_NONE},       /* CANCEL, its ticket yet to come */
+		{"\0\0\0\0\0", 5, WIRE_GOT_BAD},         /* no type */
+		{"\1\0\0\0\77", 5, WIRE_GOT_BAD},        /* unknown type */
+		{"\377\377\377\377\1", 5, WIRE_GOT_BAD}, /* too long */
+		{"\2\0\0\0\4x", 6, WIRE_GOT_BAD},        /* DOORBELL with a byte too many */
+		{"\5\0\0\0\3\1\2\3\4", 9, WIRE_GOT_BAD}, /* CANCEL with half a ticket */
 		{"\10\0\0\0\1\1\0\1\0\0\0\0", 12, WIRE_GOT_FRAME}, /* HELLO */
 	};
 
@@ -206,7 +205,8 @@ static void test_mutations(void **state)
 
 static void test_interest(void **state)
 {
-	struct wire_interest a = {.tenant_id = 3, .format = WIRE_JSON, .limit = 500, .only_rooms = true};
+	struct wire_interest a = {
+		.tenant_id = 3, .format = WIRE_JSON, .limit = 500, .only_rooms = true};
 	struct wire_interest b = a, got;
 	struct str x = STR_INIT, y = STR_INIT;
 
