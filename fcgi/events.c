@@ -8,22 +8,20 @@
 #include "loop.h"
 #include "mem.h"
 #include "park_events.h"
+#include "stream.h"
 #include "wire.h"
 #include "worker.h"
 
 #define NAMES_MAX 64 /* topics or rooms in one request */
 #define EPOCH_MAX 64
 
-/* Addresses that clients of a WebSocket know: /events for these topics alone. */
+/* Addresses that clients of a WebSocket know: /events for some topics alone. */
 struct alias {
-	const char *const *topics; /* ends with NULL */
-	bool is_own;               /* the caller's own rooms, whatever else the caller may see */
+	const char *topic; /* NULL: the console's */
+	bool is_own;       /* the caller's own rooms, whatever else the caller may see */
 };
-static const char *const console_topics[] = {
-	"stats", "rules", "system", "logs", "alerts", "notifications", "tasks", NULL};
-static const char *const notification_topics[] = {"notifications", NULL};
-static const struct alias console = {console_topics, false};
-static const struct alias notifications = {notification_topics, true};
+static const struct alias console = {NULL, false};
+static const struct alias notifications = {"notifications", true};
 
 /* What a request asks for, as far as it says. */
 struct ask {
@@ -189,55 +187,52 @@ static bool choose_rooms(
 	return is_allowed;
 }
 
-static bool may_read(const struct ctx *ctx, const char *topic)
+static bool alias_has(const struct alias *alias, const struct stream *st)
 {
-	return topic[0] != '_' && perm_has2(ctx->who, topic, "read");
+	return alias->topic ? strcmp(alias->topic, st->topic) == 0 : st->is_console;
 }
 
-/* Every topic that a permission names: "<topic>:read", "<topic>:*". */
-static void add_readable(const struct principal *who, struct strlist *topics)
+static void fail_topic(struct ctx *ctx, const char *topic)
 {
-	for (size_t i = 0; i < who->perms.n; i++) {
-		const char *perm = who->perms.v[i], *colon = strrchr(perm, ':');
+	const struct stream *st = stream_find(topic);
 
-		if (colon && perm[0] != '_' &&
-			(strcmp(colon, ":read") == 0 || strcmp(colon, ":*") == 0))
-			strlist_add(topics, perm, (size_t)(colon - perm));
-	}
+	if (st && st->perm)
+		ctx_failf(ctx, ERR_FORBIDDEN, "The topic %s needs the permission %s.", topic,
+			st->perm);
+	else
+		ctx_failf(ctx, ERR_FORBIDDEN, "The topic %s needs the permission %s:read.", topic,
+			topic);
 }
 
 static bool choose_topics(
 	struct ctx *ctx, const struct ask *a, const struct alias *alias, struct wire_interest *in)
 {
+	const struct stream *st;
+
 	if (a->has_topics) {
 		for (size_t i = 0; i < a->topics.n; i++) {
-			if (!may_read(ctx, a->topics.v[i])) {
-				ctx_failf(ctx, ERR_FORBIDDEN,
-					"The topic %s needs the permission %s:read.",
-					a->topics.v[i], a->topics.v[i]);
+			if (!stream_may_read(ctx->who, a->topics.v[i])) {
+				fail_topic(ctx, a->topics.v[i]);
 				return false;
 			}
 			add(&in->topics, a->topics.v[i]);
 		}
 		return true;
 	}
-	if (alias && alias->is_own) {
+	for (st = streams; alias && st->topic; st++) {
+		bool may_read = stream_may_read(ctx->who, st->topic);
+
+		if (!alias_has(alias, st) || (!may_read && !alias->is_own))
+			continue;
 		/* What is in one's own rooms is one's own; what is for all takes the permission. */
-		for (const char *const *t = alias->topics; *t; t++) {
-			add(&in->topics, *t);
-			in->only_rooms = in->only_rooms || !may_read(ctx, *t);
-		}
-		return true;
+		in->only_rooms = in->only_rooms || !may_read;
+		add(&in->topics, st->topic);
 	}
-	if (alias) {
-		for (const char *const *t = alias->topics; *t; t++)
-			if (may_read(ctx, *t))
-				add(&in->topics, *t);
-	} else {
+	if (!alias) {
 		in->rooms_any_topic = true;
 		in->all_topics = perm_is_all(ctx->who);
 		if (!in->all_topics)
-			add_readable(ctx->who, &in->topics);
+			stream_add_readable(ctx->who, &in->topics);
 	}
 	if (in->all_topics || in->topics.n > 0 || (in->rooms_any_topic && in->rooms.n > 0))
 		return true;

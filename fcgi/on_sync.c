@@ -1,6 +1,8 @@
 #include "on_sync.h"
 
 #include "log.h"
+#include "mem.h"
+#include "stream.h"
 #include "sync.h"
 
 static const char *read_ask(const struct socket_call *call, struct sync_ask *a)
@@ -60,19 +62,38 @@ void on_sync_send_rows(struct socket_work *w, const char *topic)
 			db_errmsg(w->ctx->db), w->post->request_id);
 }
 
-#define REQUEST(topic)                                                           \
-	{                                                                        \
-		.name = "request:" topic, .perm = topic ":read", .check = check, \
-		.handle = request, .arg = topic                                  \
-	}
+static char *join(const char *a, const char *b)
+{
+	struct str s = STR_INIT;
 
-const struct socket_event on_sync_events[] = {
-	REQUEST("websites"),
-	REQUEST("line-groups"),
-	REQUEST("origin-groups"),
-	REQUEST("origin-sets"),
-	REQUEST("cache-rules"),
-	REQUEST("domains"),
-	REQUEST("nodes"),
-	{0},
-};
+	str_addf(&s, "%s%s", a, b);
+	return str_take(&s);
+}
+
+static struct socket_event *build(void)
+{
+	struct socket_event *events = NULL;
+	size_t n = 0;
+
+	for (const struct stream *st = streams; st->topic; st++) {
+		if (!st->has_rows)
+			continue;
+		events = xreallocarray(events, n + 2, sizeof(*events));
+		events[n++] = (struct socket_event){.name = join("request:", st->topic),
+			.perm = st->perm ? st->perm : join(st->topic, ":read"),
+			.check = check,
+			.handle = request,
+			.arg = st->topic};
+	}
+	events[n] = (struct socket_event){0};
+	return events;
+}
+
+const struct socket_event *on_sync_events(void)
+{
+	static struct socket_event *events; /* as long as the process */
+
+	if (!events)
+		events = build();
+	return events;
+}

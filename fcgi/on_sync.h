@@ -1,5 +1,5 @@
 /*
- * Socket.IO events `request:<topic> {lastEventId?, epoch?}`, one for each resource: the client's
+ * Socket.IO events `request:<topic> {lastEventId?, epoch?}`, one for each stream that has rows: the client's
  * copy of the topic is brought up to date (sync.h), and then, if asked for, acknowledged with
  * {"ok":true,"lastEventId":N}. Job threads; may block.
  */
@@ -8,7 +8,8 @@
 
 #include "socket.h"
 
-extern const struct socket_event on_sync_events[];
+/* Made at the first call, before there are threads. */
+const struct socket_event *on_sync_events(void);
 
 /* Sends <topic>:initial unasked to a socket of ctx->who. A failure is logged; what is no resource,
  * or may not be read, is passed over. */

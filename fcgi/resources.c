@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "interest.h"
+#include "stream.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define FIND (FIELD_SORT | FIELD_FILTER)
@@ -247,22 +247,24 @@ static const struct resource *const all[] = {
 	&nodes,
 };
 
-/* A resource that is not there would be changed without any socket being told. */
-static bool are_interest_topics(void)
+/* Of a resource without a stream nobody would be told; a stream without a resource has no rows. */
+static bool have_streams(void)
 {
-	size_t found = 0;
+	size_t n = 0;
 
+	for (const struct stream *st = streams; st->topic; st++)
+		n += st->has_rows;
 	for (size_t i = 0; i < COUNT(all); i++)
-		for (size_t j = 0; j < interest_topics_n; j++)
-			found += strcmp(all[i]->name, interest_topics[j]) == 0;
-	return found == COUNT(all) && found == interest_topics_n;
+		if (!stream_find(all[i]->name) || !stream_find(all[i]->name)->has_rows)
+			return false;
+	return n == COUNT(all);
 }
 
 static const struct crud_set *set(void)
 {
 	static const struct crud_set *built;
 	if (!built) {
-		assert(are_interest_topics());
+		assert(have_streams());
 		built = crud_build(all, COUNT(all));
 	}
 	return built;

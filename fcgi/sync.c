@@ -9,6 +9,7 @@
 #include "mem.h"
 #include "ops.h"
 #include "resources.h"
+#include "stream.h"
 #include "wire.h"
 #include "worker.h"
 
@@ -379,7 +380,7 @@ enum err sync_answer(struct ctx *ctx, const struct sync_ask *ask, struct sync_po
 
 	if (!s.resource)
 		return ERR_NOT_FOUND;
-	if (!perm_has2(ctx->who, ask->topic, "read"))
+	if (!stream_may_read(ctx->who, ask->topic))
 		return ERR_FORBIDDEN;
 	if (!ctx->shm)
 		return ERR_UNAVAILABLE;

@@ -19,22 +19,24 @@
 #include "throttle.h"
 #include "txn.h"
 
+/* Events of a namespace, a table a subject. The second place is for the streams', which are made at
+ * the start. */
+static const struct socket_event *main_events[] = {on_auth_events, NULL, NULL};
+static const struct socket_event *const admin_events[] = {on_auth_events, on_admin_events, NULL};
+
 struct routes *tables_routes(void)
 {
 	struct routes *rs = routes_new();
 	size_t n;
 	const struct route *resources = resource_routes(&n);
 
+	main_events[1] = on_sync_events();
 	routes_add(rs, auth_routes, auth_routes_n);
 	routes_add(rs, events_routes, events_routes_n);
 	routes_add(rs, health_routes, health_routes_n);
 	routes_add(rs, resources, n);
 	return rs;
 }
-
-/* Events of a namespace, a table a subject. */
-static const struct socket_event *const main_events[] = {on_auth_events, on_sync_events, NULL};
-static const struct socket_event *const admin_events[] = {on_auth_events, on_admin_events, NULL};
 
 #define MAIN                                                                       \
 	{                                                                          \

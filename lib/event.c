@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "event_name.h"
 #include "json.h"
+#include "stream.h"
 
 static const struct db_stmt sql_insert = {"event.insert",
 	"INSERT INTO ws_events (topic, event_type, payload, tenant_id, room, name)"
@@ -179,27 +180,7 @@ void event_render_socket(struct str *s, const struct event_row *e)
 
 void event_put_socket(struct str *s, const struct event_row *e, const char *payload, size_t len)
 {
-	if (e->is_renamed) {
-		str_adds(s, "\"" EVENT_NAME_SAFE "\",{\"name\":");
-		str_add_json(s, e->name);
-		str_adds(s, ",\"data\":");
-		str_add(s, payload, len);
-		str_addc(s, '}');
-		return;
-	}
-	if (*e->name) {
-		str_add_json(s, e->name);
-		str_addc(s, ',');
-		str_add(s, payload, len);
-		return;
-	}
-	str_add_json(s, e->topic);
-	s->len--; /* its closing quote */
-	str_adds(s, ":update\"");
-	str_addf(s, ",{\"eventId\":%llu,\"type\":\"%s\",\"data\":", (unsigned long long)e->id,
-		event_type_name(e->type));
-	str_add(s, payload, len);
-	str_addc(s, '}');
+	stream_shape(e->topic)->put(s, e, (struct slice){payload, len});
 }
 
 void event_render(struct str *s, const struct event_row *e, struct event_place *place)

@@ -80,9 +80,8 @@ struct event_place {
  * of its text. place (may be NULL) is told where the payload is. */
 void event_render(struct str *s, const struct event_row *e, struct event_place *place);
 
-/* Appends the event as a Socket.IO client gets it, as the inside of the packet's array:
- * "<topic>:update",{"eventId","type","data"}, or with a name "<name>",<payload>, or with a bad one
- * "event",{"name","data"}. */
+/* Appends the event as a Socket.IO client gets it, as the inside of the packet's array, in the
+ * shape that its topic has (stream.h). */
 void event_render_socket(struct str *s, const struct event_row *e);
 /* The same of a payload that event_render() has rendered; e's own is not looked at. */
 void event_put_socket(struct str *s, const struct event_row *e, const char *payload, size_t len);

@@ -3,10 +3,15 @@
 #include <string.h>
 
 #include "str.h"
+#include "stream.h"
 
-const char *const interest_topics[] = {"websites", "line-groups", "origin-groups", "origin-sets",
-	"cache-rules", "domains", "nodes"};
-const size_t interest_topics_n = sizeof(interest_topics) / sizeof(interest_topics[0]);
+static bool is_by_right(const struct stream *st)
+{
+	for (size_t i = 0; i < STREAM_VIEWS_MAX; i++)
+		if (st->views[i].grant == STREAM_BY_RIGHT)
+			return true;
+	return false;
+}
 
 static void add_rooms(struct strlist *rooms, const char *kind, const struct strlist *names)
 {
@@ -39,8 +44,8 @@ void interest_of_socket(const struct principal *who, uint16_t limit, struct wire
 		.format = WIRE_SOCKET,
 		.limit = limit,
 		.rooms_any_topic = true};
-	for (size_t i = 0; i < interest_topics_n; i++)
-		if (perm_has2(who, interest_topics[i], "read"))
-			strlist_add(&out->topics, interest_topics[i], strlen(interest_topics[i]));
+	for (const struct stream *st = streams; st->topic; st++)
+		if (is_by_right(st) && stream_may_read(who, st->topic))
+			strlist_add(&out->topics, st->topic, strlen(st->topic));
 	interest_add_own_rooms(who, &out->rooms);
 }

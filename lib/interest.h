@@ -9,14 +9,10 @@
 #include "perm.h"
 #include "wire.h"
 
-/* The inventory's resources: each is the topic of its events. */
-extern const char *const interest_topics[];
-extern const size_t interest_topics_n;
-
 /* Adds the rooms that one is in by being who one is: user:<id> (not for an API key), role:<name>,
  * department:<name>. */
 void interest_add_own_rooms(const struct principal *who, struct strlist *rooms);
-/* All that a socket of namespace "/" is sent: the interest_topics that the principal may read, and
+/* All that a socket of namespace "/" is sent: the streams that it is shown by right (stream.h), and
  * whatever comes to its own rooms. No one, not even who may do everything, gets all topics or
  * rooms. *out is the caller's to free with wire_interest_fini(). */
 void interest_of_socket(const struct principal *who, uint16_t limit, struct wire_interest *out);

@@ -1,0 +1,112 @@
+/*
+ * Streams: what there is to a topic, one row each, read by both programs. Nothing else lists
+ * topics. A row says who may read the topic, how a Socket.IO socket comes to be sent it and in
+ * which form, how fast, filtered by what, and how long its events are kept. Topics that have no row
+ * can be published by SQL, too: they are read with the permission <topic>:read, by /events alone,
+ * and kept as lasting.
+ *
+ * A *view* is one way in which sockets are shown a stream: an event reaches a socket once for each
+ * of its views that it matches. A socket has a view by right, by being who it is, or on asking, as
+ * long as it has the permission. A *shape* makes a Socket.IO event of a row of ws_events.
+ *
+ * To add a topic, add its row in streams.c, and the pure functions of a shape or a filter if it has
+ * one that is new. All of it is const and pure: any thread, nothing blocks, nothing is owned.
+ */
+#ifndef CMDB_STREAM_H
+#define CMDB_STREAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bytes.h"
+#include "perm.h"
+#include "str.h"
+
+struct event_row;
+struct json_object;
+struct room_kind;
+
+/* How long events stay in the log; each class has a floor of its own (retention in docs/http.md).
+ */
+enum retention { RETENTION_LASTING, RETENTION_BRIEF, RETENTION_N };
+
+enum stream_grant {
+	STREAM_NO_VIEW,  /* ends the views of a row */
+	STREAM_BY_RIGHT, /* every socket of "/" that may read it has the view */
+	STREAM_ON_ASKING /* sockets that have subscribed to it, and may */
+};
+
+/* How an event looks on a socket: the inside of its packet's array, the event's name first.
+ * payload is JSON. */
+struct stream_shape {
+	const char *name;
+	void (*put)(struct str *out, const struct event_row *e, struct slice payload);
+	/* For paced views, else NULL: an event as an entry of a batch, the batch of n entries
+	 * (joined by commas), and what tells that n of the events from..to are not sent. */
+	void (*put_entry)(struct str *out, const struct event_row *e, struct slice payload);
+	void (*put_batch)(struct str *out, struct slice entries, size_t n);
+	void (*put_dropped)(struct str *out, uint64_t n, uint64_t from, uint64_t to);
+};
+
+/* How fast a view is shown. What comes first after a quiet spell goes at once. */
+struct stream_pace {
+	uint32_t window_ms; /* what comes within that after an answer is one batch */
+	uint16_t batch_max; /* entries of one batch; more make several */
+	uint16_t newest_n;  /* of a window, no more than the newest so many; 0: all */
+	uint32_t per_s;     /* entries a second and socket, past which they are dropped; 0: any */
+};
+
+/* Which entries of a stream a view shows. A filter is its canonical bytes: equal wishes have equal
+ * ones. */
+struct stream_filter {
+	/* From what a client asks for. false: *problem says what is wrong, for the client. */
+	bool (*parse)(struct json_object *ask, struct str *filter, const char **problem);
+	bool (*matches)(struct slice filter, const struct event_row *e, struct slice payload);
+	/* Visits the keys that the filter is found by: it matches nothing that has none of them.
+	 * None visited: it is looked at for every event. */
+	void (*keys)(struct slice filter, void (*visit)(struct slice key, void *arg), void *arg);
+	/* The same of an event. */
+	void (*event_keys)(const struct event_row *e, struct slice payload,
+		void (*visit)(struct slice key, void *arg), void *arg);
+};
+
+struct stream_view {
+	enum stream_grant grant;
+	const struct stream_shape *shape;
+	const struct stream_pace *pace;     /* NULL: each event at once */
+	const struct stream_filter *filter; /* NULL: all of them */
+};
+
+#define STREAM_VIEWS_MAX 2
+
+struct stream {
+	const char *topic; /* NULL ends the table */
+	const char *perm;  /* to read it; NULL: "<topic>:read" */
+	enum retention retention;
+	bool has_rows;   /* a resource: `request:<topic>` brings a client's copy up to date */
+	bool is_console; /* in what a plain GET of the console's WebSocket address is shown */
+	struct stream_view views[STREAM_VIEWS_MAX];
+	/* Its events go to rooms of this kind, too. NULL: to rooms of others, or none. */
+	const struct room_kind *room;
+};
+
+/* streams.c */
+extern const struct stream streams[];
+/* <topic>:update {"eventId","type","data"}, or a row's own name and payload. */
+extern const struct stream_shape stream_shape_update;
+
+const struct stream *stream_find(const char *topic); /* NULL: it has no row */
+/* May the principal read the topic, of which there need be no row? Internal ones nobody. */
+bool stream_may_read(const struct principal *who, const char *topic);
+/* Every topic that the principal may read by a permission of its own; who has "*" may read all, and
+ * these are those that have a row. */
+void stream_add_readable(const struct principal *who, struct strlist *topics);
+enum retention stream_retention(const char *topic);
+/* The shape that the topic's events have on sockets that are shown it without having asked. */
+const struct stream_shape *stream_shape(const char *topic);
+
+const char *retention_name(enum retention r); /* "lasting", "brief" */
+int retention_find(const char *name);         /* -1: none */
+
+#endif
