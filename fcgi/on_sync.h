@@ -1,6 +1,7 @@
 /*
- * Socket.IO events `request:<topic> {lastEventId?, epoch?}`, one for each stream that has rows: the client's
- * copy of the topic is brought up to date (sync.h), and then, if asked for, acknowledged with
+ * Socket.IO events `request:<topic> {lastEventId?, epoch?}`, one for each stream that has rows: the
+ * client's copy of the topic is brought up to date (sync.h), and then, if asked for, acknowledged
+ * with
  * {"ok":true,"lastEventId":N}. Job threads; may block.
  */
 #ifndef CMDB_ON_SYNC_H
