@@ -4,10 +4,10 @@
 #include <strings.h>
 
 #include "clock.h"
-#include "interest.h"
 #include "loop.h"
 #include "mem.h"
 #include "park_events.h"
+#include "room.h"
 #include "stream.h"
 #include "wire.h"
 #include "worker.h"
@@ -164,27 +164,21 @@ static void add(struct strlist *l, const char *s)
 static bool choose_rooms(
 	struct ctx *ctx, const struct ask *a, const struct alias *alias, struct wire_interest *in)
 {
-	bool sees_all = perm_is_all(ctx->who);
-	struct strlist own = {NULL, 0};
-	bool is_allowed = true;
-
 	if (!a->has_rooms) {
-		in->all_rooms = sees_all && !(alias && alias->is_own);
+		in->all_rooms = perm_is_all(ctx->who) && !(alias && alias->is_own);
 		if (!in->all_rooms)
-			interest_add_own_rooms(ctx->who, &in->rooms);
+			room_add_own(ctx->who, &in->rooms);
 		return true;
 	}
 	in->only_rooms = true;
-	interest_add_own_rooms(ctx->who, &own);
-	for (size_t i = 0; i < a->rooms.n && is_allowed; i++) {
-		is_allowed = sees_all || strlist_has(&own, a->rooms.v[i]);
-		if (is_allowed)
-			add(&in->rooms, a->rooms.v[i]);
-		else
+	for (size_t i = 0; i < a->rooms.n; i++) {
+		if (!room_may(ctx->who, a->rooms.v[i])) {
 			ctx_failf(ctx, ERR_FORBIDDEN, "You are not in the room %s.", a->rooms.v[i]);
+			return false;
+		}
+		add(&in->rooms, a->rooms.v[i]);
 	}
-	strlist_fini(&own);
-	return is_allowed;
+	return true;
 }
 
 static bool alias_has(const struct alias *alias, const struct stream *st)

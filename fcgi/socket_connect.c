@@ -234,7 +234,7 @@ void socket_put_interest(
 {
 	struct wire_interest in;
 
-	interest_of_socket(who, (uint16_t)w->ctx->cfg->socketio.limit, &in);
+	interest_make(who, &(struct subs){0}, (uint16_t)w->ctx->cfg->socketio.limit, &in);
 	wire_interest_put(interest, &in);
 	wire_interest_fini(&in);
 }

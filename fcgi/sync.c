@@ -9,6 +9,7 @@
 #include "mem.h"
 #include "ops.h"
 #include "resources.h"
+#include "room.h"
 #include "stream.h"
 #include "wire.h"
 #include "worker.h"
@@ -365,7 +366,7 @@ static void put_interest(struct sync *s)
 {
 	struct wire_interest want;
 
-	interest_of_socket(s->ctx->who, (uint16_t)s->ctx->cfg->socketio.limit, &want);
+	interest_make(s->ctx->who, &(struct subs){0}, (uint16_t)s->ctx->cfg->socketio.limit, &want);
 	wire_interest_put(&s->interest, &want);
 	wire_interest_fini(&want);
 }
@@ -390,7 +391,7 @@ enum err sync_answer(struct ctx *ctx, const struct sync_ask *ask, struct sync_po
 		return ERR_OK;
 	}
 	take_note(&s);
-	interest_add_own_rooms(ctx->who, &s.rooms);
+	room_add_own(ctx->who, &s.rooms);
 	put_interest(&s);
 	e = answer(&s, post->ops, last_event_id);
 	strlist_fini(&s.rooms);

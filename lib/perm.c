@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "mem.h"
 
 void strlist_add(struct strlist *l, const char *s, size_t len)
@@ -35,6 +36,25 @@ void strlist_fini(struct strlist *l)
 		free(l->v[i]);
 	free(l->v);
 	*l = (struct strlist){0};
+}
+
+void strlist_put(struct str *out, const struct strlist *l)
+{
+	bytes_put(out, l->n, 2);
+	for (size_t i = 0; i < l->n; i++)
+		bytes_put_text(out, l->v[i]);
+}
+
+void strlist_get(struct bytes *b, struct strlist *l)
+{
+	size_t n = bytes_u16(b);
+
+	for (size_t i = 0; i < n && !b->is_bad; i++) {
+		struct slice t = bytes_text(b);
+
+		if (!b->is_bad)
+			strlist_add(l, t.p, t.len);
+	}
 }
 
 /* The length of the word s begins with: a letter, then letters, digits, '_', '-', '.'. */
@@ -104,8 +124,32 @@ void perm_principal_free(struct principal *p)
 	free(p->display_name);
 	free(p->tenant);
 	free(p->jti);
+	perm_rights_fini(p);
+	free(p);
+}
+
+/* ---- rights as bytes ---- */
+
+void perm_rights_put(struct str *out, const struct principal *p)
+{
+	strlist_put(out, &p->roles);
+	strlist_put(out, &p->departments);
+	strlist_put(out, &p->perms);
+}
+
+bool perm_rights_get(struct bytes *b, struct principal *p)
+{
+	strlist_get(b, &p->roles);
+	strlist_get(b, &p->departments);
+	strlist_get(b, &p->perms);
+	if (b->is_bad)
+		perm_rights_fini(p);
+	return !b->is_bad;
+}
+
+void perm_rights_fini(struct principal *p)
+{
 	strlist_fini(&p->roles);
 	strlist_fini(&p->departments);
 	strlist_fini(&p->perms);
-	free(p);
 }

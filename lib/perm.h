@@ -10,6 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct bytes;
+struct str;
+
 struct strlist {
 	char **v;
 	size_t n;
@@ -19,6 +22,8 @@ bool strlist_has(const struct strlist *l, const char *s);
 /* The same texts in the same order? */
 bool strlist_same(const struct strlist *a, const struct strlist *b);
 void strlist_fini(struct strlist *l);
+void strlist_put(struct str *out, const struct strlist *l); /* as bytes (bytes.h) */
+void strlist_get(struct bytes *b, struct strlist *l);       /* adds them */
 
 struct principal {
 	uint64_t user_id; /* 0 for an API key */
@@ -40,6 +45,13 @@ bool perm_has(const struct principal *p, const char *perm);
 /* "<resource>:<verb>" without building the text. */
 bool perm_has2(const struct principal *p, const char *resource, const char *verb);
 bool perm_is_all(const struct principal *p); /* has "*" */
+
+/* Roles, departments and permissions as bytes. */
+void perm_rights_put(struct str *out, const struct principal *p);
+/* Into p, which has none; its owner frees them with perm_rights_fini(). false: these are none, and
+ * nothing is there. */
+bool perm_rights_get(struct bytes *b, struct principal *p);
+void perm_rights_fini(struct principal *p);
 void perm_principal_free(struct principal *p);
 
 #endif

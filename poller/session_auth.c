@@ -297,7 +297,7 @@ static void set_rights(struct session *s, const struct principal *now)
 	struct group *was = s->group;
 	struct str bytes = STR_INIT;
 
-	interest_of_socket(now, (uint16_t)s->hub->cfg->socketio.limit, &want);
+	interest_make(now, &(struct subs){0}, (uint16_t)s->hub->cfg->socketio.limit, &want);
 	wire_interest_put(&bytes, &want);
 	wire_interest_fini(&want);
 	session_set_interest(s, (struct slice){bytes.p, bytes.len});

@@ -16,13 +16,6 @@ enum flag { HAS_PID = 1, HAS_LOST = 2, IS_ANSWERED = 4, HAS_PERSON = 8, DULL_TAG
 
 /* ---- writing ---- */
 
-static void put_list(struct str *rec, const struct strlist *l)
-{
-	bytes_put(rec, l->n, 2);
-	for (size_t i = 0; i < l->n; i++)
-		bytes_put_text(rec, l->v[i]);
-}
-
 static void put_person(struct str *rec, const struct person *p)
 {
 	struct ops_caller c = person_caller(p);
@@ -81,8 +74,8 @@ void session_record_put(struct str *rec, const struct session *s)
 		bytes_put(rec, k->next_ack, 8);
 	}
 	bytes_put_blob(rec, s->group->key, s->group->key_len);
-	put_list(rec, &s->joined);
-	put_list(rec, &s->requested);
+	strlist_put(rec, &s->joined);
+	strlist_put(rec, &s->requested);
 	bytes_put(rec, s->skips_n, 2);
 	for (size_t i = 0; i < s->skips_n; i++) {
 		put_text(rec, s->skips[i].topic);
@@ -102,17 +95,6 @@ void session_record_put(struct str *rec, const struct session *s)
 }
 
 /* ---- reading ---- */
-
-static void read_list(struct bytes *b, struct strlist *l)
-{
-	size_t n = bytes_u16(b);
-
-	for (size_t i = 0; i < n && !b->is_bad; i++) {
-		struct slice t = bytes_text(b);
-
-		strlist_add(l, t.p, t.len);
-	}
-}
 
 static struct person *read_person(struct bytes *b)
 {
@@ -255,8 +237,8 @@ struct session *session_record_get(struct sessions *ss, uint32_t num, struct byt
 	}
 	read_socks(b, s);
 	read_group(b, s);
-	read_list(b, &s->joined);
-	read_list(b, &s->requested);
+	strlist_get(b, &s->joined);
+	strlist_get(b, &s->requested);
 	read_skips(b, s);
 	s->acked = bytes_u64(b);
 	s->cursor = bytes_u64(b);

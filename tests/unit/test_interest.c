@@ -1,8 +1,10 @@
-/* What a socket is sent without asking, by who it belongs to. */
+/* What a socket is sent, by who it belongs to and what it has asked for. */
 #include "unit.h"
 
 #include "interest.h"
 #include "stream.h"
+
+static const struct subs none;
 
 static void add(struct strlist *l, const char *s)
 {
@@ -46,7 +48,7 @@ static void of_a_user(void **state)
 	add(&ann.perms, "websites:read");
 	add(&ann.perms, "domains:write");
 	add(&ann.perms, "logs:read"); /* no topic that comes without asking */
-	interest_of_socket(&ann, 50, &in);
+	interest_make(&ann, &none, 50, &in);
 	assert_int_equal(in.tenant_id, 3);
 	assert_int_equal(in.format, WIRE_SOCKET);
 	assert_int_equal(in.limit, 50);
@@ -65,7 +67,7 @@ static void of_who_may_all(void **state)
 	struct wire_interest in;
 
 	add(&root.perms, "*");
-	interest_of_socket(&root, 50, &in);
+	interest_make(&root, &none, 50, &in);
 	assert_false(in.all_topics || in.all_rooms);
 	assert_int_equal(in.topics.n, by_right_n());
 	assert_list(&in.rooms, (const char *const[]){"user:1", NULL});
@@ -79,10 +81,42 @@ static void of_an_api_key(void **state)
 	struct wire_interest in;
 
 	add(&key.perms, "logs:ingest");
-	interest_of_socket(&key, 50, &in);
+	interest_make(&key, &none, 50, &in);
 	assert_int_equal(in.topics.n + in.rooms.n, 0);
 	wire_interest_fini(&in);
 	fini(&key);
+}
+
+static void ask(struct subs *subs, const char *room, bool is_command)
+{
+	const struct sub s = {
+		.type = SUB_ROOM, .is_command = is_command, .name = {room, strlen(room)}};
+
+	assert_true(subs_add(subs, &s));
+}
+
+/* Judged here, too: what is asked for without authority brings nothing. */
+static void with_rooms_asked_for(void **state)
+{
+	struct principal ann = {.user_id = 7, .tenant_id = 3};
+	struct wire_interest in;
+	struct subs subs = {0};
+
+	add(&ann.roles, "editor");
+	ask(&subs, "role:editor", false);
+	ask(&subs, "role:admin", false);
+	ask(&subs, "department:tech", true);
+	ask(&subs, "den", true);
+	interest_make(&ann, &subs, 50, &in);
+	assert_list(&in.rooms,
+		(const char *const[]){"user:7", "role:editor", "role:editor", "den", NULL});
+	wire_interest_fini(&in);
+	add(&ann.perms, "*");
+	interest_make(&ann, &subs, 50, &in);
+	assert_int_equal(in.rooms.n, 6);
+	wire_interest_fini(&in);
+	subs_fini(&subs);
+	fini(&ann);
 }
 
 /* The poller takes what is built here, byte for byte. */
@@ -93,7 +127,7 @@ static void travels(void **state)
 	struct str bytes = STR_INIT;
 
 	add(&ann.perms, "*");
-	interest_of_socket(&ann, 50, &in);
+	interest_make(&ann, &none, 50, &in);
 	wire_interest_put(&bytes, &in);
 	assert_true(wire_interest_get(bytes.p, bytes.len, &back));
 	assert_int_equal(back.topics.n, by_right_n());
@@ -111,6 +145,7 @@ int main(void)
 		cmocka_unit_test(of_a_user),
 		cmocka_unit_test(of_who_may_all),
 		cmocka_unit_test(of_an_api_key),
+		cmocka_unit_test(with_rooms_asked_for),
 		cmocka_unit_test(travels),
 	};
 
