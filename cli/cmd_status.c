@@ -24,6 +24,7 @@ static struct json_object *state_of(bool is_up, struct str *why)
 /* The poller speaks for itself: whatever it says is shown. */
 static struct json_object *ask_poller(const struct call *call, bool *is_up)
 {
+	static const struct str none = STR_INIT;
 	const char *path = call->cfg->poller.socket, *bad = NULL;
 	struct str json = STR_INIT, why = STR_INIT;
 	struct json_object *said = NULL, *o;
@@ -31,7 +32,7 @@ static struct json_object *ask_poller(const struct call *call, bool *is_up)
 	size_t at = 0;
 
 	if (poller_open(path, POLLER_TIMEOUT_MS, &p, &why) == POLLER_OPEN &&
-		poller_status(p, &json, &why))
+		poller_ask(p, "status", 0, &none, &json, &why))
 		said = json_parse(str_c(&json), json.len, &bad, &at);
 	if (bad)
 		str_addf(&why, "its answer is no JSON: %s at byte %zu", bad, at);

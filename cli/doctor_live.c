@@ -47,6 +47,7 @@ const struct db_set doctor_live_sql = {
 /* What the poller says of itself now; NULL with why set. */
 static struct json_object *ask(const struct doctor *d, struct str *why)
 {
+	static const struct str none = STR_INIT;
 	struct str json = STR_INIT;
 	struct json_object *o = NULL;
 	struct poller *p;
@@ -54,7 +55,7 @@ static struct json_object *ask(const struct doctor *d, struct str *why)
 	size_t at;
 
 	if (poller_open(d->cfg->poller.socket, POLLER_TIMEOUT_MS, &p, why) == POLLER_OPEN &&
-		poller_status(p, &json, why))
+		poller_ask(p, "status", 0, &none, &json, why))
 		o = json_parse(str_c(&json), json.len, &bad, &at);
 	poller_close(p);
 	str_fini(&json);

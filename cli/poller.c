@@ -20,6 +20,7 @@ struct poller {
 	int64_t timeout_ms;
 	struct evbuffer *in, *out;
 	struct poller_welcome welcome;
+	uint64_t last_ticket;
 };
 
 static bool wait_fd(struct poller *p, short events, int64_t deadline_ms, struct str *why)
@@ -190,16 +191,37 @@ const struct poller_welcome *poller_welcome(const struct poller *p)
 	return &p->welcome;
 }
 
-bool poller_status(struct poller *p, struct str *json, struct str *why)
+/* To the last ticket. */
+static bool answered(struct poller *p, struct str *json, struct str *why)
 {
+	static const char *const refusals[WIRE_ANSWER_N] = {
+		[WIRE_ANSWER_UNKNOWN] = "the poller does not know this question",
+		[WIRE_ANSWER_FORBIDDEN] = "the poller does not tell that to cmdbctl",
+		[WIRE_ANSWER_BAD] = "the poller does not take what was asked: ",
+		[WIRE_ANSWER_BUSY] = "the poller is busy: try again in a moment",
+	};
 	struct wire_frame f;
+	bool is_ok;
 
-	wire_put_bare(p->out, WIRE_STATUS);
-	if (!await(p, WIRE_STATUS_IS, &f, why))
+	if (!await(p, WIRE_ANSWER, &f, why))
 		return false;
-	str_add(json, f.status_is.p, f.status_is.len);
+	is_ok = f.answer.what == WIRE_ANSWER_OK && f.answer.ticket == p->last_ticket;
+	if (is_ok)
+		str_add(json, f.answer.json.p, f.answer.json.len);
+	else if (f.answer.what && f.answer.what < WIRE_ANSWER_N)
+		str_addf(why, "%s%.*s", refusals[f.answer.what], (int)f.answer.json.len,
+			f.answer.json.p);
+	else
+		str_adds(why, "an answer out of place");
 	wire_drop(p->in, &f);
-	return true;
+	return is_ok;
+}
+
+bool poller_ask(struct poller *p, const char *question, uint32_t tenant_id,
+	const struct str *arguments, struct str *json, struct str *why)
+{
+	wire_put_ask(p->out, ++p->last_ticket, question, tenant_id, arguments);
+	return answered(p, json, why);
 }
 
 bool poller_refresh(struct poller *p, uint64_t *floor, uint64_t *tail, struct str *why)

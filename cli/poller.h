@@ -33,8 +33,11 @@ enum poller_found poller_open(
 void poller_close(struct poller *p); /* takes NULL */
 const struct poller_welcome *poller_welcome(const struct poller *p);
 
-/* The calls below return false, with why set, when the connection failed or timed out. */
-bool poller_status(struct poller *p, struct str *json, struct str *why);
+/* The calls below return false, with why set, when the connection failed or timed out, or the
+ * poller refused. */
+/* A question by its name (question.h): json is its answer. tenant_id 0: of all. */
+bool poller_ask(struct poller *p, const char *question, uint32_t tenant_id,
+	const struct str *arguments, struct str *json, struct str *why);
 /* Makes the poller read epoch and floor again; waits until it has. */
 bool poller_refresh(struct poller *p, uint64_t *floor, uint64_t *tail, struct str *why);
 /* Tells the poller of that socket that something was committed; no error if there is none. */

@@ -250,15 +250,6 @@ static uint32_t timeout_ms(const struct ask *a, const struct config *cfg, uint32
 	return short_ms && short_ms < ms ? short_ms : ms;
 }
 
-static void set_token_end(struct ctx *ctx, struct park *p)
-{
-	const struct principal *who = ctx->who;
-
-	if (who->expires_at_s <= 0)
-		return;
-	p->token_ends_ms = clock_ms() + (who->expires_at_s * 1000 - clock_wall_ms());
-}
-
 static char *who_text(const struct principal *who)
 {
 	struct str s = STR_INIT;
@@ -272,7 +263,6 @@ static struct park *make_park(struct ctx *ctx, const struct ask *a, struct wire_
 {
 	const struct config *cfg = ctx->cfg;
 	struct park_events *e = park_events_new();
-	struct park *p = &e->park;
 
 	e->is_sse = a->is_sse;
 	e->has_since = a->has_since;
@@ -289,14 +279,9 @@ static struct park *make_park(struct ctx *ctx, const struct ask *a, struct wire_
 		e->epoch = xstrdup(str_c(&a->epoch));
 	e->who = who_text(ctx->who);
 	e->address = xstrdup(ctx->req.remote_addr);
-	p->caller.user_id = ctx->who->user_id;
-	p->caller.apikey_id = ctx->who->apikey_id;
-	if (ctx->who->jti && strlen(ctx->who->jti) < sizeof(p->caller.jti))
-		memcpy(p->caller.jti, ctx->who->jti, strlen(ctx->who->jti) + 1);
-	p->checked_ms = ctx->arrived_ms;
-	set_token_end(ctx, p);
+	park_set_caller(&e->park, ctx->who, ctx->arrived_ms);
 	wire_interest_put(&e->interest, in);
-	return p;
+	return &e->park;
 }
 
 static void answer_head(struct ctx *ctx, const struct ask *a)

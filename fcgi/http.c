@@ -340,25 +340,6 @@ bool query_each(
 	return is_good;
 }
 
-bool parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *out)
-{
-	uint64_t v = 0;
-
-	if (!text[0])
-		return false;
-	for (; *text; text++) {
-		unsigned digit = (unsigned)(*text - '0');
-
-		if (digit > 9 || v > (UINT64_MAX - digit) / 10)
-			return false;
-		v = v * 10 + digit;
-	}
-	if (v < min || v > max)
-		return false;
-	*out = v;
-	return true;
-}
-
 /* ---- the answer ---- */
 
 static const char *reason(int status)

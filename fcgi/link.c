@@ -225,8 +225,10 @@ static bool on_frame(struct link *l, struct wire_frame *f, const char **why)
 		parks_on_revoked(l->parks, (enum wire_revoke)f->revoked.what, f->revoked.user_id,
 			f->revoked.jti);
 		break;
+	case WIRE_ANSWER:
+		parks_on_reply(l->parks, f->answer.ticket, f);
+		break;
 	case WIRE_REFRESHED:
-	case WIRE_STATUS_IS:
 		break; /* asked for by cmdbctl alone */
 	default:
 		return false;

@@ -54,6 +54,17 @@ void park_free(struct park *p)
 	free(p);
 }
 
+void park_set_caller(struct park *p, const struct principal *who, int64_t checked_ms)
+{
+	p->caller.user_id = who->user_id;
+	p->caller.apikey_id = who->apikey_id;
+	if (who->jti && strlen(who->jti) < sizeof(p->caller.jti))
+		memcpy(p->caller.jti, who->jti, strlen(who->jti) + 1);
+	p->checked_ms = checked_ms;
+	if (who->expires_at_s > 0)
+		p->token_ends_ms = clock_ms() + (who->expires_at_s * 1000 - clock_wall_ms());
+}
+
 struct parks *parks_new(struct app *app, struct event_base *base)
 {
 	struct parks *ps = xcalloc(1, sizeof(*ps));
@@ -293,6 +304,20 @@ void park_answer(
 	struct park *p, int status, const char *type, const char *headers, struct body *body)
 {
 	park_sent(p, park_put_answer(p, status, type, headers, body));
+}
+
+void park_fail(struct park *p, enum err e, const char *message, const char *details)
+{
+	struct str text = STR_INIT, headers = STR_INIT;
+	struct body *body;
+
+	http_put_error(&text, e, message, details);
+	http_put_error_headers(&headers, e);
+	body = body_new(text.p, text.len);
+	park_answer(p, err_status(e), "application/json", str_c(&headers), body);
+	body_put(body);
+	str_fini(&text);
+	str_fini(&headers);
 }
 
 /* ---- what happens to a parked request ---- */

@@ -4,8 +4,9 @@
  *
  * What all of them have in common is here and in park.c: the lists, the watching, the sending, and
  * the ways to end. What is different is a struct park_kind: park_events.c (GET /events),
- * park_engine.c (Engine.IO). A kind's own members come after a struct park at the beginning of its
- * struct. To add a kind: its rows of struct park_kind in a file of its own, its frames in wire.h.
+ * park_engine.c (Engine.IO), park_question.c (what the poller is asked). A kind's own members come
+ * after a struct park at the beginning of its struct. To add a kind: its rows of struct park_kind
+ * in a file of its own, its frames in wire.h.
  *
  * Its life: PARK_UNRESOLVED (it cannot ask the poller yet) -> PARK_WAITING (while the link is up
  * the poller has its question) -> PARK_ANSWERING (bytes are on their way out) -> freed, or for a
@@ -28,6 +29,7 @@
 
 #include "err.h"
 #include "jobs.h"
+#include "perm.h"
 #include "revoked.h"
 #include "sink.h"
 #include "wire.h"
@@ -61,7 +63,7 @@ struct park_kind {
 	/* The link has come up: what waits says its question again, as it was; what could not ask
 	 * may do so now. old_epoch: parks_on_up(). */
 	void (*on_up)(struct park *p, const char *old_epoch);
-	/* The answer to its ticket: DELIVER (with body), SESSION or DONE. */
+	/* The answer to its ticket: DELIVER (with body), SESSION, DONE or ANSWER. */
 	void (*on_reply)(struct park *p, const struct wire_frame *f, struct body *body);
 	/* The client is to come again, now or when what is being written is written. While the
 	 * process stops this is said again and again. */
@@ -108,6 +110,8 @@ struct park {
 
 /* Zeroed memory of `size` bytes that begins with a struct park. */
 struct park *park_new(const struct park_kind *kind, size_t size);
+/* Whose it is, and until when: who was found good at checked_ms. */
+void park_set_caller(struct park *p, const struct principal *who, int64_t checked_ms);
 void park_free(struct park *p); /* of one that was never given to the loop, or that has left its
 				   list; takes NULL */
 
@@ -157,7 +161,9 @@ void park_put_head(struct park *p, struct str *head, int status, const char *typ
 /* Sends a whole answer; p is freed when it is written. */
 void park_answer(
 	struct park *p, int status, const char *type, const char *headers, struct body *body);
-/* The same without what follows from it: for whoever ends p at once. */
+/* The same with the failure body for e (http_put_error()). */
+void park_fail(struct park *p, enum err e, const char *message, const char *details);
+/* As park_answer(), without what follows from it: for whoever ends p at once. */
 enum sink_state park_put_answer(
 	struct park *p, int status, const char *type, const char *headers, struct body *body);
 

@@ -4,7 +4,6 @@
 
 #include "app.h"
 #include "clock.h"
-#include "http.h"
 #include "link.h"
 #include "mem.h"
 #include "secret.h"
@@ -246,20 +245,6 @@ static void answer_empty(struct park_events *e)
 	body_put(body);
 }
 
-static void answer_error(struct park_events *e, enum err error)
-{
-	struct str text = STR_INIT, headers = STR_INIT;
-	struct body *body;
-
-	http_put_error(&text, error, NULL, "");
-	http_put_error_headers(&headers, error);
-	body = body_new(text.p, text.len);
-	park_answer(&e->park, err_status(error), json, str_c(&headers), body);
-	body_put(body);
-	str_fini(&text);
-	str_fini(&headers);
-}
-
 /* ---- ways to end ---- */
 
 /* Its client is gone, or will send no more: what it is told, if it can still hear, is to come
@@ -286,7 +271,7 @@ static void refuse(struct park *p, enum err error)
 	struct str text = STR_INIT;
 
 	if (!e->has_head) {
-		answer_error(e, error);
+		park_fail(p, error, NULL, "");
 	} else if (!e->is_sse) {
 		answer_empty(e);
 	} else {

@@ -149,7 +149,5 @@ bool query_get(const char *query, const char *key, struct str *out, bool *bad);
 /* Visits each pair, decoded. Returns false at broken encoding. */
 bool query_each(
 	const char *query, void (*visit)(const char *key, const char *value, void *arg), void *arg);
-/* Strict decimal, whole text, within min..max. */
-bool parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *out);
 
 #endif

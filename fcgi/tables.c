@@ -18,6 +18,7 @@
 #include "sync.h"
 #include "throttle.h"
 #include "txn.h"
+#include "ws.h"
 
 /* Events of a namespace, a table a subject. The second place is for the streams', which are made at
  * the start. */
@@ -34,6 +35,7 @@ struct routes *tables_routes(void)
 	routes_add(rs, auth_routes, auth_routes_n);
 	routes_add(rs, events_routes, events_routes_n);
 	routes_add(rs, health_routes, health_routes_n);
+	routes_add(rs, ws_routes, ws_routes_n);
 	routes_add(rs, resources, n);
 	return rs;
 }

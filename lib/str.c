@@ -159,3 +159,22 @@ char *str_take(struct str *s)
 	*s = (struct str)STR_INIT;
 	return p;
 }
+
+bool parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *out)
+{
+	uint64_t v = 0;
+
+	if (!text[0])
+		return false;
+	for (; *text; text++) {
+		unsigned digit = (unsigned)(*text - '0');
+
+		if (digit > 9 || v > (UINT64_MAX - digit) / 10)
+			return false;
+		v = v * 10 + digit;
+	}
+	if (v < min || v > max)
+		return false;
+	*out = v;
+	return true;
+}

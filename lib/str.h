@@ -6,6 +6,7 @@
 #define CMDB_STR_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,5 +40,7 @@ void str_add_json_n(struct str *s, const char *text, size_t len);
 const char *str_c(const struct str *s);
 /* Gives the bytes to the caller, who frees them; s is empty afterwards. Never NULL. */
 char *str_take(struct str *s);
+/* Strict decimal, whole text, within min..max. */
+bool parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *out);
 
 #endif

@@ -72,7 +72,19 @@ static bool decode(struct bytes *c, struct wire_frame *f, uint8_t type)
 		return true;
 	case WIRE_DOORBELL:
 	case WIRE_REFRESH:
-	case WIRE_STATUS:
+		return true;
+	case WIRE_ASK:
+		f->ask.ticket = bytes_u64(c);
+		f->ask.question = bytes_text(c);
+		f->ask.tenant_id = bytes_u32(c);
+		f->ask.arguments = bytes_blob(c);
+		return true;
+	case WIRE_CAST:
+		f->cast.ticket = bytes_u64(c);
+		f->cast.tenant_id = bytes_u32(c);
+		f->cast.room = bytes_text(c);
+		f->cast.except = bytes_text(c);
+		f->cast.args = bytes_blob(c);
 		return true;
 	case WIRE_WELCOME:
 		f->welcome.version = bytes_u16(c);
@@ -105,8 +117,10 @@ static bool decode(struct bytes *c, struct wire_frame *f, uint8_t type)
 		f->refreshed.floor = bytes_u64(c);
 		f->refreshed.tail = bytes_u64(c);
 		return true;
-	case WIRE_STATUS_IS:
-		f->status_is = bytes_blob(c);
+	case WIRE_ANSWER:
+		f->answer.ticket = bytes_u64(c);
+		f->answer.what = bytes_u8(c);
+		f->answer.json = bytes_blob(c);
 		return true;
 	case WIRE_ERROR:
 		f->error = bytes_text(c);
@@ -305,6 +319,31 @@ void wire_put_bare(struct evbuffer *out, enum wire_type type)
 	send_fields(out, type, &s);
 }
 
+void wire_put_ask(struct evbuffer *out, uint64_t ticket, const char *question, uint32_t tenant_id,
+	const struct str *arguments)
+{
+	struct str s = STR_INIT;
+
+	bytes_put(&s, ticket, 8);
+	bytes_put_text(&s, question);
+	bytes_put(&s, tenant_id, 4);
+	bytes_put_blob(&s, str_c(arguments), arguments->len);
+	send_fields(out, WIRE_ASK, &s);
+}
+
+void wire_put_cast(struct evbuffer *out, uint64_t ticket, uint32_t tenant_id, const char *room,
+	const char *except, const struct str *args)
+{
+	struct str s = STR_INIT;
+
+	bytes_put(&s, ticket, 8);
+	bytes_put(&s, tenant_id, 4);
+	bytes_put_text(&s, room);
+	bytes_put_text(&s, except);
+	bytes_put_blob(&s, str_c(args), args->len);
+	send_fields(out, WIRE_CAST, &s);
+}
+
 void wire_put_welcome(struct evbuffer *out, uint16_t node_id, uint64_t tail, const char *epoch)
 {
 	struct str s = STR_INIT;
@@ -372,12 +411,15 @@ void wire_put_refreshed(struct evbuffer *out, uint64_t floor, uint64_t tail)
 	send_fields(out, WIRE_REFRESHED, &s);
 }
 
-void wire_put_status_is(struct evbuffer *out, const char *json, size_t len)
+void wire_put_answer(
+	struct evbuffer *out, uint64_t ticket, enum wire_answer what, const struct str *json)
 {
 	struct str s = STR_INIT;
 
-	bytes_put_blob(&s, json, len);
-	send_fields(out, WIRE_STATUS_IS, &s);
+	bytes_put(&s, ticket, 8);
+	bytes_put(&s, what, 1);
+	bytes_put_blob(&s, str_c(json), json->len);
+	send_fields(out, WIRE_ANSWER, &s);
 }
 
 void wire_put_error(struct evbuffer *out, const char *text)

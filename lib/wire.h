@@ -35,7 +35,6 @@
  *   CANCEL    u64 ticket                       an unknown one is ignored (it may be answered)
  *   DOORBELL  (nothing)                        this host has committed an event
  *   REFRESH   (nothing)                        read epoch and floor again; answered by REFRESHED
- *   STATUS    (nothing)                        answered by STATUS_IS
  *   RECHECK   u64 since                        tell again what was revoked by events after since;
  *                                              answered by REVOKEDs, before answers to later WAITs
  *
@@ -64,6 +63,18 @@
  *             What an operation of the next APPLY on this connection names by its key. APPLY comes
  *             without it first; only who is answered LACKS sends it, and APPLY again.
  *
+ * Whatever else one may want to know or to have told:
+ *
+ *   ASK       u64 ticket, text question, u32 tenant, blob arguments
+ *             A question by its name (question.h says who may ask it). tenant: of whose things it
+ *             is to tell, whatever the arguments are; 0, of all, is for cmdbctl. arguments: a JSON
+ *             object, or empty.                  -> ANSWER
+ *   CAST      u64 ticket, u32 tenant, text room, text except, blob args
+ *             An event that is kept nowhere: sent once to each socket in "/" of the tenant (0, all,
+ *             is for cmdbctl) that is in the room ("": to all), but for the one with that id. args
+ *             as in OP_EMIT (ops.h). Ticket 0: it is not answered.
+ *                                                -> ANSWER {"sockets","skipped"}
+ *
  * poller -> client
  *   WELCOME   u16 version, u16 node_id, u64 tail, text epoch
  *   DELIVER   u8 format, u64 cursor, u32 n, n * u64 ticket, blob body
@@ -76,7 +87,8 @@
  *   SESSION   u64 ticket, blob state (struct ops_state)
  *   DONE      u64 ticket, u8 what (enum wire_done), text why
  *   REFRESHED u64 floor, u64 tail
- *   STATUS_IS blob json
+ *   ANSWER    u64 ticket, u8 what (enum wire_answer), blob json
+ *             BAD: an array of {"field","problem"}; of any other but OK, nothing.
  *   ERROR     text                             then the connection is closed
  *
  * Encoding appends to an evbuffer; decoding reads one whole frame from it. Any thread that owns
@@ -95,7 +107,7 @@
 #include "perm.h"
 #include "str.h"
 
-#define WIRE_VERSION 3u
+#define WIRE_VERSION 4u
 #define WIRE_TO_POLLER_MAX (64u * 1024 * 1024)    /* frame length a poller takes */
 #define WIRE_FROM_POLLER_MAX (128u * 1024 * 1024) /* frame length a client takes */
 /* Of one BODY, and of all for one APPLY. Nobody puts a frame together that the other does not
@@ -103,6 +115,8 @@
 #define WIRE_BODY_MAX (16u * 1024 * 1024)
 #define WIRE_BODIES_MAX (32u * 1024 * 1024)
 #define WIRE_OPS_MAX (32u * 1024 * 1024) /* of the ops of one APPLY */
+#define WIRE_ARGUMENTS_MAX (128u * 1024) /* of an ASK */
+#define WIRE_CAST_MAX (64u * 1024)       /* of the args of a CAST */
 
 enum wire_type {
 	WIRE_HELLO = 1,
@@ -110,7 +124,7 @@ enum wire_type {
 	WIRE_CANCEL,
 	WIRE_DOORBELL,
 	WIRE_REFRESH,
-	WIRE_STATUS,
+	WIRE_ASK,
 	WIRE_RECHECK,
 	WIRE_OPEN,
 	WIRE_POLL,
@@ -118,11 +132,12 @@ enum wire_type {
 	WIRE_LOOKUP,
 	WIRE_APPLY,
 	WIRE_BODY,
+	WIRE_CAST,
 	WIRE_WELCOME = 64,
 	WIRE_DELIVER,
 	WIRE_REVOKED,
 	WIRE_REFRESHED,
-	WIRE_STATUS_IS,
+	WIRE_ANSWER,
 	WIRE_ERROR,
 	WIRE_SESSION,
 	WIRE_DONE,
@@ -150,6 +165,15 @@ enum wire_done {
 	WIRE_DONE_STALE,     /* what LOOKUP told has changed since: look again */
 	WIRE_DONE_LACKS,     /* a body is not here: BODY, and the same again */
 	WIRE_DONE_N
+};
+
+enum wire_answer {
+	WIRE_ANSWER_OK,
+	WIRE_ANSWER_UNKNOWN,   /* there is no such question */
+	WIRE_ANSWER_FORBIDDEN, /* it is not for this role, or not of this tenant */
+	WIRE_ANSWER_BAD,       /* the arguments */
+	WIRE_ANSWER_BUSY,      /* too many wait to be answered: later */
+	WIRE_ANSWER_N
 };
 
 /* One frame, decoded. Texts and blobs point into the frame's bytes (not NUL-terminated) and live
@@ -199,6 +223,16 @@ struct wire_frame {
 			struct slice sid, ops;
 		} apply;
 		struct {
+			uint64_t ticket;
+			uint32_t tenant_id;
+			struct slice question, arguments;
+		} ask;
+		struct {
+			uint64_t ticket;
+			uint32_t tenant_id;
+			struct slice room, except, args;
+		} cast;
+		struct {
 			uint16_t version, node_id;
 			uint64_t tail;
 			struct slice epoch;
@@ -227,8 +261,12 @@ struct wire_frame {
 			uint8_t what;
 			struct slice why;
 		} done;
+		struct {
+			uint64_t ticket;
+			uint8_t what;
+			struct slice json;
+		} answer;
 		struct slice body;
-		struct slice status_is;
 		struct slice error;
 	};
 	size_t size; /* bytes in the buffer, its length field included */
@@ -265,7 +303,11 @@ void wire_put_apply(struct evbuffer *out, uint64_t ticket, const char *sid, uint
 /* The bytes are added by reference: done(p, len, arg) when they are written or dropped. */
 void wire_put_body(struct evbuffer *out, const char *p, size_t len,
 	void (*done)(const void *p, size_t len, void *arg), void *arg);
-void wire_put_bare(struct evbuffer *out, enum wire_type type); /* DOORBELL, REFRESH, STATUS */
+void wire_put_bare(struct evbuffer *out, enum wire_type type); /* DOORBELL, REFRESH */
+void wire_put_ask(struct evbuffer *out, uint64_t ticket, const char *question, uint32_t tenant_id,
+	const struct str *arguments);
+void wire_put_cast(struct evbuffer *out, uint64_t ticket, uint32_t tenant_id, const char *room,
+	const char *except, const struct str *args);
 void wire_put_welcome(struct evbuffer *out, uint16_t node_id, uint64_t tail, const char *epoch);
 /* body is added by reference (evbuffer_add_buffer_reference): one copy for all connections; body
  * must not change afterwards. */
@@ -276,7 +318,8 @@ void wire_put_revoked(
 void wire_put_session(struct evbuffer *out, uint64_t ticket, const struct str *state);
 void wire_put_done(struct evbuffer *out, uint64_t ticket, enum wire_done what, const char *why);
 void wire_put_refreshed(struct evbuffer *out, uint64_t floor, uint64_t tail);
-void wire_put_status_is(struct evbuffer *out, const char *json, size_t len);
+void wire_put_answer(
+	struct evbuffer *out, uint64_t ticket, enum wire_answer what, const struct str *json);
 void wire_put_error(struct evbuffer *out, const char *text);
 
 /* The interest blob. The lists are sorted and freed of doubles by wire_interest_put(). */

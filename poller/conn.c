@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ask.h"
 #include "clock.h"
+#include "errand.h"
 #include "event.h"
 #include "json.h"
 #include "log.h"
@@ -37,6 +39,7 @@ static void conn_free(void *arg)
 	while (c->waiters)
 		wait_end(c->waiters);
 	doubts_conn_gone(hub->sessions, c);
+	errands_conn_gone(hub->errands, c);
 	TAILQ_REMOVE(&hub->conns, c, entry);
 	hub->conns_n--;
 	if (c->is_welcome)
@@ -196,15 +199,6 @@ static void on_recheck(struct conn *c, uint64_t since)
 
 /* ---- what clients say ---- */
 
-static void on_status(struct conn *c)
-{
-	struct str json = STR_INIT;
-
-	status_render(c->hub, &json);
-	wire_put_status_is(bufferevent_get_output(c->bev), json.p, json.len);
-	str_fini(&json);
-}
-
 static struct waiter *waiter_find(struct conn *c, uint64_t ticket)
 {
 	struct waiter *w;
@@ -219,6 +213,7 @@ static void on_cancel(struct conn *c, uint64_t ticket)
 	struct session *s;
 
 	doubts_drop(c->hub->sessions, c, ticket);
+	errands_cancel(c->hub->errands, c, ticket);
 	if (!w)
 		return;
 	c->hub->stats.cancels++;
@@ -316,8 +311,8 @@ static const char *on_frame(struct conn *c, const struct wire_frame *f)
 		c->wants_refreshed = true;
 		reader_ask(c->hub->reader, READER_FLOOR, 0, 0);
 		return NULL;
-	case WIRE_STATUS:
-		on_status(c);
+	case WIRE_ASK:
+		ask_begin(c, f);
 		return NULL;
 	default:
 		return "a frame that only the poller sends";

@@ -13,6 +13,7 @@
 
 #include "clock.h"
 #include "event.h"
+#include "errand.h"
 #include "log.h"
 #include "page.h"
 #include "mem.h"
@@ -387,6 +388,7 @@ struct hub *hub_new(const struct config *cfg, struct event_base *base)
 	grave_init(&hub->grave, base, on_safe_point, hub);
 	mailbox_init(&hub->mailbox, base, hub);
 	hub->sessions = sessions_new(hub);
+	hub->errands = errands_new(hub);
 	hub->tail_thread = tail_new(cfg, &hub->mailbox, on_start, on_batch);
 	hub->binlog = binlog_new(cfg, hub->tail_thread);
 	hub->reader = reader_new(cfg, &hub->mailbox, on_answer);
@@ -429,6 +431,7 @@ void hub_free(struct hub *hub)
 	event_free(hub->tick);
 	mailbox_fini(&hub->mailbox);
 	pages_forget(hub);
+	errands_free(hub->errands);
 	sessions_free(hub->sessions);
 	grave_fini(&hub->grave);
 	groups_free(hub);

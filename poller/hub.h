@@ -164,6 +164,7 @@ struct hub {
 	size_t pages_kept, pages_bytes;
 
 	struct sessions *sessions; /* session.h */
+	struct errands *errands;   /* errand.h */
 	struct shared_pool pool;   /* what sessions are to get that many get */
 
 	struct evconnlistener *listener;

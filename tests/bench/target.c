@@ -127,6 +127,7 @@ static void poller_read(struct target *t, enum wire_type type, struct wire_frame
 
 static long cmdb_waiters(struct target *t)
 {
+	static const struct str none = STR_INIT;
 	struct evbuffer *out = evbuffer_new();
 	struct json_object *status;
 	struct wire_frame f;
@@ -134,10 +135,10 @@ static long cmdb_waiters(struct target *t)
 	size_t offset;
 	long n;
 
-	wire_put_bare(out, WIRE_STATUS);
+	wire_put_ask(out, 1, "status", 0, &none);
 	poller_send(t, out);
-	poller_read(t, WIRE_STATUS_IS, &f);
-	status = json_parse(f.status_is.p, f.status_is.len, &why, &offset);
+	poller_read(t, WIRE_ANSWER, &f);
+	status = json_parse(f.answer.json.p, f.answer.json.len, &why, &offset);
 	if (json_get(status, "waiters") == NULL)
 		log_fatal(1, "the poller's status does not tell how many wait");
 	n = (long)json_object_get_int64(json_get(status, "waiters"));

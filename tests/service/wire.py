@@ -7,11 +7,12 @@ import struct
 import time
 from dataclasses import dataclass, field
 
-VERSION = 3
-(HELLO, WAIT, CANCEL, DOORBELL, REFRESH, STATUS, RECHECK, OPEN, POLL, RELEASE, LOOKUP, APPLY,
- BODY) = range(1, 14)
-WELCOME, DELIVER, REVOKED, REFRESHED, STATUS_IS, ERROR, SESSION, DONE = range(64, 72)
+VERSION = 4
+(HELLO, WAIT, CANCEL, DOORBELL, REFRESH, ASK, RECHECK, OPEN, POLL, RELEASE, LOOKUP, APPLY,
+ BODY, CAST) = range(1, 15)
+WELCOME, DELIVER, REVOKED, REFRESHED, ANSWER, ERROR, SESSION, DONE = range(64, 72)
 OK, UNKNOWN, FORBIDDEN, BAD, LIMIT, STALE, LACKS = range(7)
+(ANSWER_OK, ANSWER_UNKNOWN, ANSWER_FORBIDDEN, ANSWER_BAD, ANSWER_BUSY) = range(5)
 OFFSETS, RESUMES, SYNC = 1, 2, 4
 FROM_NOW = 2 ** 64 - 1
 
@@ -80,6 +81,12 @@ class Done:
 
 
 @dataclass
+class Answer:
+    what: int
+    json: str
+
+
+@dataclass
 class State:
     flags: int
     allowed: int
@@ -130,7 +137,7 @@ class Process:
             self.buffer += more
 
     def answer(self, ticket, timeout=10):
-        """What a ticket was answered: packets of a payload as a list, or Done, or State."""
+        """What a ticket was answered: packets of a payload as a list, or Done, State or Answer."""
         while ticket not in self.answers:
             kind, b = self.frame(timeout)
             if kind == DELIVER:
@@ -141,6 +148,9 @@ class Process:
             elif kind == DONE:
                 t, what = struct.unpack_from("<QB", b)
                 self.answers[t] = Done(what, b[11:].decode())
+            elif kind == ANSWER:
+                t, what = struct.unpack_from("<QB", b)
+                self.answers[t] = Answer(what, b[13:].decode())
             elif kind == SESSION:
                 t, _, flags, allowed = struct.unpack_from("<QIBH", b)
                 self.answers[t] = State(flags, allowed, b[15:])

@@ -65,13 +65,6 @@ void ctx_problem(struct ctx *ctx, const char *field, const char *fmt, ...)
 	va_end(ap);
 }
 
-bool parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *out)
-{
-	char *end;
-	*out = strtoull(text, &end, 10);
-	return *text >= '0' && *text <= '9' && !*end && *out >= min && *out <= max;
-}
-
 /* One body against the row `old` (NULL: a create): the row it makes, or the problems it has. */
 struct row {
 	const char *body, *old, *want;

@@ -51,7 +51,9 @@ static void test_round_trip(void **state)
 	wire_put_deliver(buf, WIRE_SSE, 55, tickets, 2, body);
 	wire_put_revoked(buf, WIRE_REVOKE_USER, 12, "jti");
 	wire_put_refreshed(buf, 1, 2);
-	wire_put_status_is(buf, "{}", 2);
+	wire_put_ask(buf, 15, "connections", 7, &about);
+	wire_put_cast(buf, 16, 7, "ticket:9", "socket", &ops);
+	wire_put_answer(buf, 15, WIRE_ANSWER_BAD, &about);
 	wire_put_error(buf, "no");
 
 	take(buf, &f, WIRE_HELLO);
@@ -132,8 +134,20 @@ static void test_round_trip(void **state)
 	wire_drop(buf, &f);
 	take(buf, &f, WIRE_REFRESHED);
 	wire_drop(buf, &f);
-	take(buf, &f, WIRE_STATUS_IS);
-	assert_text(f.status_is, "{}");
+	take(buf, &f, WIRE_ASK);
+	assert_true(f.ask.ticket == 15 && f.ask.tenant_id == 7);
+	assert_text(f.ask.question, "connections");
+	assert_text(f.ask.arguments, "{}");
+	wire_drop(buf, &f);
+	take(buf, &f, WIRE_CAST);
+	assert_true(f.cast.ticket == 16 && f.cast.tenant_id == 7);
+	assert_text(f.cast.room, "ticket:9");
+	assert_text(f.cast.except, "socket");
+	assert_int_equal(f.cast.args.len, 4);
+	wire_drop(buf, &f);
+	take(buf, &f, WIRE_ANSWER);
+	assert_true(f.answer.ticket == 15 && f.answer.what == WIRE_ANSWER_BAD);
+	assert_text(f.answer.json, "{}");
 	wire_drop(buf, &f);
 	take(buf, &f, WIRE_ERROR);
 	assert_text(f.error, "no");
@@ -177,6 +191,9 @@ static void test_refused(void **state)
 /* Lengths inside a frame that point past its end, found by changing every byte of good ones. */
 static void test_mutations(void **state)
 {
+	struct str json = STR_INIT;
+
+	str_adds(&json, "{\"a\":1}");
 	srandom(1);
 	for (int round = 0; round < 20000; round++) {
 		struct evbuffer *buf = evbuffer_new(), *body = evbuffer_new();
@@ -187,11 +204,17 @@ static void test_mutations(void **state)
 		ev_ssize_t len;
 
 		evbuffer_add(body, "body", 4);
-		if (round % 2)
+		if (round % 5 == 0)
 			wire_put_wait(buf, 1, 2, 3, "epoch", "interest", 8,
 				&(struct wire_holder){"user:1", "::1", false});
-		else
+		else if (round % 5 == 1)
 			wire_put_deliver(buf, WIRE_JSON, 1, &ticket, 1, body);
+		else if (round % 5 == 2)
+			wire_put_ask(buf, 1, "question", 7, &json);
+		else if (round % 5 == 3)
+			wire_put_cast(buf, 1, 7, "room", "socket", &json);
+		else
+			wire_put_answer(buf, 1, WIRE_ANSWER_BAD, &json);
 		len = evbuffer_remove(buf, bytes, sizeof(bytes));
 		bytes[4 + random() % (len - 4)] = (unsigned char)random();
 		bytes[4 + random() % (len - 4)] = (unsigned char)random();
@@ -201,6 +224,7 @@ static void test_mutations(void **state)
 		evbuffer_free(buf);
 		evbuffer_free(body);
 	}
+	str_fini(&json);
 }
 
 static void test_interest(void **state)

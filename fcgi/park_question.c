@@ -1,0 +1,140 @@
+#include "park_question.h"
+
+#include "app.h"
+#include "clock.h"
+#include "link.h"
+#include "log.h"
+
+static struct park_question *of(const struct park *p)
+{
+	return (struct park_question *)p;
+}
+
+static void fini(struct park *p)
+{
+	str_fini(&of(p)->arguments);
+}
+
+static void say(struct park_question *a)
+{
+	struct evbuffer *out = link_out(park_link(&a->park));
+
+	if (out)
+		wire_put_ask(out, a->park.ticket, a->question, a->tenant_id, &a->arguments);
+}
+
+static void start(struct park *p)
+{
+	park_ask(p, PARK_WAITING);
+	say(of(p));
+	park_watch(p);
+}
+
+static void on_up(struct park *p, const char *old_epoch)
+{
+	say(of(p));
+}
+
+static int64_t deadline(const struct park *p)
+{
+	return p->parked_ms + PARK_QUESTION_MS;
+}
+
+static void give_up(struct park *p)
+{
+	stats_add(&park_app(p)->stats.refused, 1);
+	park_fail(p, ERR_UNAVAILABLE,
+		"cmdb-poller, which knows this, is not there or does not answer; try again in a "
+		"few seconds.",
+		"");
+}
+
+/* It is answered in a moment, if there is somebody to do it. */
+static void release(struct park *p)
+{
+	if (!link_is_up(park_link(p)))
+		give_up(p);
+}
+
+static void refuse(struct park *p, enum err e)
+{
+	park_fail(p, e, NULL, "");
+}
+
+static void answer(struct park *p, struct slice data)
+{
+	static const char before[] = "{\"success\":true,\"data\":";
+	struct str text = STR_INIT;
+	struct body *body;
+
+	str_reserve(&text, sizeof(before) + data.len + 1);
+	str_adds(&text, before);
+	str_add(&text, data.p, data.len);
+	str_addc(&text, '}');
+	body = body_new(text.p, text.len);
+	stats_add(&park_app(p)->stats.answered, 1);
+	park_answer(p, 200, "application/json", NULL, body);
+	body_put(body);
+	str_fini(&text);
+}
+
+/* details: a JSON array, of which the inside is wanted. */
+static void answer_bad(struct park *p, struct slice details)
+{
+	struct str inside = STR_INIT;
+
+	if (details.len > 2)
+		str_add(&inside, details.p + 1, details.len - 2);
+	park_fail(p, ERR_VALIDATION, NULL, str_c(&inside));
+	str_fini(&inside);
+}
+
+static void on_reply(struct park *p, const struct wire_frame *f, struct body *body)
+{
+	if (f->type != WIRE_ANSWER) {
+		log_error("poller", "an answer out of place: %d", (int)f->type);
+		give_up(p);
+		return;
+	}
+	switch (f->answer.what) {
+	case WIRE_ANSWER_OK:
+		answer(p, f->answer.json);
+		break;
+	case WIRE_ANSWER_BAD:
+		answer_bad(p, f->answer.json);
+		break;
+	case WIRE_ANSWER_FORBIDDEN:
+		park_refuse(p, ERR_FORBIDDEN);
+		break;
+	case WIRE_ANSWER_BUSY:
+		park_refuse(p, ERR_BUSY);
+		break;
+	default:
+		log_error("poller", "it does not know the question %s", of(p)->question);
+		give_up(p);
+	}
+}
+
+static void on_written(struct park *p)
+{
+	park_end(p);
+}
+
+static const struct park_kind question_kind = {
+	.start = start,
+	.deadline = deadline,
+	.on_deadline = give_up,
+	.on_hang_up = park_end,
+	.on_written = on_written,
+	.on_up = on_up,
+	.on_reply = on_reply,
+	.release = release,
+	.give_up = give_up,
+	.refuse = refuse,
+	.fini = fini,
+};
+
+struct park_question *park_question_new(void)
+{
+	return of(park_new(&question_kind, sizeof(struct park_question)));
+}

@@ -1,0 +1,154 @@
+#include "errand.h"
+
+#include <stdlib.h>
+
+#include "clock.h"
+#include "hub.h"
+#include "mem.h"
+#include "session.h"
+
+#define ERRANDS_MAX 64
+#define STEP_US 1000 /* of one turn of the loop */
+#define LOOKS 16     /* sessions between two looks at the clock */
+
+TAILQ_HEAD(errand_list, errand);
+
+struct errands {
+	struct hub *hub;
+	struct errand_list list; /* the first is being done */
+	size_t n;
+	struct event step;
+};
+
+static void errand_end(struct errands *es, struct errand *e)
+{
+	TAILQ_REMOVE(&es->list, e, entry);
+	es->n--;
+	errand_free(e);
+}
+
+static void errand_finish(struct errands *es, struct errand *e)
+{
+	struct str json = STR_INIT;
+
+	e->kind->finish(e, &json);
+	if (e->conn)
+		wire_put_answer(
+			bufferevent_get_output(e->conn->bev), e->ticket, WIRE_ANSWER_OK, &json);
+	str_fini(&json);
+	errand_end(es, e);
+}
+
+static void step_soon(struct errands *es)
+{
+	static const struct timeval at_once = {0, 0};
+
+	/* By a timer, so that what has come meanwhile is looked at first. */
+	if (!TAILQ_EMPTY(&es->list) && !event_pending(&es->step, EV_TIMEOUT, NULL))
+		event_add(&es->step, &at_once);
+}
+
+static void on_step(evutil_socket_t fd, short what, void *arg)
+{
+	struct errands *es = arg;
+	struct errand *e = TAILQ_FIRST(&es->list);
+	int64_t until_us = clock_us() + STEP_US;
+	struct session *s = NULL;
+
+	for (unsigned n = 1; e; n++) {
+		s = sessions_next(es->hub->sessions, &e->num);
+		if (!s)
+			break;
+		e->kind->visit(e, s);
+		if (n % LOOKS == 0 && clock_us() >= until_us)
+			break;
+	}
+	if (e && !s)
+		errand_finish(es, e);
+	store_flush(es->hub->sessions);
+	step_soon(es);
+}
+
+struct errands *errands_new(struct hub *hub)
+{
+	struct errands *es = xcalloc(1, sizeof(*es));
+
+	es->hub = hub;
+	TAILQ_INIT(&es->list);
+	event_assign(&es->step, hub->base, -1, 0, on_step, es);
+	return es;
+}
+
+void errands_free(struct errands *es)
+{
+	struct errand *e;
+
+	if (!es)
+		return;
+	while ((e = TAILQ_FIRST(&es->list)))
+		errand_end(es, e);
+	event_del(&es->step);
+	free(es);
+}
+
+struct errand *errand_new(struct hub *hub, const struct errand_kind *kind, size_t size)
+{
+	struct errand *e = xcalloc(1, size);
+
+	e->kind = kind;
+	e->hub = hub;
+	return e;
+}
+
+void errand_free(struct errand *e)
+{
+	if (!e)
+		return;
+	if (e->kind->fini)
+		e->kind->fini(e);
+	free(e);
+}
+
+bool errand_add(struct errand *e, struct conn *c, uint64_t ticket)
+{
+	struct errands *es = e->hub->errands;
+
+	if (es->n == ERRANDS_MAX)
+		return false;
+	e->conn = c;
+	e->ticket = ticket;
+	TAILQ_INSERT_TAIL(&es->list, e, entry);
+	es->n++;
+	step_soon(es);
+	return true;
+}
+
+static void forget(struct errands *es, struct errand *e)
+{
+	if (e->kind->goes_on)
+		e->conn = NULL;
+	else
+		errand_end(es, e);
+}
+
+void errands_cancel(struct errands *es, struct conn *c, uint64_t ticket)
+{
+	struct errand *e, *next;
+
+	for (e = TAILQ_FIRST(&es->list); e; e = next) {
+		next = TAILQ_NEXT(e, entry);
+		if (e->conn == c && e->ticket == ticket)
+			forget(es, e);
+	}
+}
+
+void errands_conn_gone(struct errands *es, struct conn *c)
+{
+	struct errand *e, *next;
+
+	for (e = TAILQ_FIRST(&es->list); e; e = next) {
+		next = TAILQ_NEXT(e, entry);
+		if (e->conn == c)
+			forget(es, e);
+	}
+}

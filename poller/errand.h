@@ -1,0 +1,56 @@
+/*
+ * Errands: what has to look at every session, as a question about all of them or a cast. They are
+ * done one after the other, a few sessions a turn of the loop, so that however many sessions there
+ * are nobody waits for one. All of it belongs to the loop thread.
+ *
+ * Its life: errand_new() -> errand_add() -> visit() for each session that has a sid -> finish() ->
+ * ANSWER -> freed. Sessions come and go meanwhile: it sees each one that is there all the while. A
+ * question ends when nobody waits for its answer any more; what goes_on is done all the same.
+ *
+ * To add a kind: a struct that begins with a struct errand, and its struct errand_kind.
+ */
+#ifndef CMDB_ERRAND_H
+#define CMDB_ERRAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "str.h"
+
+struct conn;
+struct errand;
+struct hub;
+struct session;
+
+struct errand_kind {
+	void (*visit)(struct errand *e, struct session *s); /* which it may close */
+	void (*finish)(struct errand *e, struct str *json); /* the answer */
+	void (*fini)(struct errand *e);                     /* frees its own members; may be NULL */
+	bool goes_on;
+};
+
+struct errand {
+	const struct errand_kind *kind;
+	struct hub *hub;
+	struct conn *conn; /* who is answered; NULL: nobody */
+	uint64_t ticket;
+	uint32_t num; /* sessions_next() */
+	TAILQ_ENTRY(errand) entry;
+};
+
+struct errands;
+struct errands *errands_new(struct hub *hub);
+void errands_free(struct errands *es); /* takes NULL */
+
+/* Zeroed memory of `size` bytes that begins with a struct errand. */
+struct errand *errand_new(struct hub *hub, const struct errand_kind *kind, size_t size);
+void errand_free(struct errand *e); /* of one that was not added; takes NULL */
+/* Takes e, if true; false: too many wait already. c NULL: nobody is answered. */
+bool errand_add(struct errand *e, struct conn *c, uint64_t ticket);
+/* Nobody waits for this answer any more, or for any on this connection. Not while one is done. */
+void errands_cancel(struct errands *es, struct conn *c, uint64_t ticket);
+void errands_conn_gone(struct errands *es, struct conn *c);
+
+#endif

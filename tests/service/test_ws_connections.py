@@ -1,0 +1,189 @@
+"""GET /ws/connections: who is connected, for those who may know it, of their own tenant alone."""
+import os
+import re
+import signal
+import struct
+import urllib.parse
+
+import pytest
+
+import wire
+from conftest import unique, wait_until
+from sio import Client
+from test_events import answer, cgi
+
+PATHS = ["/ws/connections", "/api/ws/connections"]
+
+
+def tenant_id(stack, name):
+    return next(t["id"] for t in stack.ctl("tenant", "list", "--json") if t["name"] == name)
+
+
+class Crowd:
+    """Sessions of one tenant, made by a process of this test's own."""
+
+    def __init__(self, stack, tenant, names, address="192.0.2.1"):
+        self.p = wire.Process(str(stack.dir / "run/poller.sock"))
+        self.sids = [unique("crowd") for _ in names]
+        for i, (sid, name) in enumerate(zip(self.sids, names)):
+            assert self.p.open(sid, address=address).what == wire.OK
+            who = wire.caller(user=1000 + i, tenant=tenant, name=name)
+            assert self.p.apply(sid, wire.connect(sid=f"s-{sid}", pid=f"p-{sid}", who=who,
+                                                  wants=wire.interest(tenant=tenant))).what == wire.OK
+
+    def leave(self):
+        for sid in self.sids:
+            self.p.apply(sid, wire.CLOSE)
+        self.p.close()
+
+
+@pytest.fixture
+def tenant(stack):
+    """A tenant of its own with an administrator, and its id."""
+    name = stack.tenant()
+    return stack.user(name), tenant_id(stack, name)
+
+
+def connections(api, path=PATHS[0], **query):
+    reply = api.get(path + "?" + urllib.parse.urlencode(query))
+    assert reply.status == 200, reply
+    return reply.data
+
+
+def problems(api, **query):
+    reply = api.get(PATHS[0] + "?" + urllib.parse.urlencode(query))
+    assert reply.status == 422, reply
+    assert reply.error["code"] == "validation_failed"
+    return {d["field"]: d["problem"] for d in reply.error["details"]}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_connection_is_told(stack, tenant, path):
+    api, id = tenant
+    c = Client(stack.url)
+    sid = c.connect({"token": api.token})[1]["sid"]
+    c.event("connected")
+    c.ask("websites")
+    got = connections(api, path)
+    assert {k: got[k] for k in ("total", "page", "page_size")} == dict(total=1, page=1, page_size=20)
+    one, = got["items"]
+    assert set(one) == {"id", "user", "tenant", "ip", "connectedAt", "state", "namespaces",
+                        "subscription", "messageCount", "messagesSent", "messagesReceived", "lag"}
+    assert one["user"] == {"id": api.user["id"], "username": api.user["username"]}
+    assert one["tenant"] == id and one["ip"] == "127.0.0.1" and one["state"] == "joined"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", one["connectedAt"])
+    assert one["namespaces"] == [{"name": "/", "socket": sid}]
+    assert one["subscription"] == {"topics": ["websites"], "rooms": []}
+    assert one["messagesReceived"] == 1 and one["messagesSent"] >= 2
+    assert one["messageCount"] == one["messagesReceived"] + one["messagesSent"]
+    assert one["lag"] == 0
+    assert api.get(path, headers={"Authorization": None}).status == 401
+    assert stack.user(roles=("viewer",)).get(path).status == 403
+    head = api.request("HEAD", path)
+    assert head.status == 200 and head.body == b""
+    c.close()
+    wait_until(lambda: connections(api)["total"] == 0)
+
+
+def test_nothing_of_another_tenant_is_told(stack, admin, tenant, db):
+    """Neither its connections nor their number, nor in the lag how much happens there."""
+    api, id = tenant
+    crowd = Crowd(stack, id, ["own"])
+    others = Crowd(stack, 1, ["other", "other"])
+    try:
+        assert [c["user"]["username"] for c in connections(api)["items"]] == ["own"]
+        assert connections(api)["total"] == 1
+        for query in ({"user": "other"}, {"tenant": "1"}, {"tenant_id": "1"}):
+            reply = api.get(PATHS[0] + "?" + urllib.parse.urlencode(query))
+            assert reply.status == 422 or reply.data["total"] == 0
+        with db.cursor() as c:
+            for t in [1] * 5 + [id] * 2:
+                c.execute("INSERT INTO ws_events (topic, event_type, payload, tenant_id) "
+                          "VALUES ('websites', 'update', '{}', %s)", (t,))
+            last = c.lastrowid
+        wait_until(lambda: stack.status()["tail"] >= last)
+        assert connections(api)["items"][0]["lag"] == 2
+        assert connections(api, min_lag=2)["total"] == 1
+        assert connections(api, min_lag=3)["total"] == 0
+        mine = connections(admin, user="other")
+        assert mine["total"] == 2 and {c["tenant"] for c in mine["items"]} == {1}
+        # Whatever is asked: the tenant comes with the question, and a process has to name one.
+        t = others.p.ask(wire.ASK, wire.text("connections") + struct.pack("<I", 0) + wire.blob("{}"))
+        assert others.p.answer(t).what == wire.ANSWER_FORBIDDEN
+        t = others.p.ask(wire.ASK, wire.text("status") + struct.pack("<I", 1) + wire.blob("{}"))
+        assert others.p.answer(t).what == wire.ANSWER_FORBIDDEN
+        t = others.p.ask(wire.ASK, wire.text("nothing") + struct.pack("<I", 1) + wire.blob("{}"))
+        assert others.p.answer(t).what == wire.ANSWER_UNKNOWN
+        t = others.p.ask(wire.ASK, wire.text("connections") + struct.pack("<I", 1) + wire.blob("[]"))
+        assert others.p.answer(t).what == wire.ANSWER_BAD
+    finally:
+        crowd.leave()
+        others.leave()
+
+
+def test_pages_and_orders_of_two_hundred(stack, tenant):
+    api, id = tenant
+    names = [f"u{i % 50:03}" for i in range(200)]
+    crowd = Crowd(stack, id, names[:150])
+    more = Crowd(stack, id, names[150:], address="192.0.2.2")
+    try:
+        whole = connections(api, page_size=200)
+        assert whole["total"] == 200 and len({c["id"] for c in whole["items"]}) == 200
+        at = [c["connectedAt"] for c in whole["items"]]
+        assert at == sorted(at)
+        for sort in ("connectedAt", "-connectedAt", "user", "-user", "lag", "-lag",
+                     "messageCount", "-messageCount"):
+            once = connections(api, sort=sort, page_size=200)["items"]
+            paged = [c for page in range(1, 8)
+                     for c in connections(api, sort=sort, page_size=30, page=page)["items"]]
+            assert [c["id"] for c in paged] == [c["id"] for c in once], sort
+            field = sort.lstrip("-")
+            keys = [c["user"]["username"] if field == "user" else c[field] for c in once]
+            assert keys == sorted(keys, reverse=sort.startswith("-")), sort
+        beyond = connections(api, page=9, page_size=30)
+        assert beyond["items"] == [] and beyond["total"] == 200
+        assert connections(api, ip="192.0.2.2")["total"] == 50
+        assert connections(api, ip="192.0.2.2", user="u000")["total"] == 1
+        by_id = connections(api, user="1007")
+        assert by_id["total"] == 2 and {c["user"]["id"] for c in by_id["items"]} == {1007}
+        assert connections(api, user="nobody") == dict(items=[], total=0, page=1, page_size=20)
+    finally:
+        crowd.leave()
+        more.leave()
+
+
+def test_bad_parameters(tenant):
+    api, _ = tenant
+    assert problems(api, page="0", page_size="201", min_lag="-1", sort="name", user="", x="1") == {
+        "page": "must be an integer from 1 to 1000000",
+        "page_size": "must be an integer from 1 to 200",
+        "min_lag": "must be an integer from 0 to 18446744073709551615",
+        "sort": "must be one of connectedAt, lag, messageCount, user, each also with - before it",
+        "user": "must not be empty", "x": "unknown parameter"}
+    assert api.get(PATHS[0] + "?user=%ff").status == 400
+    assert api.post(PATHS[0]).status == 405
+
+
+def test_without_a_poller(own_stack):
+    """Its requests wait for it a while, and are then told; meanwhile they keep no thread."""
+    stack = own_stack("fcgi.workers=1")
+    admin = stack.admin()
+    poller = stack.pid("poller")
+    os.kill(poller, signal.SIGSTOP)
+    try:
+        reply = admin.get(PATHS[0])
+        assert reply.status == 503 and "cmdb-poller" in reply.error["message"]
+        assert reply.headers["Retry-After"]
+    finally:
+        os.kill(poller, signal.SIGCONT)
+    wait_until(lambda: admin.get(PATHS[0]).status == 200)
+    stack.kill("poller")
+    assert connections(admin)["total"] == 0, "the question waits for the next poller"
+
+
+def test_as_a_cgi_program(stack, tenant):
+    api, _ = tenant
+    status, got = answer(cgi(stack, api, "GET", PATHS[0], "page_size=5"))
+    assert status == 200 and got["data"] == dict(items=[], total=0, page=1, page_size=5)
+    status, got = answer(cgi(stack, api, "GET", PATHS[0], "page_size=x"))
+    assert status == 422 and got["error"]["details"][0]["field"] == "page_size"
