@@ -224,6 +224,13 @@ bool poller_ask(struct poller *p, const char *question, uint32_t tenant_id,
 	return answered(p, json, why);
 }
 
+bool poller_cast(struct poller *p, uint32_t tenant_id, const char *room, const struct str *args,
+	struct str *json, struct str *why)
+{
+	wire_put_cast(p->out, ++p->last_ticket, tenant_id, room, "", args);
+	return answered(p, json, why);
+}
+
 bool poller_refresh(struct poller *p, uint64_t *floor, uint64_t *tail, struct str *why)
 {
 	struct wire_frame f;

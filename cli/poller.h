@@ -38,6 +38,9 @@ const struct poller_welcome *poller_welcome(const struct poller *p);
 /* A question by its name (question.h): json is its answer. tenant_id 0: of all. */
 bool poller_ask(struct poller *p, const char *question, uint32_t tenant_id,
 	const struct str *arguments, struct str *json, struct str *why);
+/* An event for the sockets of a tenant in a room ("": all), args as of CAST; json says how many. */
+bool poller_cast(struct poller *p, uint32_t tenant_id, const char *room, const struct str *args,
+	struct str *json, struct str *why);
 /* Makes the poller read epoch and floor again; waits until it has. */
 bool poller_refresh(struct poller *p, uint64_t *floor, uint64_t *tail, struct str *why);
 /* Tells the poller of that socket that something was committed; no error if there is none. */

@@ -72,24 +72,29 @@ static enum wire_answer ask_answer(struct ask *a, const struct conn *c, const st
 	return a->problems.len ? WIRE_ANSWER_BAD : WIRE_ANSWER_OK;
 }
 
+void ask_end(struct ask *a, struct conn *c, uint64_t ticket)
+{
+	if (a->problems.len)
+		str_addc(&a->problems, ']');
+	if (a->what == WIRE_ANSWER_OK && a->errand && !errand_add(a->errand, c, ticket))
+		a->what = WIRE_ANSWER_BUSY;
+	if (a->what != WIRE_ANSWER_OK) {
+		errand_free(a->errand);
+		a->errand = NULL;
+		str_clear(&a->json);
+	}
+	if (!a->errand && c)
+		wire_put_answer(bufferevent_get_output(c->bev), ticket, a->what,
+			a->what == WIRE_ANSWER_BAD ? &a->problems : &a->json);
+	str_fini(&a->json);
+	str_fini(&a->problems);
+	json_object_put(a->args);
+}
+
 void ask_begin(struct conn *c, const struct wire_frame *f)
 {
 	struct ask a = {.hub = c->hub, .tenant_id = f->ask.tenant_id};
-	enum wire_answer what = ask_answer(&a, c, f);
 
-	if (a.problems.len)
-		str_addc(&a.problems, ']');
-	if (what == WIRE_ANSWER_OK && a.errand && !errand_add(a.errand, c, f->ask.ticket))
-		what = WIRE_ANSWER_BUSY;
-	if (what != WIRE_ANSWER_OK) {
-		errand_free(a.errand);
-		a.errand = NULL;
-		str_clear(&a.json);
-	}
-	if (!a.errand)
-		wire_put_answer(bufferevent_get_output(c->bev), f->ask.ticket, what,
-			what == WIRE_ANSWER_BAD ? &a.problems : &a.json);
-	str_fini(&a.json);
-	str_fini(&a.problems);
-	json_object_put(a.args);
+	a.what = ask_answer(&a, c, f);
+	ask_end(&a, c, f->ask.ticket);
 }

@@ -24,6 +24,7 @@ struct ask {
 	struct str json;          /* the answer, if it is given at once */
 	struct str problems;      /* ask_problem()'s: then it is not answered */
 	struct errand *errand;    /* that is to answer it */
+	enum wire_answer what;
 };
 
 /* Notes what is wrong with an argument. */
@@ -34,6 +35,9 @@ void ask_number(struct ask *a, const char *field, const char *value, uint64_t mi
 
 /* An ASK frame. */
 void ask_begin(struct conn *c, const struct wire_frame *f);
+/* Answers it by what is in it, or has its errand do so; frees what is in it. c NULL: nobody is
+ * answered. */
+void ask_end(struct ask *a, struct conn *c, uint64_t ticket);
 
 /* ---- connections.c ---- */
 void ask_connections(struct ask *a);

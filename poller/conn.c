@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ask.h"
+#include "casting.h"
 #include "clock.h"
 #include "errand.h"
 #include "event.h"
@@ -313,6 +314,9 @@ static const char *on_frame(struct conn *c, const struct wire_frame *f)
 		return NULL;
 	case WIRE_ASK:
 		ask_begin(c, f);
+		return NULL;
+	case WIRE_CAST:
+		cast_begin(c, f);
 		return NULL;
 	default:
 		return "a frame that only the poller sends";

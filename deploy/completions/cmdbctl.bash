@@ -1,7 +1,7 @@
 # bash completion of cmdbctl: the output of `cmdbctl completion bash`.
 _cmdbctl() {
 	local cur=${COMP_WORDS[COMP_CWORD]} words=() w value=
-	local valued=' --config --set --schema --account-host --seed --redo --mark-done --description --tenant --role --department --display-name --scope --expires-days --ttl --topics --room --since -n --url --api-key-file --token --name --days --rows --domain --status --search --line-group --cache-rule --origin-mode --origin-group --origin-set --redirect-url --redirect-status-code --https --if-version '
+	local valued=' --config --set --schema --account-host --seed --redo --mark-done --description --tenant --role --department --display-name --scope --expires-days --ttl --topics --room --since -n --url --api-key-file --token --name --days --rows --event --data --domain --status --search --line-group --cache-rule --origin-mode --origin-group --origin-set --redirect-url --redirect-status-code --https --if-version '
 	for w in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
 		if [[ $w == '=' ]]; then value=1
 		elif [[ $value ]]; then value=
@@ -50,6 +50,7 @@ _cmdbctl() {
 	events:prune) what=' --days --rows --dry-run' ;;
 	events:stats) what='' ;;
 	events:*) what=' tail publish prune stats' ;;
+	broadcast:*) what=' --event --data --tenant --room' ;;
 	websites:list) what=' --domain --status --search --url --api-key-file --token' ;;
 	websites:show) what=' --url --api-key-file --token' ;;
 	websites:create) what=' --domain --line-group --cache-rule --origin-mode --origin-group --origin-set --redirect-url --redirect-status-code --status --https --url --api-key-file --token' ;;
@@ -64,7 +65,7 @@ _cmdbctl() {
 	doctor:*) what=' --deep' ;;
 	completion:bash) what='' ;;
 	completion:*) what=' bash' ;;
-	*) what=' migrate tenant role user apikey token events websites status config doctor completion' ;;
+	*) what=' migrate tenant role user apikey token events broadcast websites status config doctor completion' ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$what $all" -- "$cur")
 }

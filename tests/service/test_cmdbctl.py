@@ -72,7 +72,7 @@ def test_wrong_usage_exits_2(stack, args, text):
 
 def test_help_and_version(stack):
     text = stack.ctl("--help").stdout
-    for command in ("migrate", "tenant", "role", "user", "apikey", "token", "events", "websites",
+    for command in ("migrate", "tenant", "role", "user", "apikey", "token", "events", "broadcast", "websites",
                     "status", "config", "doctor", "completion"):
         assert f"\n{command}: " in text
     assert "user add NAME" in stack.ctl("user", "--help").stdout

@@ -1,0 +1,100 @@
+#include "casting.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "ask.h"
+#include "cast.h"
+#include "errand.h"
+#include "hub.h"
+#include "room.h"
+#include "session.h"
+
+struct casting {
+	struct errand errand;
+	uint32_t tenant_id;
+	char *room, *except; /* "": all, nobody */
+	struct shared *args; /* a loan */
+	uint64_t sockets_n, skipped_n;
+};
+
+static struct casting *of(struct errand *e)
+{
+	return (struct casting *)e;
+}
+
+static bool casting_is_for(const struct casting *c, const struct session *s, const struct sock *k)
+{
+	return (!c->tenant_id || sock_tenant(k) == c->tenant_id) &&
+	       (!c->room[0] || strcmp(k->id, c->room) == 0 ||
+		       strlist_has(&s->group->want.rooms, c->room)) &&
+	       strcmp(k->id, c->except) != 0;
+}
+
+static void visit(struct errand *e, struct session *s)
+{
+	struct casting *c = of(e);
+	struct sock *k = session_sock(s, (struct slice){NSP_MAIN, sizeof(NSP_MAIN) - 1});
+
+	if (s->state != SESSION_JOINED || !k || !casting_is_for(c, s, k))
+		return;
+	if (s->queue.n >= CAST_QUEUE_MAX || !session_has_room(s, c->args->len)) {
+		c->skipped_n++;
+		return;
+	}
+	c->sockets_n++;
+	if (session_emit_shared(s, k, c->args, session_cursor(s)))
+		session_flush(s);
+}
+
+static void finish(struct errand *e, struct str *json)
+{
+	str_addf(json, "{\"sockets\":%llu,\"skipped\":%llu}", (unsigned long long)of(e)->sockets_n,
+		(unsigned long long)of(e)->skipped_n);
+}
+
+static void fini(struct errand *e)
+{
+	struct casting *c = of(e);
+
+	shared_return(c->args);
+	free(c->room);
+	free(c->except);
+}
+
+static const struct errand_kind casting_kind = {
+	.visit = visit, .finish = finish, .fini = fini, .goes_on = true};
+
+static struct errand *casting_new(struct hub *hub, const struct wire_frame *f)
+{
+	struct casting *c = of(errand_new(hub, &casting_kind, sizeof(*c)));
+
+	c->tenant_id = f->cast.tenant_id;
+	c->room = slice_dup(f->cast.room);
+	c->except = slice_dup(f->cast.except);
+	c->args = shared_get(&hub->pool, f->cast.args);
+	return &c->errand;
+}
+
+static enum wire_answer casting_look(struct ask *a, struct conn *c, const struct wire_frame *f)
+{
+	const char *field, *why;
+
+	if (!f->cast.tenant_id && c->role != WIRE_ROLE_CLI)
+		return WIRE_ANSWER_FORBIDDEN;
+	if (!cast_is_good(f->cast.args, &field, &why))
+		ask_problem(a, field, "%s", why);
+	if (f->cast.room.len && !room_is_name(f->cast.room.p, f->cast.room.len))
+		ask_problem(a, "room", "is no room's name");
+	return a->problems.len ? WIRE_ANSWER_BAD : WIRE_ANSWER_OK;
+}
+
+void cast_begin(struct conn *c, const struct wire_frame *f)
+{
+	struct ask a = {.hub = c->hub};
+
+	a.what = casting_look(&a, c, f);
+	if (a.what == WIRE_ANSWER_OK)
+		a.errand = casting_new(c->hub, f);
+	ask_end(&a, f->cast.ticket ? c : NULL, f->cast.ticket);
+}

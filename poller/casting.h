@@ -1,0 +1,22 @@
+/*
+ * Casts (CAST, wire.h): an event that is kept nowhere, to the sockets of a tenant or room. An
+ * errand (errand.h) that goes on though nobody waits for its answer.
+ *
+ * What one can make the poller hold: its args, WIRE_CAST_MAX, once for all (shared.h), and for each
+ * socket that has not fetched it a hundred bytes or two; of a session that does not fetch, at most
+ * CAST_QUEUE_MAX packets. Past that, or past the bounds of session_queue.c, the session is skipped:
+ * nobody loses a connection, or anything else, for what is told in passing.
+ */
+#ifndef CMDB_CASTING_H
+#define CMDB_CASTING_H
+
+#include "wire.h"
+
+#define CAST_QUEUE_MAX 200
+
+struct conn;
+
+/* A CAST frame. */
+void cast_begin(struct conn *c, const struct wire_frame *f);
+
+#endif
