@@ -267,52 +267,52 @@ int64_t opt_number(const struct call *call, const char *name, int64_t fallback)
 
 /* ---- help and completion ---- */
 
-static void help_opts(const struct opt *opts, FILE *to)
+static void help_opts(const struct opt *opts, struct str *out)
 {
 	for (const struct opt *o = opts; o && o->name; o++) {
 		struct str left = STR_INIT;
 
 		str_addf(&left, "%s%s%s%s", o->name[1] ? "--" : "-", o->name, o->arg ? " " : "",
 			o->arg ? o->arg : "");
-		fprintf(to, "  %-28s %s\n", str_c(&left), o->help);
+		str_addf(out, "  %-28s %s\n", str_c(&left), o->help);
 		str_fini(&left);
 	}
 }
 
-static void help_verb(const struct cmd *cmd, const struct verb *v, FILE *to)
+static void help_verb(const struct cmd *cmd, const struct verb *v, struct str *out)
 {
 	struct str left = STR_INIT;
 
 	str_addf(&left, "%s%s%s%s%s", cmd->name, *v->name ? " " : "", v->name, *v->args ? " " : "",
 		v->args);
-	fprintf(to, "  %-44s %s\n", str_c(&left), v->help);
+	str_addf(out, "  %-44s %s\n", str_c(&left), v->help);
 	str_fini(&left);
 }
 
-void cmd_help(const struct call *call, FILE *to)
+void cmd_help(const struct call *call, struct str *out)
 {
 	if (call->verb) {
-		fprintf(to, "usage: cmdbctl %s%s%s%s%s [OPTION...]\n", call->cmd->name,
+		str_addf(out, "usage: cmdbctl %s%s%s%s%s [OPTION...]\n", call->cmd->name,
 			*call->verb->name ? " " : "", call->verb->name,
 			*call->verb->args ? " " : "", call->verb->args);
-		fprintf(to, "%s\noptions:\n", call->verb->help);
-		help_opts(call->verb->opts, to);
-		help_opts(global_opts, to);
+		str_addf(out, "%s\noptions:\n", call->verb->help);
+		help_opts(call->verb->opts, out);
+		help_opts(global_opts, out);
 		return;
 	}
-	fputs("usage: cmdbctl COMMAND [VERB] [ARGUMENT...] [OPTION...]\n", to);
+	str_adds(out, "usage: cmdbctl COMMAND [VERB] [ARGUMENT...] [OPTION...]\n");
 	for (size_t i = 0; cmd_table[i]; i++) {
 		if (call->cmd && call->cmd != cmd_table[i])
 			continue;
-		fprintf(to, "%s: %s\n", cmd_table[i]->name, cmd_table[i]->help);
+		str_addf(out, "%s: %s\n", cmd_table[i]->name, cmd_table[i]->help);
 		for (const struct verb *v = cmd_table[i]->verbs; v->run; v++)
-			help_verb(cmd_table[i], v, to);
+			help_verb(cmd_table[i], v, out);
 	}
-	fputs("options of all commands:\n", to);
-	help_opts(global_opts, to);
-	fputs("exit status: 0 done, 1 failed, 2 wrong usage, 3 something could not be reached, "
-	      "4 not found or in conflict\n",
-		to);
+	str_adds(out, "options of all commands:\n");
+	help_opts(global_opts, out);
+	str_adds(out,
+		"exit status: 0 done, 1 failed, 2 wrong usage, 3 something could not be reached, "
+		"4 not found or in conflict\n");
 }
 
 static void words_of_opts(struct str *out, const struct opt *opts)

@@ -84,8 +84,8 @@ struct call {
  * it does not fit the tables. The caller releases call with cmd_fini() in any case. */
 bool cmd_parse(struct call *call, int argc, char **argv);
 void cmd_fini(struct call *call);
-/* Help for what call names: a verb, a command, or all. */
-void cmd_help(const struct call *call, FILE *to);
+/* Adds help for what call names: a verb, a command, or all. */
+void cmd_help(const struct call *call, struct str *out);
 /* bash completion, made from the tables. */
 void cmd_completion(struct str *out);
 

@@ -83,6 +83,15 @@ static enum ctl_exit run(struct call *call)
 	return status;
 }
 
+static void help(const struct call *call)
+{
+	struct str out = STR_INIT;
+
+	cmd_help(call, &out);
+	out_text(str_c(&out));
+	str_fini(&out);
+}
+
 /* What is opened later must not get the number of a standard stream that is closed: a write to it
  * would go into the database's socket. These take no output, and say so. */
 static void hold_standard_descriptors(void)
@@ -111,7 +120,7 @@ int main(int argc, char **argv)
 	if (!cmd_parse(&call, argc, argv))
 		status = CTL_USAGE;
 	else if (call.help)
-		cmd_help(&call, stdout);
+		help(&call);
 	else if (call.version)
 		out_line("cmdbctl " PACKAGE_VERSION);
 	else

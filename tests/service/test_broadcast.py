@@ -122,7 +122,8 @@ def test_all_but_one(stack, two):
     c = Client(stack.url)
     sid = c.connect({"token": mine.token})[1]["sid"]
     other = connect(stack, mine)
-    assert json.loads(cast(p, '"typing",{}', id, f"user:{mine.user['id']}", sid).json)["sockets"] == 1
+    room = f"user:{mine.user['id']}"
+    assert json.loads(cast(p, '"typing",{}', id, room, sid).json)["sockets"] == 1
     assert json.loads(cast(p, '"all",{}', id).json)["sockets"] == 2
     assert other.event("typing") == [{}]
     c.event("all")

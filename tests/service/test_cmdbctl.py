@@ -1000,6 +1000,7 @@ def leaves(stack):
 
 
 def test_output_that_cannot_be_written_is_said(stack):
+    stack.ctl("events", "publish", unique("topic"), "add", "{}")
     for args in (("config", "default"), ("tenant", "list"), ("--help",), ("user", "list", "--json"),
                  ("--version",), ("status",), ("doctor",), ("events", "stats"),
                  ("events", "tail", "-n", "1")):
@@ -1072,6 +1073,7 @@ def test_json_is_one_document_or_one_a_line(stack):
         "user add-department": [user, "d"], "user remove-department": [user, "d"],
         "apikey add": [unique("k"), "--scope", "websites:read"],
         "token issue": [user], "events publish": [topic, "add", "{}"],
+        "broadcast": ["--event", "news", "--data", "{}"],
         "events tail": ["-n", "3"], "events prune": ["--dry-run"],
         "websites create": ["--domain", unique("w") + ".example.com", "--origin-mode", "redirect",
                             "--redirect-url", "https://example.org/"],

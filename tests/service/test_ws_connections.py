@@ -28,8 +28,9 @@ class Crowd:
         for i, (sid, name) in enumerate(zip(self.sids, names)):
             assert self.p.open(sid, address=address).what == wire.OK
             who = wire.caller(user=1000 + i, tenant=tenant, name=name)
-            assert self.p.apply(sid, wire.connect(sid=f"s-{sid}", pid=f"p-{sid}", who=who,
-                                                  wants=wire.interest(tenant=tenant))).what == wire.OK
+            done = self.p.apply(sid, wire.connect(sid=f"s-{sid}", pid=f"p-{sid}", who=who,
+                                                  wants=wire.interest(tenant=tenant)))
+            assert done.what == wire.OK
 
     def leave(self):
         for sid in self.sids:
@@ -65,8 +66,8 @@ def test_a_connection_is_told(stack, tenant, path):
     c.event("connected")
     c.ask("websites")
     got = connections(api, path)
-    assert {k: got[k] for k in ("total", "page", "page_size")} == dict(total=1, page=1, page_size=20)
-    one, = got["items"]
+    one, = got.pop("items")
+    assert got == dict(total=1, page=1, page_size=20)
     assert set(one) == {"id", "user", "tenant", "ip", "connectedAt", "state", "namespaces",
                         "subscription", "messageCount", "messagesSent", "messagesReceived", "lag"}
     assert one["user"] == {"id": api.user["id"], "username": api.user["username"]}
@@ -108,14 +109,14 @@ def test_nothing_of_another_tenant_is_told(stack, admin, tenant, db):
         mine = connections(admin, user="other")
         assert mine["total"] == 2 and {c["tenant"] for c in mine["items"]} == {1}
         # Whatever is asked: the tenant comes with the question, and a process has to name one.
-        t = others.p.ask(wire.ASK, wire.text("connections") + struct.pack("<I", 0) + wire.blob("{}"))
-        assert others.p.answer(t).what == wire.ANSWER_FORBIDDEN
-        t = others.p.ask(wire.ASK, wire.text("status") + struct.pack("<I", 1) + wire.blob("{}"))
-        assert others.p.answer(t).what == wire.ANSWER_FORBIDDEN
-        t = others.p.ask(wire.ASK, wire.text("nothing") + struct.pack("<I", 1) + wire.blob("{}"))
-        assert others.p.answer(t).what == wire.ANSWER_UNKNOWN
-        t = others.p.ask(wire.ASK, wire.text("connections") + struct.pack("<I", 1) + wire.blob("[]"))
-        assert others.p.answer(t).what == wire.ANSWER_BAD
+        for question, about, args, what in (
+                ("connections", 0, "{}", wire.ANSWER_FORBIDDEN),
+                ("status", 1, "{}", wire.ANSWER_FORBIDDEN),
+                ("nothing", 1, "{}", wire.ANSWER_UNKNOWN),
+                ("connections", 1, "[]", wire.ANSWER_BAD), ("connections", 1, "", wire.ANSWER_OK)):
+            t = others.p.ask(wire.ASK, wire.text(question) + struct.pack("<I", about)
+                             + wire.blob(args))
+            assert others.p.answer(t).what == what, (question, about, args)
     finally:
         crowd.leave()
         others.leave()
