@@ -2,7 +2,6 @@
 
 #include "clock.h"
 #include "identity.h"
-#include "socket_connect.h"
 
 static const char *check(const struct socket_call *call)
 {
@@ -16,17 +15,17 @@ static const char *check(const struct socket_call *call)
 static void take_over(struct socket_call *call, struct identity *id)
 {
 	struct socket *k = call->socket;
-	struct str interest = STR_INIT;
+	struct str rights = STR_INIT;
 	struct op op = {.type = OP_IDENTITY, .nsp = k->nsp};
 
 	/* The texts of op are id's. */
 	identity_put(k->identity);
 	k->identity = id;
 	k->caller = op.caller = ops_caller_of(identity_who(id));
-	socket_put_interest(call->work, identity_who(id), &interest);
-	op.interest = (struct slice){.p = interest.p, .len = interest.len};
+	perm_rights_put(&rights, identity_who(id));
+	op.rights = (struct slice){.p = rights.p, .len = rights.len};
 	ops_put(call->work->ops, &op);
-	str_fini(&interest);
+	str_fini(&rights);
 }
 
 static void answer(struct socket_call *call, int64_t expires_in_s)

@@ -190,6 +190,8 @@ static void leave(struct socket_work *w, struct socket *k)
 		w->state.flags &= (uint8_t)~OPS_STATE_HAS_BEFORE;
 		w->state.flags |= OPS_STATE_OVER;
 	}
+	if (slice_is(k->nsp, "/"))
+		subs_fini(&w->subs);
 	if (w->left_n < OPS_SOCKETS_MAX)
 		w->left[w->left_n++] = k->nsp;
 	identity_put(k->identity);
@@ -419,6 +421,7 @@ static bool is_before(const struct socket_work *w, const struct ops_socket *k)
 static void run(struct socket_work *w)
 {
 	struct packet_pending pending = {0};
+	struct bytes subs = bytes_of(w->state.subs.p, w->state.subs.len);
 	const char *why;
 
 	for (size_t i = 0; i < w->state.sockets_n; i++)
@@ -426,6 +429,7 @@ static void run(struct socket_work *w)
 			.caller = w->state.sockets[i].caller,
 			.is_before = is_before(w, &w->state.sockets[i])};
 	w->allowed = w->state.events_allowed;
+	subs_get(&subs, &w->subs); /* no bytes: none */
 	if (!packet_pending_load(&pending, w->state.pending, &why))
 		log_error("socket", "what was kept of a packet is no good: %s", why);
 	walk(w, &pending);
@@ -434,6 +438,7 @@ static void run(struct socket_work *w)
 	packet_pending_fini(&pending);
 	for (size_t i = 0; i < w->socks_n; i++)
 		identity_put(w->socks[i].identity);
+	subs_fini(&w->subs);
 }
 
 bool socket_run(struct worker *worker, const struct socket_post *post, struct sync_post *rows)

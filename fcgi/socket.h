@@ -23,6 +23,7 @@
 #include "packet.h"
 #include "route.h"
 #include "str.h"
+#include "subs.h"
 #include "sync.h"
 
 struct identity;
@@ -59,6 +60,7 @@ struct socket_work {
 	size_t socks_n;
 	struct slice left[OPS_SOCKETS_MAX]; /* namespaces that it has left in this POST */
 	size_t left_n;
+	struct subs subs; /* of its socket in "/", as this POST will leave them */
 	struct str *ops;
 	struct sync_post *rows;
 	size_t allowed; /* messages that are still within the session's rate */

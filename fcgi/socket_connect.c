@@ -8,7 +8,6 @@
 #include "app.h"
 #include "clock.h"
 #include "identity.h"
-#include "interest.h"
 #include "log.h"
 #include "on_sync.h"
 #include "secret.h"
@@ -21,12 +20,12 @@
 static const struct db_stmt select_before = {
 	.name = "connect.before",
 	.sql = "SELECT socket_id, tenant_id, user_id, api_key_id, cursor_id, topics, epoch,"
-	       " is_over"
+	       " is_over, record"
 	       " FROM ws_sessions WHERE pid = ? AND COALESCE(ended_at, seen_at) >"
 	       " NOW(3) - INTERVAL IF(ended_at IS NULL, ?, ?) * 1000 MICROSECOND"
 	       " ORDER BY connected_at DESC LIMIT 1",
 	.params_n = 3,
-	.cols_n = 8,
+	.cols_n = 9,
 };
 const struct db_set socket_connect_sql = {
 	.name = "socket_connect",
@@ -123,7 +122,8 @@ struct past {
 	bool is_known, can_resume;
 	char socket_id[SOCKET_ID_SIZE + 12];
 	uint64_t point;
-	char *requested; /* topics, joined by commas */
+	char *requested;   /* topics, joined by commas */
+	struct str record; /* of the session, which its poller does not have */
 };
 
 static bool is_owner(const struct principal *who, const struct ops_caller *c)
@@ -183,6 +183,8 @@ static void read_past(
 		.cursor = is_of_log(w, &row[6]) ? dbv_u(&row[4]) : UINT64_MAX,
 		.requested = slice_of(&row[5])};
 	take_past(past, who, &b);
+	if (past->is_known)
+		str_add(&past->record, row[8].s.p, row[8].s.len);
 }
 
 /* The event after which to go on, by the last offset the client got: "<epoch>:<id>". 0: none that
@@ -229,42 +231,33 @@ static void emit_connected(struct socket_work *w, struct slice nsp)
 	str_fini(&args);
 }
 
-void socket_put_interest(
-	const struct socket_work *w, const struct principal *who, struct str *interest)
-{
-	struct wire_interest in;
-
-	interest_make(who, &(struct subs){0}, (uint16_t)w->ctx->cfg->socketio.limit, &in);
-	wire_interest_put(interest, &in);
-	wire_interest_fini(&in);
-}
-
 static void join(struct socket_work *w, const struct packet *p, struct identity *id,
 	const struct past *past, const char *old_pid)
 {
 	const struct principal *who = identity_who(id);
 	char socket_id[SOCKET_ID_SIZE], pid[SOCKET_PID_SIZE];
-	struct str interest = STR_INIT;
+	struct str rights = STR_INIT;
 	struct op op = {.type = OP_CONNECT,
 		.flags = OP_OFFSETS,
 		.id = OPS_FROM_NOW,
 		.nsp = p->nsp,
 		.caller = ops_caller_of(who)};
 
-	socket_put_interest(w, who, &interest);
-	op.interest = (struct slice){.p = interest.p, .len = interest.len};
+	perm_rights_put(&rights, who);
+	op.rights = (struct slice){.p = rights.p, .len = rights.len};
 	if (past->can_resume) {
 		op.flags |= OP_RESUMES;
 		op.id = past->point;
 		op.socket_id = (struct slice){past->socket_id, strlen(past->socket_id)};
 		op.pid = (struct slice){old_pid, strlen(old_pid)};
+		op.bytes = (struct slice){str_c(&past->record), past->record.len};
 	} else {
 		socket_make_ids(socket_id, pid);
 		op.socket_id = (struct slice){socket_id, strlen(socket_id)};
 		op.pid = (struct slice){pid, strlen(pid)};
 	}
 	socket_join(w, &op, id);
-	str_fini(&interest);
+	str_fini(&rights);
 }
 
 /* What the client had asked for, and cannot be brought up to date event by event. */
@@ -296,4 +289,5 @@ void socket_connect_main(struct socket_work *w, const struct packet *p)
 	if (past.is_known && !past.can_resume && !w->why_bad)
 		send_rows(w, who, past.requested);
 	free(past.requested);
+	str_fini(&past.record);
 }

@@ -27,9 +27,6 @@ enum err socket_connect_find(struct socket_work *w, const struct packet *p, stru
 /* CONNECT to nsp failed in a way that says nothing of who it is: adds the CONNECT_ERROR. false: in
  * another way. */
 bool socket_connect_failed(struct socket_work *w, struct slice nsp, enum err e);
-/* Adds what a socket of who in "/" is sent, for an operation's interest. */
-void socket_put_interest(
-	const struct socket_work *w, const struct principal *who, struct str *interest);
 /* CONNECT to "/". */
 void socket_connect_main(struct socket_work *w, const struct packet *p);
 

@@ -5,7 +5,6 @@
 
 #include "app.h"
 #include "cache.h"
-#include "interest.h"
 #include "mem.h"
 #include "ops.h"
 #include "resources.h"
@@ -43,9 +42,9 @@ struct sync {
 	struct str args;
 	size_t ends[SYNC_EVENTS_MAX];
 	size_t n;
-	bool is_too_much;    /* of them: rows are sent instead */
-	struct str body;     /* the event with the rows */
-	struct str interest; /* of the caller, as its rights are for this */
+	bool is_too_much;  /* of them: rows are sent instead */
+	struct str body;   /* the event with the rows */
+	struct str rights; /* of the caller, as they are for this */
 };
 
 static void take_note(struct sync *s)
@@ -87,7 +86,7 @@ static void put_emit(
 		op.flags = OP_SYNC;
 		op.id = *at;
 		op.topic = (struct slice){s->ask->topic, strlen(s->ask->topic)};
-		op.interest = (struct slice){s->interest.p, s->interest.len};
+		op.rights = (struct slice){s->rights.p, s->rights.len};
 	}
 	ops_put(ops, &op);
 }
@@ -325,7 +324,7 @@ static enum err put_rows(struct sync *s, struct cached *rows)
 		.id = rows->tail,
 		.topic = {s->ask->topic, strlen(s->ask->topic)},
 		.bytes = {(const char *)rows->key, sizeof(rows->key)},
-		.interest = {s->interest.p, s->interest.len}};
+		.rights = {s->rights.p, s->rights.len}};
 
 	if (post->n == OPS_REQUESTED_MAX || len > WIRE_BODY_MAX ||
 		len > WIRE_BODIES_MAX - post->rows_bytes || !held_add(&post->app->held, len, max))
@@ -362,15 +361,6 @@ static enum err answer(struct sync *s, struct str *ops, uint64_t *last_event_id)
 	return e;
 }
 
-static void put_interest(struct sync *s)
-{
-	struct wire_interest want;
-
-	interest_make(s->ctx->who, &(struct subs){0}, (uint16_t)s->ctx->cfg->socketio.limit, &want);
-	wire_interest_put(&s->interest, &want);
-	wire_interest_fini(&want);
-}
-
 enum err sync_answer(struct ctx *ctx, const struct sync_ask *ask, struct sync_post *post,
 	uint64_t *last_event_id)
 {
@@ -392,11 +382,11 @@ enum err sync_answer(struct ctx *ctx, const struct sync_ask *ask, struct sync_po
 	}
 	take_note(&s);
 	room_add_own(ctx->who, &s.rooms);
-	put_interest(&s);
+	perm_rights_put(&s.rights, ctx->who);
 	e = answer(&s, post->ops, last_event_id);
 	strlist_fini(&s.rooms);
 	str_fini(&s.args);
 	str_fini(&s.body);
-	str_fini(&s.interest);
+	str_fini(&s.rights);
 	return e;
 }

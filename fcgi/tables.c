@@ -10,6 +10,7 @@
 #include "login.h"
 #include "on_admin.h"
 #include "on_auth.h"
+#include "on_subscribe.h"
 #include "on_sync.h"
 #include "principal.h"
 #include "resources.h"
@@ -22,7 +23,7 @@
 
 /* Events of a namespace, a table a subject. The second place is for the streams', which are made at
  * the start. */
-static const struct socket_event *main_events[] = {on_auth_events, NULL, NULL};
+static const struct socket_event *main_events[] = {on_auth_events, NULL, on_subscribe_events, NULL};
 static const struct socket_event *const admin_events[] = {on_auth_events, on_admin_events, NULL};
 
 struct routes *tables_routes(void)

@@ -61,7 +61,7 @@ enum field {
 	REASON = 128, /* code, message */
 	BYTES = 256,
 	WHO = 512, /* caller */
-	INTEREST = 1024
+	RIGHTS = 1024
 };
 
 static const unsigned fields_of[OP_N] = {
@@ -69,17 +69,19 @@ static const unsigned fields_of[OP_N] = {
 	[OP_LOST] = ID,
 	[OP_CLOSE] = 0,
 	[OP_BAD] = REASON,
-	[OP_CONNECT] = FLAGS | ID | NSP | SOCKET | WHO | INTEREST,
+	[OP_CONNECT] = FLAGS | ID | NSP | SOCKET | WHO | RIGHTS | BYTES,
 	[OP_DISCONNECT] = NSP,
 	[OP_SEND] = BYTES,
-	[OP_EMIT] = FLAGS | ID | NSP | TOPIC | BYTES | INTEREST,
-	[OP_IDENTITY] = NSP | WHO | INTEREST,
+	[OP_EMIT] = FLAGS | ID | NSP | TOPIC | BYTES | RIGHTS,
+	[OP_IDENTITY] = NSP | WHO | RIGHTS,
 	[OP_END] = NSP | REASON,
 	[OP_PENDING] = BYTES,
 	[OP_HEARD] = NSP | BYTES,
 	[OP_ACKED] = ID,
 	[OP_ADMIN] = FLAGS | ADMIN | NSP | TARGET | BYTES | WHO,
-	[OP_ROWS] = ID | TOPIC | BYTES | INTEREST,
+	[OP_ROWS] = ID | TOPIC | BYTES | RIGHTS,
+	[OP_SUBSCRIBE] = BYTES | RIGHTS,
+	[OP_UNSUBSCRIBE] = BYTES,
 };
 
 void ops_put(struct str *s, const struct op *op)
@@ -113,8 +115,8 @@ void ops_put(struct str *s, const struct op *op)
 		bytes_put_blob(s, op->bytes.p, op->bytes.len);
 	if (has & WHO)
 		ops_caller_put(s, &op->caller);
-	if (has & INTEREST)
-		bytes_put_blob(s, op->interest.p, op->interest.len);
+	if (has & RIGHTS)
+		bytes_put_blob(s, op->rights.p, op->rights.len);
 }
 
 bool ops_next(struct bytes *b, struct op *op)
@@ -156,8 +158,8 @@ bool ops_next(struct bytes *b, struct op *op)
 		op->bytes = bytes_blob(b);
 	if (has & WHO)
 		op->caller = ops_caller_get(b);
-	if (has & INTEREST)
-		op->interest = bytes_blob(b);
+	if (has & RIGHTS)
+		op->rights = bytes_blob(b);
 	if ((has & ADMIN) && (op->admin < OP_ADMIN_EMIT || op->admin >= OP_ADMIN_N))
 		b->is_bad = true;
 	return !b->is_bad;
@@ -177,6 +179,7 @@ void ops_state_put(struct str *s, const struct ops_state *st)
 		ops_caller_put(s, &st->sockets[i].caller);
 	}
 	bytes_put_blob(s, st->pending.p, st->pending.len);
+	bytes_put_blob(s, st->subs.p, st->subs.len);
 	if (!(st->flags & OPS_STATE_HAS_BEFORE))
 		return;
 	bytes_put_slice(s, st->before.socket_id);
@@ -202,6 +205,7 @@ bool ops_state_get(struct slice from, struct ops_state *st)
 		st->sockets[i].caller = ops_caller_get(&b);
 	}
 	st->pending = bytes_blob(&b);
+	st->subs = bytes_blob(&b);
 	if (st->flags & OPS_STATE_HAS_BEFORE) {
 		st->before.socket_id = bytes_text(&b);
 		st->before.caller = ops_caller_get(&b);

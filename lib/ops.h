@@ -53,6 +53,8 @@ enum op_type {
 	OP_ROWS,    /* an EMIT with SYNC in "/" whose args are a body that many get: bytes is its
 		     * key, the secret_hash_short() of it. What of the topic's rows is still to be
 		     * fetched is replaced */
+	OP_SUBSCRIBE,   /* the socket in "/" asks for what is in bytes, from subs_put() (subs.h) */
+	OP_UNSUBSCRIBE, /* ... or does not want it any more */
 	OP_N
 };
 
@@ -79,10 +81,13 @@ struct op {
 	uint64_t id; /* ACKED; LOST: length; CONNECT: go on after this event, or OPS_FROM_NOW;
 		      * EMIT with SYNC, ROWS: `at` */
 	struct slice nsp, socket_id, pid, topic, filter, room, code, message;
-	struct slice bytes; /* SEND, PENDING; EMIT, HEARD, ADMIN EMIT: args */
-	/* wire_interest_put(): CONNECT, IDENTITY, empty: no events; EMIT with SYNC, ROWS: by the
-	 * rights that the copy was read with, empty: as it is. */
-	struct slice interest;
+	/* SEND, PENDING; EMIT, HEARD, ADMIN EMIT: args; CONNECT with RESUMES: the record of the
+	 * session before, if it is known from the table alone. */
+	struct slice bytes;
+	/* What the caller may, from perm_rights_put(), for its socket in "/": CONNECT, IDENTITY,
+	 * empty: no events; EMIT with SYNC, ROWS, SUBSCRIBE: as it was judged by, empty: as it is
+	 * known. */
+	struct slice rights;
 	struct ops_caller caller; /* CONNECT, IDENTITY; ADMIN: who commands */
 };
 
@@ -119,6 +124,7 @@ struct ops_state {
 	struct ops_socket sockets[OPS_SOCKETS_MAX];
 	size_t sockets_n;
 	struct slice pending;     /* what OP_PENDING kept */
+	struct slice subs;        /* of its socket in "/", from subs_put(); empty: none */
 	struct ops_before before; /* HAS_BEFORE */
 };
 

@@ -1,6 +1,6 @@
 /* Commands of the Socket.IO Admin UI: OP_ADMIN (ops.h), done to the sockets of the caller's tenant.
  */
-#include "session.h"
+#include "session_wants.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -41,12 +41,12 @@ static void command(struct session *s, struct sock *k, const struct op *op, cons
 			session_flush(s);
 		break;
 	case OP_ADMIN_JOIN:
-		if (sock_is_main(k) && session_join(s, room))
-			admin_room(s, room, true);
+		if (sock_is_main(k))
+			session_join(s, room);
 		break;
 	case OP_ADMIN_LEAVE:
-		if (sock_is_main(k) && session_unjoin(s, room))
-			admin_room(s, room, false);
+		if (sock_is_main(k))
+			session_unjoin(s, room);
 		break;
 	case OP_ADMIN_DISCONNECT:
 		disconnect(s, k, op->flags & OP_CLOSES);

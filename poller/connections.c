@@ -320,16 +320,25 @@ static void put_sockets(struct str *out, const struct session *s, uint32_t tenan
 
 static void put_subscription(struct str *out, const struct session *s)
 {
+	struct strlist topics = {0}, rooms = {0};
+
 	str_adds(out, ",\"subscription\":");
-	if (!s->requested.n && !s->joined.n) {
+	if (!s->requested.n && !s->subs.n) {
 		str_adds(out, "null");
 		return;
 	}
+	for (size_t i = 0; i < s->requested.n; i++)
+		strlist_add(&topics, s->requested.v[i], strlen(s->requested.v[i]));
+	for (size_t i = 0; i < s->subs.n; i++)
+		strlist_add(s->subs.v[i].type == SUB_ROOM ? &rooms : &topics, s->subs.v[i].name.p,
+			s->subs.v[i].name.len);
 	str_addc(out, '{');
-	put_texts(out, "topics", &s->requested);
+	put_texts(out, "topics", &topics);
 	str_addc(out, ',');
-	put_texts(out, "rooms", &s->joined);
+	put_texts(out, "rooms", &rooms);
 	str_addc(out, '}');
+	strlist_fini(&topics);
+	strlist_fini(&rooms);
 }
 
 static void put_connection(const struct connections *c, struct str *out, const struct session *s,

@@ -1,4 +1,4 @@
-#include "session.h"
+#include "session_wants.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -164,7 +164,6 @@ static void sock_fini(struct sock *k)
 /* What only a living session needs. */
 static void shed(struct session *s)
 {
-	session_set_group(s, s->hub->sessions->nothing);
 	skips_fini(s);
 	str_fini(&s->pending);
 	session_weigh(s);
@@ -180,7 +179,7 @@ static void destroy(void *arg)
 	for (size_t i = 0; i < s->socks_n; i++)
 		sock_fini(&s->socks[i]);
 	person_put(s->person);
-	strlist_fini(&s->joined);
+	subs_fini(&s->subs);
 	strlist_fini(&s->requested);
 	str_fini(&s->pending);
 	free(s->client_id);
@@ -209,6 +208,7 @@ void session_free(struct session *s)
 	packets_fini(&s->inflight);
 	str_fini(&s->pending);
 	session_weigh(s);
+	rights_put(&ss->rights, s->rights);
 	s->group->waiters_n--;
 	grave_add(&s->hub->grave, s, destroy);
 }
@@ -330,7 +330,7 @@ static bool may_return(enum session_end how)
 /* What hung on a socket that will not come back. */
 static void forget_wishes(struct session *s)
 {
-	strlist_fini(&s->joined);
+	subs_fini(&s->subs);
 	strlist_fini(&s->requested);
 	skips_fini(s);
 }
@@ -350,7 +350,7 @@ void session_leave(struct session *s, struct sock *k, enum session_end how)
 	if (strcmp(k->nsp, NSP_MAIN) == 0) {
 		s->begin_ms = 0;
 		s->cursor = session_cursor(s);
-		session_set_group(s, ss->nothing);
+		session_end_rights(s);
 		if (!may_return(how)) {
 			session_over(s);
 			forget_wishes(s);

@@ -48,8 +48,10 @@
 #include "hub.h"
 #include "ops.h"
 #include "packets.h"
+#include "rights.h"
 #include "secret.h"
 #include "str.h"
+#include "subs.h"
 
 #define SESSION_KEY_SIZE SECRET_SHORT_SIZE
 #define NSP_MAIN "/"
@@ -127,7 +129,8 @@ struct session {
 
 	uint16_t answer_packets;  /* the most its client takes in an answer; 0: any number */
 	struct group *group;      /* what its socket in "/" wants; its limit is no higher */
-	struct strlist joined;    /* rooms beyond those of its caller */
+	struct rights *rights;    /* of its socket in "/"; NULL: none are known */
+	struct subs subs;         /* what it is to get beyond what it gets by right */
 	struct strlist requested; /* topics it asked for */
 	struct skip *skips;
 	size_t skips_n;
@@ -186,7 +189,8 @@ struct sessions {
 	struct doubt *doubted;         /* that is being looked at */
 	uint64_t boot;                 /* clock_boot() */
 	struct tally *tallies;
-	struct group *nothing; /* the group of those that want no events */
+	struct rights_set rights; /* of all of them */
+	struct group *nothing;    /* the group of those that want no events */
 	struct journal *journal;
 	struct saver *saver;
 	struct admin *admin;
@@ -275,12 +279,6 @@ uint32_t sock_tenant(const struct sock *k);                         /* 0: it is 
 /* One more of a user ('u') or an address ('a'), unless it has max of them (0: no limit). */
 bool tally_add(struct sessions *ss, char kind, const char *name, int64_t max);
 void tally_drop(struct sessions *ss, char kind, const char *name);
-void session_set_group(struct session *s, struct group *g);
-/* Its group anew, from a caller's interest and the rooms it has joined. false: no interest. */
-bool session_set_interest(struct session *s, struct slice interest);
-/* Puts its socket in "/" into a room, or takes it out. false: it is there, or not, already. */
-bool session_join(struct session *s, const char *room);
-bool session_unjoin(struct session *s, const char *room);
 
 /* ---- session_poll.c ---- */
 /* false: the connection has a waiter with this ticket. */

@@ -1,5 +1,5 @@
 /* What requests do to sessions: LOOKUP and APPLY. */
-#include "session.h"
+#include "session_wants.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,7 +73,7 @@ void session_lookup(struct conn *c, const struct wire_frame *f)
 {
 	struct session *s = find(c, f->lookup.ticket, f->lookup.sid, f->lookup.user);
 	unsigned char pid[SESSION_KEY_SIZE];
-	struct str bytes = STR_INIT, requested = STR_INIT;
+	struct str bytes = STR_INIT, requested = STR_INIT, subs = STR_INIT;
 	struct ops_state st = {0};
 	struct session *before;
 
@@ -88,6 +88,10 @@ void session_lookup(struct conn *c, const struct wire_frame *f)
 			.caller = person_caller(s->socks[i].person)};
 	st.sockets_n = s->socks_n;
 	st.pending = (struct slice){.p = str_c(&s->pending), .len = s->pending.len};
+	if (s->subs.n) {
+		subs_put(&subs, &s->subs);
+		st.subs = (struct slice){subs.p, subs.len};
+	}
 	if (f->lookup.pid.len) {
 		session_key(pid, f->lookup.pid);
 		before = session_find_pid(c->hub->sessions, pid);
@@ -100,6 +104,7 @@ void session_lookup(struct conn *c, const struct wire_frame *f)
 	wire_put_session(bufferevent_get_output(c->bev), f->lookup.ticket, &bytes);
 	str_fini(&bytes);
 	str_fini(&requested);
+	str_fini(&subs);
 }
 
 /* ---- EMIT ---- */
@@ -158,25 +163,20 @@ static bool catch_up(struct session *s, struct slice topic, uint64_t at)
 	return ok;
 }
 
-/* It has read the topic by rights that we may not have been told of: what it follows is judged by
- * the same. */
-static void follow(struct session *s, const struct sock *k, struct slice interest)
+/* It was answered by rights that we may not have been told of: what it follows is judged by the
+ * same. false: s was closed. */
+static bool follow(struct session *s, const struct op *op)
 {
-	struct group *was = s->group;
-	struct wire_interest want;
-	bool is_same;
+	struct slice known = rights_bytes(s->rights);
+	struct sock *k = session_sock(s, slice_text(NSP_MAIN));
 
-	if (!wire_interest_get(interest.p, interest.len, &want))
-		return;
-	is_same = want.tenant_id == was->want.tenant_id &&
-		  strlist_same(&want.topics, &was->want.topics);
-	wire_interest_fini(&want);
-	if (is_same)
-		return;
-	session_set_interest(s, interest);
-	admin_regrouped(s, was);
-	store_session(s);
+	if (!op->rights.len ||
+		(known.len == op->rights.len && memcmp(known.p, op->rights.p, known.len) == 0))
+		return true;
+	if (!session_set_rights(s, op->rights))
+		return false;
 	session_recheck(s, k);
+	return true;
 }
 
 static bool emit(struct session *s, const struct op *op)
@@ -192,8 +192,8 @@ static bool emit(struct session *s, const struct op *op)
 		return false;
 	if (!(op->flags & OP_SYNC))
 		return true;
-	if (op->interest.len)
-		follow(s, k, op->interest);
+	if (!follow(s, op))
+		return false;
 	remember_request(s, op->topic);
 	if (!catch_up(s, op->topic, op->id))
 		return false;
@@ -212,21 +212,22 @@ static bool rows(struct session *s, const struct op *op)
 		return true; /* its CONNECT was refused */
 	if (!session_emit_rows(s, k, body, op->id < offset ? op->id : offset, op->topic))
 		return false;
-	if (op->interest.len)
-		follow(s, k, op->interest);
+	if (!follow(s, op))
+		return false;
 	remember_request(s, op->topic);
 	return catch_up(s, op->topic, op->id);
 }
 
 /* ---- APPLY ---- */
 
-static void identity(struct session *s, const struct op *op)
+/* false: s was closed. */
+static bool identity(struct session *s, const struct op *op)
 {
 	struct sock *k = session_sock(s, op->nsp);
 	struct person *p;
 
 	if (!k || !person_is(k->person, &op->caller))
-		return;
+		return true;
 	p = person_new(&op->caller);
 	if (s->person == k->person) {
 		person_put(s->person);
@@ -235,15 +236,31 @@ static void identity(struct session *s, const struct op *op)
 	person_put(k->person);
 	k->person = p;
 	k->is_warned = false;
-	if (sock_is_main(k)) {
-		struct group *was = s->group;
-
-		session_set_interest(s, op->interest);
-		admin_regrouped(s, was);
-	}
 	store_session(s);
 	session_recheck(s, k);
 	session_wind(s);
+	return !sock_is_main(k) || session_set_rights(s, op->rights);
+}
+
+/* The rights may have been lost when this was on its way: session_recheck(). */
+static bool subscribe(struct session *s, const struct op *op)
+{
+	struct sock *k = session_sock(s, slice_text(NSP_MAIN));
+	struct bytes b = bytes_of(op->bytes.p, op->bytes.len);
+	struct subs asked;
+	bool is_alive = true;
+
+	if (!k || !subs_get(&b, &asked))
+		return true;
+	if (op->type == OP_UNSUBSCRIBE) {
+		session_unsubscribe(s, &asked);
+	} else {
+		is_alive = follow(s, op) && session_subscribe(s, &asked);
+		if (is_alive)
+			session_recheck(s, k);
+	}
+	subs_fini(&asked);
+	return is_alive;
 }
 
 static void heard(struct session *s, const struct op *op)
@@ -307,8 +324,7 @@ static bool run(struct session *s, const struct op *op)
 	case OP_ROWS:
 		return rows(s, op);
 	case OP_IDENTITY:
-		identity(s, op);
-		return true;
+		return identity(s, op);
 	case OP_END:
 		k = session_sock(s, op->nsp);
 		if (k) {
@@ -333,6 +349,9 @@ static bool run(struct session *s, const struct op *op)
 		return true;
 	case OP_ADMIN:
 		return command(s, op);
+	case OP_SUBSCRIBE:
+	case OP_UNSUBSCRIBE:
+		return subscribe(s, op);
 	case OP_N:
 		break;
 	}

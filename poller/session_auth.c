@@ -6,7 +6,7 @@
  * database is asked anew (reader.h), once for each person, and its sockets end or go on with what
  * they may get now.
  */
-#include "session.h"
+#include "session_wants.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +14,6 @@
 
 #include "clock.h"
 #include "err.h"
-#include "interest.h"
 #include "json.h"
 #include "log.h"
 #include "mem.h"
@@ -291,19 +290,16 @@ static bool is_same(const struct person *p, const struct reader_who *who)
 	       strcmp(p->jti, who->jti) == 0;
 }
 
-static void set_rights(struct session *s, const struct principal *now)
+/* false: s was closed. */
+static bool set_rights(struct session *s, const struct principal *now)
 {
-	struct wire_interest want;
-	struct group *was = s->group;
-	struct str bytes = STR_INIT;
+	struct str rights = STR_INIT;
+	bool is_alive;
 
-	interest_make(now, &(struct subs){0}, (uint16_t)s->hub->cfg->socketio.limit, &want);
-	wire_interest_put(&bytes, &want);
-	wire_interest_fini(&want);
-	session_set_interest(s, (struct slice){bytes.p, bytes.len});
-	str_fini(&bytes);
-	admin_regrouped(s, was);
-	store_session(s);
+	perm_rights_put(&rights, now);
+	is_alive = session_set_rights(s, (struct slice){rights.p, rights.len});
+	str_fini(&rights);
+	return is_alive;
 }
 
 /* false: s was closed. */
@@ -313,9 +309,9 @@ static bool judge(struct session *s, struct sock *k, const struct reader_mail *m
 		end_for(s, k, m->err == ERR_OK ? ERR_TOKEN_REVOKED : m->err);
 		return false;
 	}
-	if (strcmp(k->nsp, NSP_MAIN) == 0)
-		set_rights(s, m->principal);
-	else if (strcmp(k->nsp, "/admin") == 0 && !perm_has(m->principal, "ws:admin")) {
+	if (sock_is_main(k))
+		return set_rights(s, m->principal);
+	if (strcmp(k->nsp, "/admin") == 0 && !perm_has(m->principal, "ws:admin")) {
 		end_for(s, k, ERR_FORBIDDEN);
 		return false;
 	}

@@ -1,5 +1,6 @@
 /* CONNECT: a socket joins a namespace, and may go on from where one was lost. */
-#include "session.h"
+#include "session_record.h"
+#include "session_wants.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -13,7 +14,8 @@
 
 /* What s gets from the session it goes on from, which ends. */
 struct heritage {
-	struct strlist joined, requested;
+	struct subs subs;
+	struct strlist requested;
 	struct packets events; /* that were queued for it, and may not have arrived */
 	uint64_t acked;
 	int64_t tokens, tokens_ms;
@@ -21,9 +23,10 @@ struct heritage {
 
 static void inherit(struct heritage *h, struct session *from)
 {
-	h->joined = from->joined;
+	h->subs = from->subs;
 	h->requested = from->requested;
-	from->joined = from->requested = (struct strlist){0};
+	from->subs = (struct subs){0};
+	from->requested = (struct strlist){0};
 	packets_move_events(&h->events, &from->inflight);
 	packets_move_events(&h->events, &from->queue);
 	session_weigh(from);
@@ -112,6 +115,7 @@ bool session_connect(struct session *s, const struct op *op)
 	struct person *p = person_new(&op->caller);
 	unsigned char pid[SESSION_KEY_SIZE];
 	struct heritage h = {.acked = 0};
+	struct subs gone = {0};
 	struct session *before;
 	struct sock *k;
 	bool ok;
@@ -135,16 +139,18 @@ bool session_connect(struct session *s, const struct op *op)
 			inherit(&h, before);
 			s->tokens = h.tokens;
 			s->tokens_ms = h.tokens_ms;
+		} else if (op->bytes.len) {
+			session_record_get_subs(op->bytes, &h.subs);
 		}
 		session_set_pid(s, pid);
-		s->joined = h.joined;
+		s->subs = h.subs;
 		s->requested = h.requested;
 	}
 	s->socks_n++;
 	if (is_main) {
 		uint64_t from = op->id == OPS_FROM_NOW ? s->hub->tail : op->id;
 
-		session_set_interest(s, op->interest);
+		session_begin_rights(s, op->rights, &gone);
 		set_cursor(s, from > h.acked ? from : h.acked);
 		ss->stats.recovered += (op->flags & OP_RESUMES) != 0;
 		if (!(op->flags & OP_RESUMES))
@@ -161,6 +167,9 @@ bool session_connect(struct session *s, const struct op *op)
 	if (ok && !packets_is_empty(&h.events))
 		ok = session_queue_all(s, &h.events);
 	packets_fini(&h.events);
+	if (ok)
+		ok = session_tell_gone(s, &gone, "revoked");
+	subs_fini(&gone);
 	if (ok) {
 		admin_joined(s, k);
 		session_wind(s);

@@ -4,12 +4,13 @@
 
 #include "clock.h"
 #include "mem.h"
+#include "session_wants.h"
 
 #define NUMS_MAX (4u * 1000 * 1000) /* numbers of sessions: there are never so many */
 
 /* Of the layout of a session's record, which is also in the table. Greater than any state, with
  * which a record began before it had a version. */
-#define RECORD_VERSION 0x15
+#define RECORD_VERSION 0x16
 
 enum sock_flag { SOCK_OFFSETS = 1, SOCK_WARNED = 2 };
 enum flag { HAS_PID = 1, HAS_LOST = 2, IS_ANSWERED = 4, HAS_PERSON = 8, DULL_TAGS = 16 };
@@ -46,7 +47,10 @@ void session_record_put_clocks(struct str *rec, const struct session *s)
 
 void session_record_put(struct str *rec, const struct session *s)
 {
+	struct slice rights;
+
 	bytes_put(rec, RECORD_VERSION, 1);
+	subs_put(rec, &s->subs);
 	bytes_put(rec, s->state, 1);
 	bytes_put(rec, s->end, 1);
 	bytes_put(rec,
@@ -73,8 +77,8 @@ void session_record_put(struct str *rec, const struct session *s)
 			(k->has_offsets ? SOCK_OFFSETS : 0) | (k->is_warned ? SOCK_WARNED : 0), 1);
 		bytes_put(rec, k->next_ack, 8);
 	}
-	bytes_put_blob(rec, s->group->key, s->group->key_len);
-	strlist_put(rec, &s->joined);
+	rights = rights_bytes(s->rights);
+	bytes_put_blob(rec, rights.p, rights.len);
 	strlist_put(rec, &s->requested);
 	bytes_put(rec, s->skips_n, 2);
 	for (size_t i = 0; i < s->skips_n; i++) {
@@ -142,13 +146,15 @@ static void read_socks(struct bytes *b, struct session *s)
 	}
 }
 
-static void read_group(struct bytes *b, struct session *s)
+static void read_rights(struct bytes *b, struct session *s)
 {
-	struct slice key = bytes_blob(b);
-	struct group *g = b->is_bad ? NULL : group_get(s->hub, key.p, key.len);
+	struct slice rights = bytes_blob(b);
+	struct subs gone = {0};
 
-	if (g)
-		session_set_group(s, g);
+	/* Judged again: what a kind of rooms lets in may have changed with the release. */
+	if (!b->is_bad && session_sock(s, (struct slice){NSP_MAIN, 1}))
+		session_begin_rights(s, rights, &gone);
+	subs_fini(&gone);
 }
 
 static void read_skips(struct bytes *b, struct session *s)
@@ -197,9 +203,24 @@ static void read_deadlines(struct bytes *b, struct session *s)
 		s->ended_ms = clock_ms() - (age > 0 ? age : 0);
 }
 
+/* What a record begins with. */
+static bool read_subs(struct bytes *b, struct subs *subs)
+{
+	*subs = (struct subs){0};
+	return bytes_u8(b) == RECORD_VERSION && subs_get(b, subs);
+}
+
+bool session_record_get_subs(struct slice record, struct subs *subs)
+{
+	struct bytes b = bytes_of(record.p, record.len);
+
+	return read_subs(&b, subs);
+}
+
 struct session *session_record_get(struct sessions *ss, uint32_t num, struct bytes *b)
 {
-	bool is_ours = bytes_u8(b) == RECORD_VERSION;
+	struct subs subs;
+	bool is_ours = read_subs(b, &subs);
 	enum session_state state = (enum session_state)bytes_u8(b);
 	uint8_t end = bytes_u8(b), flags = bytes_u8(b);
 	struct slice key = bytes_take(b, SESSION_KEY_SIZE), pid = bytes_take(b, SESSION_KEY_SIZE);
@@ -208,8 +229,10 @@ struct session *session_record_get(struct sessions *ss, uint32_t num, struct byt
 	struct str pending = STR_INIT;
 
 	if (b->is_bad || !is_ours || state >= SESSION_STATES || end >= END_N ||
-		(num >= NUMS_MAX && num != SESSION_ANY_NUM))
+		(num >= NUMS_MAX && num != SESSION_ANY_NUM)) {
+		subs_fini(&subs);
 		return NULL;
+	}
 	if (s) {
 		queue = s->queue;
 		inflight = s->inflight;
@@ -236,8 +259,8 @@ struct session *session_record_get(struct sessions *ss, uint32_t num, struct byt
 		s->person = NULL;
 	}
 	read_socks(b, s);
-	read_group(b, s);
-	strlist_get(b, &s->joined);
+	s->subs = subs;
+	read_rights(b, s);
 	strlist_get(b, &s->requested);
 	read_skips(b, s);
 	s->acked = bytes_u64(b);

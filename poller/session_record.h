@@ -12,6 +12,8 @@ void session_record_put(struct str *rec, const struct session *s);
  * the one with this number go over to it. NULL: it is no such record; then the one before may be
  * gone. */
 struct session *session_record_get(struct sessions *ss, uint32_t num, struct bytes *b);
+/* What the socket of a record had asked for. false: it is no such record. */
+bool session_record_get_subs(struct slice record, struct subs *subs);
 /* Monotonic, and so of this boot alone. get: false if they are not known. */
 void session_record_put_clocks(struct str *rec, const struct session *s);
 bool session_record_get_clocks(struct bytes *b, struct session *s);

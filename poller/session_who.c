@@ -1,13 +1,10 @@
-/* Whose sessions are, how many they have, and what they want. */
+/* Whose sessions are, and how many they have. */
 #include "session.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "mem.h"
-
-#define JOINED_MAX 64 /* rooms that a socket is in by command */
-#define ROOM_MAX 128  /* bytes of one's name, as in ws_events */
 
 /* ---- people ---- */
 
@@ -112,92 +109,4 @@ void tally_drop(struct sessions *ss, char kind, const char *name)
 	HASH_DEL(ss->tallies, t);
 	free(t->name);
 	free(t);
-}
-
-/* ---- what it wants ---- */
-
-void session_set_group(struct session *s, struct group *g)
-{
-	if (s->group == g)
-		return;
-	s->group->waiters_n--;
-	s->group = g;
-	g->waiters_n++;
-	if (s->poll)
-		wait_regroup(s->poll, g);
-}
-
-bool session_set_interest(struct session *s, struct slice interest)
-{
-	struct wire_interest want;
-	struct str key = STR_INIT;
-	struct group *g;
-
-	if (!interest.len) {
-		session_set_group(s, s->hub->sessions->nothing);
-		return true;
-	}
-	if (!wire_interest_get(interest.p, interest.len, &want))
-		return false;
-	for (size_t i = 0; i < s->joined.n; i++)
-		strlist_add(&want.rooms, s->joined.v[i], strlen(s->joined.v[i]));
-	if (s->answer_packets && want.limit > s->answer_packets)
-		want.limit = s->answer_packets;
-	wire_interest_put(&key, &want);
-	wire_interest_fini(&want);
-	g = group_get(s->hub, key.p, key.len);
-	str_fini(&key);
-	if (!g)
-		return false;
-	session_set_group(s, g);
-	return true;
-}
-
-static bool change_rooms(struct session *s, const char *room, bool joins)
-{
-	struct wire_interest want;
-	struct str key = STR_INIT;
-	struct group *g;
-	size_t i;
-
-	if (strlist_has(&s->group->want.rooms, room) == joins ||
-		!wire_interest_get(s->group->key, s->group->key_len, &want))
-		return false;
-	if (joins) {
-		strlist_add(&want.rooms, room, strlen(room));
-	} else {
-		for (i = 0; strcmp(want.rooms.v[i], room) != 0; i++)
-			;
-		free(want.rooms.v[i]);
-		want.rooms.v[i] = want.rooms.v[--want.rooms.n];
-	}
-	wire_interest_put(&key, &want);
-	wire_interest_fini(&want);
-	g = group_get(s->hub, key.p, key.len);
-	str_fini(&key);
-	session_set_group(s, g);
-	return true;
-}
-
-bool session_join(struct session *s, const char *room)
-{
-	if (s->joined.n == JOINED_MAX || strlen(room) > ROOM_MAX || !change_rooms(s, room, true))
-		return false;
-	strlist_add(&s->joined, room, strlen(room));
-	store_session(s);
-	return true;
-}
-
-bool session_unjoin(struct session *s, const char *room)
-{
-	if (!change_rooms(s, room, false))
-		return false;
-	for (size_t i = s->joined.n; i-- > 0;) {
-		if (strcmp(s->joined.v[i], room) != 0)
-			continue;
-		free(s->joined.v[i]);
-		s->joined.v[i] = s->joined.v[--s->joined.n];
-	}
-	store_session(s);
-	return true;
 }

@@ -33,7 +33,7 @@ def poller(slow):
 def connect(poller, **more):
     s = unique("sid")
     poller.open(s)
-    assert poller.apply(s, wire.connect(pid=unique("pid"), wants=wire.interest(TOPICS), **more)
+    assert poller.apply(s, wire.connect(pid=unique("pid"), may=wire.rights([f"{t}:read" for t in TOPICS]), **more)
                         ).what == OK
     assert poller.poll(s, tag=1)[0].startswith("40{")
     return s

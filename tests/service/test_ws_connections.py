@@ -28,8 +28,7 @@ class Crowd:
         for i, (sid, name) in enumerate(zip(self.sids, names)):
             assert self.p.open(sid, address=address).what == wire.OK
             who = wire.caller(user=1000 + i, tenant=tenant, name=name)
-            done = self.p.apply(sid, wire.connect(sid=f"s-{sid}", pid=f"p-{sid}", who=who,
-                                                  wants=wire.interest(tenant=tenant)))
+            done = self.p.apply(sid, wire.connect(sid=f"s-{sid}", pid=f"p-{sid}", who=who))
             assert done.what == wire.OK
 
     def leave(self):

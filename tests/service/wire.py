@@ -31,10 +31,9 @@ def caller(user=1, tenant=1, jti="", expires=0, name="somebody"):
     return struct.pack("<IQQQ", tenant, user, 0, expires) + text(name) + text(jti)
 
 
-def interest(topics=("websites",), rooms=(), tenant=1, limit=500):
-    lists = b"".join(struct.pack("<H", len(names)) + b"".join(map(text, sorted(names)))
-                     for names in (topics, rooms))
-    return struct.pack("<IBHB", tenant, 3, limit, 8) + lists
+def rights(perms=("websites:read",), roles=(), departments=()):
+    return b"".join(struct.pack("<H", len(names)) + b"".join(map(text, names))
+                    for names in (roles, departments, perms))
 
 
 # ---- operations (lib/ops.h) ----
@@ -50,18 +49,19 @@ def acked(n):
     return b"\x0d" + struct.pack("<Q", n)
 
 
-def connect(nsp="/", sid="socket", pid="pid", at=FROM_NOW, flags=OFFSETS, who=None, wants=None):
+def connect(nsp="/", sid="socket", pid="pid", at=FROM_NOW, flags=OFFSETS, who=None, may=None,
+            record=b""):
     return (bytes([5, flags]) + struct.pack("<Q", at) + text(nsp) + text(sid) + text(pid)
-            + (who or caller()) + blob(interest() if wants is None else wants))
+            + blob(record) + (who or caller()) + blob(rights() if may is None else may))
 
 
 def send(packets):
     return b"\x07" + blob(packets)
 
 
-def emit(args, nsp="/", flags=0, topic="", at=0, wants=b""):
+def emit(args, nsp="/", flags=0, topic="", at=0, may=b""):
     return (bytes([8, flags]) + struct.pack("<Q", at) + text(nsp) + text(topic) + blob(args)
-            + blob(wants))
+            + blob(may))
 
 
 def pending(b):

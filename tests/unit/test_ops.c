@@ -27,7 +27,8 @@ static const struct op all[] = {
 		.socket_id = SLICE("socket"),
 		.pid = SLICE("pid"),
 		.caller = somebody,
-		.interest = SLICE("\0interest")},
+		.bytes = SLICE("record"),
+		.rights = SLICE("\0rights")},
 	{.type = OP_DISCONNECT, .nsp = SLICE("/admin")},
 	{.type = OP_SEND,
 		.bytes = SLICE("430[]\x1e"
@@ -38,7 +39,7 @@ static const struct op all[] = {
 		.nsp = SLICE("/"),
 		.topic = SLICE("websites"),
 		.bytes = SLICE("\"a\",1")},
-	{.type = OP_IDENTITY, .nsp = SLICE("/"), .caller = somebody, .interest = SLICE("i")},
+	{.type = OP_IDENTITY, .nsp = SLICE("/"), .caller = somebody, .rights = SLICE("i")},
 	{.type = OP_END, .nsp = SLICE("/"), .code = SLICE("c"), .message = SLICE("m")},
 	{.type = OP_PENDING, .bytes = SLICE("half")},
 	{.type = OP_HEARD, .nsp = SLICE("/"), .bytes = SLICE("")},
@@ -55,7 +56,9 @@ static const struct op all[] = {
 		.id = 98,
 		.topic = SLICE("nodes"),
 		.bytes = SLICE("0123456789abcdef"),
-		.interest = SLICE("j")},
+		.rights = SLICE("j")},
+	{.type = OP_SUBSCRIBE, .bytes = SLICE("\1subs"), .rights = SLICE("k")},
+	{.type = OP_UNSUBSCRIBE, .bytes = SLICE("\1subs")},
 };
 
 static void assert_slice(struct slice got, struct slice expected)
@@ -90,7 +93,7 @@ static void assert_op(const struct op *got, const struct op *expected)
 	assert_slice(got->code, expected->code);
 	assert_slice(got->message, expected->message);
 	assert_slice(got->bytes, expected->bytes);
-	assert_slice(got->interest, expected->interest);
+	assert_slice(got->rights, expected->rights);
 	assert_caller(&got->caller, &expected->caller);
 }
 

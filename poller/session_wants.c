@@ -1,0 +1,193 @@
+#include "session_wants.h"
+
+#include <string.h>
+
+#include "interest.h"
+
+static struct sock *main_sock(const struct session *s)
+{
+	return session_sock((struct session *)s, (struct slice){NSP_MAIN, 1});
+}
+
+static struct principal who_of(const struct session *s)
+{
+	struct ops_caller c = person_caller(main_sock(s)->person);
+
+	return rights_of(s->rights, &c);
+}
+
+static void set_group(struct session *s, struct group *g)
+{
+	if (s->group == g)
+		return;
+	s->group->waiters_n--;
+	s->group = g;
+	g->waiters_n++;
+	if (s->poll)
+		wait_regroup(s->poll, g);
+}
+
+void session_make_group(struct session *s)
+{
+	struct wire_interest want;
+	struct principal who;
+	struct str key = STR_INIT;
+	uint16_t limit = (uint16_t)s->hub->cfg->socketio.limit;
+
+	if (!s->rights || !main_sock(s)) {
+		set_group(s, s->hub->sessions->nothing);
+		return;
+	}
+	if (s->answer_packets && limit > s->answer_packets)
+		limit = s->answer_packets;
+	who = who_of(s);
+	interest_make(&who, &s->subs, limit, &want);
+	wire_interest_put(&key, &want);
+	wire_interest_fini(&want);
+	set_group(s, group_get(s->hub, key.p, key.len));
+	str_fini(&key);
+}
+
+/* After a change of what it wants. */
+static void changed(struct session *s)
+{
+	struct group *was = s->group;
+
+	session_make_group(s);
+	admin_regrouped(s, was);
+	store_session(s);
+}
+
+/* ---- what it may ---- */
+
+static void take_rights(struct session *s, struct slice rights, struct subs *gone)
+{
+	struct rights_set *set = &s->hub->sessions->rights;
+	struct rights *now = rights.len ? rights_get(set, rights) : NULL;
+	struct principal who;
+
+	rights_put(set, s->rights);
+	s->rights = now;
+	if (!now)
+		return;
+	who = who_of(s);
+	subs_judge(&s->subs, &who, gone);
+}
+
+void session_begin_rights(struct session *s, struct slice rights, struct subs *gone)
+{
+	take_rights(s, rights, gone);
+	session_make_group(s);
+}
+
+static bool tell(struct session *s, const struct sub *sub, const char *reason)
+{
+	struct str args = STR_INIT;
+	bool ok;
+
+	str_adds(&args, "\"subscription_error\",{\"channel\":");
+	str_add_json_n(&args, sub->name.p, sub->name.len);
+	str_addf(&args, ",\"reason\":\"%s\"}", reason);
+	ok = session_emit(
+		s, main_sock(s), (struct slice){args.p, args.len}, session_cursor(s), false);
+	str_fini(&args);
+	return ok;
+}
+
+bool session_tell_gone(struct session *s, const struct subs *gone, const char *reason)
+{
+	bool is_alive = true;
+
+	for (size_t i = 0; is_alive && i < gone->n; i++)
+		if (!gone->v[i].is_command)
+			is_alive = tell(s, &gone->v[i], reason);
+	return is_alive;
+}
+
+bool session_set_rights(struct session *s, struct slice rights)
+{
+	struct subs gone = {0};
+	bool is_alive;
+
+	take_rights(s, rights, &gone);
+	changed(s);
+	is_alive = session_tell_gone(s, &gone, "revoked");
+	if (is_alive && gone.n)
+		session_flush(s);
+	subs_fini(&gone);
+	return is_alive;
+}
+
+void session_end_rights(struct session *s)
+{
+	rights_put(&s->hub->sessions->rights, s->rights);
+	s->rights = NULL;
+	set_group(s, s->hub->sessions->nothing);
+}
+
+/* ---- what was asked for ---- */
+
+bool session_subscribe(struct session *s, const struct subs *asked)
+{
+	struct principal who;
+	bool is_alive = true;
+
+	if (!s->rights || !main_sock(s))
+		return true;
+	who = who_of(s);
+	for (size_t i = 0; is_alive && i < asked->n; i++) {
+		const struct sub *sub = &asked->v[i];
+
+		if (!sub_may(sub, &who))
+			is_alive = tell(s, sub, "forbidden");
+		else if (!subs_add(&s->subs, sub))
+			is_alive = tell(s, sub, "limit");
+		else
+			s->hub->sessions->stats.subscriptions++;
+	}
+	if (is_alive)
+		changed(s);
+	return is_alive;
+}
+
+void session_unsubscribe(struct session *s, const struct subs *asked)
+{
+	for (size_t i = 0; i < asked->n; i++)
+		subs_drop(&s->subs, &asked->v[i]);
+	changed(s);
+}
+
+static bool is_in(const struct session *s, const char *room)
+{
+	return strlist_has(&s->group->want.rooms, room);
+}
+
+static struct sub by_command(const char *room)
+{
+	return (struct sub){.type = SUB_ROOM, .is_command = true, .name = {room, strlen(room)}};
+}
+
+bool session_join(struct session *s, const char *room)
+{
+	const struct sub sub = by_command(room);
+	struct principal who;
+	bool was_in = is_in(s, room);
+
+	if (!s->rights)
+		return false;
+	who = who_of(s);
+	if (!sub_may(&sub, &who) || !subs_add(&s->subs, &sub))
+		return false;
+	changed(s);
+	return !was_in;
+}
+
+bool session_unjoin(struct session *s, const char *room)
+{
+	const struct sub sub = by_command(room);
+
+	if (!subs_drop(&s->subs, &sub))
+		return false;
+	changed(s);
+	return !is_in(s, room);
+}
