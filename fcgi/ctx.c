@@ -7,13 +7,26 @@
 #include "http.h"
 #include "identity.h"
 #include "log.h"
+#include "loop.h"
 #include "mem.h"
 #include "park.h"
+#include "worker.h"
 
 static const char json[] = "application/json";
 
+/* It is answered otherwise, or to be done again. */
+static void ctx_unpark(struct ctx *ctx)
+{
+	if (!ctx->park)
+		return;
+	loop_release(ctx->worker->app->loop);
+	park_free(ctx->park);
+	ctx->park = NULL;
+}
+
 void ctx_reset(struct ctx *ctx)
 {
+	ctx_unpark(ctx);
 	for (size_t i = 0; i < ctx->emitted_n; i++) {
 		free(ctx->emitted[i].topic);
 		free(ctx->emitted[i].room);
@@ -40,7 +53,6 @@ void ctx_fini(struct ctx *ctx)
 	json_object_put(ctx->body);
 	identity_put(ctx->identity);
 	cached_put(ctx->cached);
-	park_free(ctx->park);
 }
 
 void ctx_ok(struct ctx *ctx, int status, const struct str *data)
@@ -61,6 +73,7 @@ void ctx_fail(struct ctx *ctx, enum err e, const char *message)
 {
 	struct http_res *res = &ctx->res;
 
+	ctx_unpark(ctx);
 	if (ctx->failed != ERR_OK)
 		str_clear(&res->headers);
 	ctx->failed = e;

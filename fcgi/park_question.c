@@ -13,14 +13,21 @@ static struct park_question *of(const struct park *p)
 static void fini(struct park *p)
 {
 	str_fini(&of(p)->arguments);
+	str_fini(&of(p)->room);
 }
 
 static void say(struct park_question *a)
 {
 	struct evbuffer *out = link_out(park_link(&a->park));
 
-	if (out)
+	if (!out)
+		return;
+	a->was_said = true;
+	if (a->question)
 		wire_put_ask(out, a->park.ticket, a->question, a->tenant_id, &a->arguments);
+	else
+		wire_put_cast(
+			out, a->park.ticket, a->tenant_id, str_c(&a->room), "", &a->arguments);
 }
 
 static void start(struct park *p)
@@ -30,11 +37,6 @@ static void start(struct park *p)
 	park_watch(p);
 }
 
-static void on_up(struct park *p, const char *old_epoch)
-{
-	say(of(p));
-}
-
 static int64_t deadline(const struct park *p)
 {
 	return p->parked_ms + PARK_QUESTION_MS;
@@ -42,11 +44,24 @@ static int64_t deadline(const struct park *p)
 
 static void give_up(struct park *p)
 {
+	bool is_doubtful = !of(p)->question && of(p)->was_said;
+
 	stats_add(&park_app(p)->stats.refused, 1);
 	park_fail(p, ERR_UNAVAILABLE,
-		"cmdb-poller, which knows this, is not there or does not answer; try again in a "
-		"few seconds.",
+		is_doubtful
+			? "cmdb-poller does not answer any more: it is not known whether it has "
+			  "sent this."
+			: "cmdb-poller, which does this, is not there or does not answer; try "
+			  "again in a few seconds.",
 		"");
+}
+
+static void on_up(struct park *p, const char *old_epoch)
+{
+	if (!of(p)->question && of(p)->was_said)
+		give_up(p);
+	else
+		say(of(p));
 }
 
 /* It is answered in a moment, if there is somebody to do it. */
@@ -110,7 +125,7 @@ static void on_reply(struct park *p, const struct wire_frame *f, struct body *bo
 		park_refuse(p, ERR_BUSY);
 		break;
 	default:
-		log_error("poller", "it does not know the question %s", of(p)->question);
+		log_error("poller", "an answer that is none: %d", (int)f->answer.what);
 		give_up(p);
 	}
 }

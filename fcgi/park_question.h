@@ -15,9 +15,13 @@
 struct park_question {
 	struct park park;
 	/* What the worker fills in. */
-	const char *question; /* borrowed for ever */
+	const char *question; /* borrowed for ever; NULL: it is a cast */
 	uint32_t tenant_id;
-	struct str arguments;
+	struct str arguments; /* of a cast: its args */
+	struct str room;      /* of a cast; "": all */
+
+	/* The loop's. */
+	bool was_said;
 };
 
 struct park_question *park_question_new(void);

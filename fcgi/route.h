@@ -8,12 +8,13 @@
  * transaction; after a handler that leaves a status below 400 it stores the Idempotency-Key
  * response, writes the audit row, inserts the events the handler emitted (last, so that they wait
  * least for COMMIT), commits, raises the shared generations and rings the poller; on anything else
- * it rolls back. A transaction lost to a deadlock is run again, so a ROUTE_TXN handler changes
- * nothing but the database and *ctx. For ROUTE_DB it only makes sure there is a connection (503); a
- * GET whose connection turns out to be lost is run again once. ROUTE_CACHED (GET alone) keeps the
- * rendered answer for all callers of the tenant that have `perm`, as long as nothing of `topic`
- * changes; such answers carry ETag, and X-Last-Event-Id: a cursor from which /events goes on
- * without a gap.
+ * it rolls back. One that leaves a park as well is answered by that, once it is committed; what it
+ * has in ctx->res then is for who comes again with the same key. A transaction lost to a deadlock
+ * is run again, so a ROUTE_TXN handler changes nothing but the database and *ctx. For ROUTE_DB it
+ * only makes sure there is a connection (503); a GET whose connection turns out to be lost is run
+ * again once. ROUTE_CACHED (GET alone) keeps the rendered answer for all callers of the tenant that
+ * have `perm`, as long as nothing of `topic` changes; such answers carry ETag, and X-Last-Event-Id:
+ * a cursor from which /events goes on without a gap.
  */
 #ifndef CMDB_ROUTE_H
 #define CMDB_ROUTE_H
@@ -83,7 +84,9 @@ struct ctx {
 	enum err failed;           /* what ctx_fail() or ctx_fail_db() was last told */
 	struct identity *identity; /* who `who` is of */
 	struct jobs *pass_to;      /* not answered: it is for these threads */
-	struct park *park; /* the handler wants the request parked; taken over by the worker */
+	/* The handler wants the request parked, with a place that it has reserved (loop.h): taken
+	 * over by the worker, unless the request fails. */
+	struct park *park;
 	const char *cors_origin; /* allowed one, or NULL */
 	struct cached *cached;   /* answers instead of res.body */
 };

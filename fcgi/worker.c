@@ -156,12 +156,8 @@ static void finish(struct worker *w, struct ctx *ctx)
 		ctx_fail(ctx, ERR_BUSY, NULL);
 	if (!ctx->res.status && !ctx->park)
 		ctx_fail(ctx, ERR_INTERNAL, NULL);
-	if (ctx->park && conn_is_cut(w->conn)) {
-		loop_release(w->app->loop);
+	if (ctx->park && conn_is_cut(w->conn))
 		ctx_fail(ctx, ERR_TOO_LARGE, NULL);
-		park_free(ctx->park);
-		ctx->park = NULL;
-	}
 	if (ctx->park)
 		hand_over(w, ctx);
 	else

@@ -2,10 +2,29 @@
 
 #include <string.h>
 
+#include "cast.h"
 #include "loop.h"
 #include "park_question.h"
 #include "question.h"
+#include "room.h"
 #include "worker.h"
+
+/* Has the request parked, to be answered by the poller. NULL: it is answered that there is no room.
+ */
+static struct park_question *park_it(struct ctx *ctx)
+{
+	struct park_question *a;
+
+	if (!loop_reserve(ctx->worker->app->loop, (size_t)ctx->cfg->fcgi.max_parked)) {
+		ctx_fail(ctx, ERR_BUSY, NULL);
+		return NULL;
+	}
+	a = park_question_new();
+	a->tenant_id = ctx->who->tenant_id;
+	park_set_caller(&a->park, ctx->who, ctx->arrived_ms);
+	ctx->park = &a->park;
+	return a;
+}
 
 /* ---- questions: the query string is what is asked, and the poller's answer is the data ---- */
 
@@ -31,17 +50,71 @@ static void ask(struct ctx *ctx)
 	} else if (ctx->req.is_head) {
 		ctx->res.status = 200;
 		ctx->res.content_type = "application/json";
-	} else if (!loop_reserve(ctx->worker->app->loop, (size_t)ctx->cfg->fcgi.max_parked)) {
-		ctx_fail(ctx, ERR_BUSY, NULL);
 	} else {
-		a = park_question_new();
-		a->question = q->name;
-		a->tenant_id = ctx->who->tenant_id;
-		json_print(&a->arguments, args);
-		park_set_caller(&a->park, ctx->who, ctx->arrived_ms);
-		ctx->park = &a->park;
+		a = park_it(ctx);
+		if (a) {
+			a->question = q->name;
+			json_print(&a->arguments, args);
+		}
 	}
 	json_object_put(args);
+}
+
+/* ---- broadcast ---- */
+
+static const char *read_room(struct ctx *ctx)
+{
+	struct json_object *v = json_get(ctx->body, "room");
+	const char *room = json_get_str(ctx->body, "room");
+
+	if (v && (!room || !room_is_name(room, (size_t)json_object_get_string_len(v))))
+		ctx_problem(ctx, "room", "must be the name of a room");
+	return room ? room : "";
+}
+
+static void read_cast(struct ctx *ctx, struct str *args)
+{
+	const char *event = json_get_str(ctx->body, "event"), *field, *why;
+	struct json_object *data = NULL;
+	struct str text = STR_INIT;
+
+	json_object_object_foreach(ctx->body, key,
+		value) if (strcmp(key, "event") != 0 && strcmp(key, "data") != 0 &&
+			   strcmp(key, "room") != 0) ctx_problem(ctx, key, "unknown field");
+	if (!event)
+		ctx_problem(ctx, "event", "must be a text");
+	if (!json_object_object_get_ex(ctx->body, "data", &data))
+		ctx_problem(ctx, "data", "is missing");
+	json_print(&text, data);
+	cast_put(args, event ? event : "", str_c(&text), text.len);
+	if (event && !cast_is_good((struct slice){args->p, args->len}, &field, &why))
+		ctx_problem(ctx, field, "%s", why);
+	str_fini(&text);
+}
+
+/* In a transaction for its audit row. It is committed before anybody is told anything; so whoever
+ * comes again with the same Idempotency-Key has nothing sent twice, and cannot learn to how many it
+ * was. */
+static void broadcast(struct ctx *ctx)
+{
+	static const char again[] = "{\"sockets\":null,\"skipped\":null}";
+	struct str args = STR_INIT, data = STR_INIT;
+	const char *room = read_room(ctx);
+	struct park_question *a;
+
+	read_cast(ctx, &args);
+	str_adds(&data, again);
+	if (ctx->problems_n) {
+		ctx_fail(ctx, ERR_VALIDATION, NULL);
+	} else if ((a = park_it(ctx))) {
+		ctx_audit(ctx, "%s%s%s", json_get_str(ctx->body, "event"), room[0] ? " to " : "",
+			room);
+		ctx_ok(ctx, 200, &data);
+		str_adds(&a->room, room);
+		str_add(&a->arguments, args.p, args.len);
+	}
+	str_fini(&args);
+	str_fini(&data);
 }
 
 #define BOTH(method, path, ...)                                              \
@@ -52,5 +125,7 @@ static void ask(struct ctx *ctx)
 
 const struct route ws_routes[] = {
 	BOTH(HTTP_GET, "connections", .flags = ROUTE_PARKS, .handle = ask, .arg = "connections"),
+	BOTH(HTTP_POST, "broadcast", .flags = ROUTE_JSON | ROUTE_TXN, .perm = "ws:admin",
+		.handle = broadcast),
 };
 const size_t ws_routes_n = sizeof(ws_routes) / sizeof(ws_routes[0]);

@@ -1,6 +1,7 @@
 /*
  * The routes that look after live connections: what the poller knows of them, by its named
- * questions (question.h), for who may ask them. Each stands under /ws/ and under /api/ws/.
+ * questions (question.h), for who may ask them, and what it is to tell them. Each stands under /ws/
+ * and under /api/ws/.
  */
 #ifndef CMDB_WS_H
 #define CMDB_WS_H

@@ -1,11 +1,16 @@
-"""Events that are kept nowhere (CAST): cmdbctl broadcast, and what a process may send."""
+"""Events that are kept nowhere (CAST): cmdbctl broadcast, POST /ws/broadcast, and what a process
+may send."""
 import json
+import os
+import signal
 import struct
 
 import pytest
 
 import wire
+from conftest import unique, wait_until
 from sio import Client
+from test_events import answer, cgi
 from test_ws_connections import Crowd, tenant_id
 
 OK, USAGE, UNREACHABLE, NOT_FOUND = 0, 2, 3, 4
@@ -172,3 +177,91 @@ def test_what_cmdbctl_refuses(stack):
     assert "nobody" in fails(NOT_FOUND, "--event", "a", "--data", "1", "--tenant", "nobody")
     away = ("--set", "poller.socket=/nonexistent/poller.sock")
     assert "no poller" in fails(UNREACHABLE, "--event", "a", "--data", "1", *away)
+
+
+# ---- POST /ws/broadcast ----
+
+@pytest.mark.parametrize("path", ["/ws/broadcast", "/api/ws/broadcast"])
+def test_over_http(stack, two, db, path):
+    (name, mine), (_, others) = two
+    c, stranger = connect(stack, mine), connect(stack, others)
+    reply = mine.post(path, {"event": "news", "data": {"n": 1.50, "a": None}})
+    assert reply.status == 200 and reply.data == {"sockets": 1, "skipped": 0}
+    assert c.event("news") == [{"n": 1.5, "a": None}]
+    for data in (None, "", [], 7):
+        assert mine.post(path, {"event": "plain", "data": data, "room": None}).data["sockets"] == 1
+        assert c.event("plain") == [data]
+    room = f"user:{mine.user['id']}"
+    assert mine.post(path, {"event": "own", "data": 1, "room": room}).data["sockets"] == 1
+    assert others.post(path, {"event": "own", "data": 2, "room": room}).data["sockets"] == 0
+    assert others.post(path, {"event": "all", "data": 3}).data["sockets"] == 1
+    assert stranger.event("all") == [3], "and nothing of the other tenant before it"
+    assert c.event("own") == [1]
+    with db.cursor() as cursor:
+        cursor.execute("SELECT subject, action, target FROM audit_log WHERE tenant_id = %s AND "
+                       "target LIKE 'own%%'", (tenant_id(stack, name),))
+        assert cursor.fetchall() == ((f"user:{mine.user['username']}", f"POST {path}",
+                                      f"own to {room}"),)
+    c.close()
+    stranger.close()
+
+
+def test_over_http_it_is_sent_once_a_key(stack, two):
+    (_, mine), _ = two
+    c = connect(stack, mine)
+    key, body = {"Idempotency-Key": unique("key")}, {"event": "news", "data": 1}
+    assert mine.post("/ws/broadcast", body, headers=key).data == {"sockets": 1, "skipped": 0}
+    again = mine.post("/ws/broadcast", body, headers=key)
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert again.data == {"sockets": None, "skipped": None}
+    assert mine.post("/ws/broadcast", {**body, "data": 2}, headers=key).status == 409
+    mine.post("/ws/broadcast", {"event": "last", "data": 0})
+    assert c.event("news") == [1] and c.event("last") == [0]
+    assert not any("news" in p for p in c.seen)
+    c.close()
+
+
+@pytest.mark.parametrize("body, fields", [
+    ({}, {"event", "data"}), ({"event": "connect", "data": 1}, {"event"}),
+    ({"event": 7, "data": 1}, {"event"}), ({"event": "a"}, {"data"}),
+    ({"event": "a", "data": "x" * 65536}, {"data"}),
+    ({"event": "a", "data": 1, "room": ""}, {"room"}),
+    ({"event": "a", "data": 1, "room": 7}, {"room"}),
+    ({"event": "a", "data": 1, "tenant": 2}, {"tenant"})])
+def test_over_http_bad_fields(stack, two, body, fields):
+    (_, mine), _ = two
+    reply = mine.post("/ws/broadcast", body)
+    assert reply.status == 422 and {d["field"] for d in reply.error["details"]} == fields
+
+
+def test_over_http_who_may(stack, api):
+    body = {"event": "a", "data": 1}
+    assert api.post("/ws/broadcast", body).status == 401
+    assert stack.user(roles=("viewer",)).post("/ws/broadcast", body).status == 403
+    assert api.get("/ws/broadcast").status == 405
+
+
+def test_over_http_as_a_cgi_program(stack, two):
+    (_, mine), _ = two
+    c = connect(stack, mine)
+    status, got = answer(cgi(stack, mine, "POST", "/ws/broadcast",
+                             body=b'{"event":"news","data":{}}'))
+    assert status == 200 and got["data"] == {"sockets": 1, "skipped": 0}
+    assert c.event("news") == [{}]
+    c.close()
+
+
+def test_over_http_without_a_poller(own_stack):
+    """What a poller went away over is not sent by the next one: it may have been."""
+    stack = own_stack()
+    admin = stack.admin()
+    body = {"event": "news", "data": {}}
+    poller = stack.pid("poller")
+    os.kill(poller, signal.SIGSTOP)
+    try:
+        reply = admin.post("/ws/broadcast", body)
+        assert reply.status == 503 and "not known" in reply.error["message"]
+    finally:
+        os.kill(poller, signal.SIGCONT)
+    stack.kill("poller")
+    assert wait_until(lambda: admin.post("/ws/broadcast", body).status == 200)

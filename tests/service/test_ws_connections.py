@@ -1,6 +1,8 @@
 """GET /ws/connections: who is connected, for those who may know it, of their own tenant alone."""
+import json
 import os
 import re
+import select
 import signal
 import struct
 import urllib.parse
@@ -187,3 +189,28 @@ def test_as_a_cgi_program(stack, tenant):
     assert status == 200 and got["data"] == dict(items=[], total=0, page=1, page_size=5)
     status, got = answer(cgi(stack, api, "GET", PATHS[0], "page_size=x"))
     assert status == 422 and got["error"]["details"][0]["field"] == "page_size"
+
+
+def test_nobody_waits_for_a_question_about_many(own_stack):
+    """It is answered a few sessions at a time, and others are answered between."""
+    stack, n = own_stack("poller.max_clients=30000", "socketio.max_sessions=30000",
+                         "socketio.max_per_address=0"), 20000
+    p, other = (wire.Process(str(stack.dir / "run/poller.sock")) for _ in range(2))
+    for i in range(n):
+        p.ask(wire.OPEN, wire.text(f"s{i}") + wire.text("::1") + struct.pack("<H", 0)
+              + wire.blob("") + wire.blob("{}"))
+        who = wire.caller(user=i + 1, name=f"u{i % 977}")
+        done = p.ask(wire.APPLY, wire.text(f"s{i}") + struct.pack("<QQB", 0, 0, 0)
+                     + wire.blob(wire.connect(sid=f"k{i}", pid=f"p{i}", who=who)))
+        if i % 500 == 499:
+            assert p.answer(done).what == wire.OK
+    ask = wire.blob('{"sort":"-user","page":"%d","page_size":"200"}' % (n // 200))
+    asked = p.ask(wire.ASK, wire.text("connections") + struct.pack("<I", 1) + ask)
+    between = 0
+    while not select.select([p.sock], [], [], 0)[0]:
+        assert other.lookup("s1")
+        between += 1
+    got = json.loads(p.answer(asked).json)
+    assert got["total"] == n and len(got["items"]) == 200 and between >= 3
+    p.close()
+    other.close()

@@ -56,6 +56,10 @@ void identity_put(struct identity *id)
 {
 }
 
+void loop_release(struct loop *l)
+{
+}
+
 void park_free(struct park *p)
 {
 }
