@@ -47,6 +47,8 @@ def test_answers(front, admin, name):
     assert api.get(f"/api/v1/line-groups/{made['id']}").data["name"] == made["name"]
     assert api.get("/api/v1/nothing").error["code"] == "not_found"
     assert api.clone(token=None).get("/api/v1/line-groups").status == 401
+    for path in ("/ws/connections", "/api/ws/connections"):
+        assert api.get(path + "?user=nobody").data["total"] == 0
     since = api.tail()
     event = threading.Timer(0.5, lambda: admin.clone().post(CREATE, {"name": unique("w")}))
     event.start()
