@@ -357,6 +357,8 @@ struct reader_mail;
 void session_principal_came(struct hub *hub, struct reader_mail *m);
 /* Was what k's person holds revoked a moment ago, when this was on its way? Asks the database. */
 void session_recheck(struct session *s, const struct sock *k);
+/* Asks the database what k's person may by now. */
+void session_ask_rights(struct session *s, const struct sock *k);
 void sessions_revoke(struct sessions *ss, const struct record *r); /* an "_auth" event */
 /* When to look at its tokens next, monotonic; INT64_MAX: never. */
 int64_t session_token_ms(const struct session *s, int64_t now);

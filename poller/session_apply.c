@@ -163,8 +163,9 @@ static bool catch_up(struct session *s, struct slice topic, uint64_t at)
 	return ok;
 }
 
-/* It was answered by rights that we may not have been told of: what it follows is judged by the
- * same. false: s was closed. */
+/* It was answered by rights that we have not been told of: what it follows is judged by the same.
+ * They may as well be the older ones, so the database says which ones count. false: s was closed.
+ */
 static bool follow(struct session *s, const struct op *op)
 {
 	struct slice known = rights_bytes(s->rights);
@@ -175,7 +176,7 @@ static bool follow(struct session *s, const struct op *op)
 		return true;
 	if (!session_set_rights(s, op->rights))
 		return false;
-	session_recheck(s, k);
+	session_ask_rights(s, k);
 	return true;
 }
 

@@ -117,8 +117,8 @@ void session_end(struct session *s, struct sock *k, const char *code, const char
 
 /* ---- revocation ---- */
 
-#define LATELY_N 64
-#define LATELY_MS 5000
+#define LATELY_N 256
+#define LATELY_MS 30000 /* a request may have been at work for as long since it was judged */
 
 /* A CONNECT whose token was looked at before a revocation may come after it. */
 struct revoked_lately {
@@ -266,11 +266,27 @@ void sessions_revoke(struct sessions *ss, const struct record *r)
 	json_object_put(o);
 }
 
+void session_ask_rights(struct session *s, const struct sock *k)
+{
+	if (k->person)
+		ask_about(s->hub, s, k->person);
+}
+
+/* There were more of late than are kept: then it may be anybody. */
+static bool may_have_missed(const struct revoked_lately *l, int64_t now)
+{
+	return l && l->n > LATELY_N && now - l->last[l->n % LATELY_N].at_ms < LATELY_MS;
+}
+
 void session_recheck(struct session *s, const struct sock *k)
 {
 	const struct revoked_lately *l = s->hub->sessions->lately;
 	int64_t now = clock_ms();
 
+	if (may_have_missed(l, now)) {
+		session_ask_rights(s, k);
+		return;
+	}
 	for (size_t i = 0; l && i < LATELY_N && i < l->n; i++) {
 		const char *jti = l->last[i].jti[0] ? l->last[i].jti : NULL;
 

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+import wire
 from conftest import SLOWER, unique, wait_until
 from sio import Client, arguments
 from test_socketio_sync import connect, insert
@@ -272,6 +273,74 @@ def test_a_role_lost_while_there_is_no_poller(stack, db, role, member):
     c.close()
 
 
+# ---- rights that are lost while a request is on its way ----
+
+EVERYTHING = wire.rights(["*"], roles=["admin"])
+
+
+@pytest.fixture
+def process(stack):
+    p = wire.Process(stack.env["CMDB_POLLER_SOCKET"])
+    yield p
+    p.close()
+
+
+class Socket:
+    """One that a process of this test serves, which says what its caller may."""
+
+    def __init__(self, process, user, may):
+        self.process, self.sid, self.user, self.tenant = process, unique("sid"), user, 1
+        self.seen, self.lost = [], []
+        assert process.open(self.sid).what == wire.OK
+        who = wire.caller(user["id"])
+        self.apply(wire.connect(sid=unique("s"), pid=unique("pid"), who=who, may=may))
+
+    def apply(self, *ops):
+        assert self.process.apply(self.sid, *ops).what == wire.OK
+
+    def wait(self, want):
+        while not any(map(want, self.seen)):
+            self.seen += self.process.poll(self.sid, tag=next(numbers))
+        while not want(p := self.seen.pop(0)):
+            pass
+        return p
+
+
+def test_a_subscription_that_was_judged_by_rights_of_before(stack, db, process):
+    user = stack.user(roles=("viewer",)).user
+    c = Socket(process, user, wire.rights(roles=["viewer"]))
+    assert hears(db, c, "role:viewer") == 1
+    c.apply(wire.subscribe(["role:admin", "role:viewer"], EVERYTHING))
+    ends_within_a_second(db, c, "role:admin", time.monotonic())
+    assert c.lost == [{"channel": "role:admin", "reason": "revoked"}]
+    assert hears(db, c, "role:viewer") == 1
+    c.apply(wire.CLOSE)
+
+
+def test_a_subscription_that_the_poller_knows_better(stack, db, process):
+    user = stack.user(roles=("viewer",)).user
+    c = Socket(process, user, wire.rights(roles=["viewer"]))
+    c.apply(wire.subscribe(["role:admin"]))
+    assert hears(db, c, "role:admin") == 0
+    assert c.lost == [{"channel": "role:admin", "reason": "forbidden"}]
+    c.apply(wire.CLOSE)
+
+
+def test_a_connect_in_the_middle_of_many_revocations(stack, db, process):
+    user = stack.user(roles=("viewer",)).user
+    with db.cursor() as cur:
+        cur.executemany("INSERT INTO ws_events (topic, event_type, payload, tenant_id) "
+                        "VALUES ('_auth', 'update', %s, 0)",
+                        [json.dumps({"revoke": "user", "user_id": n})
+                         for n in [user["id"], *range(10 ** 9, 10 ** 9 + 300)]])
+        cur.execute("SELECT MAX(id) FROM ws_events")
+        last, = cur.fetchone()
+    wait_until(lambda: stack.status()["tail"] >= last, 10, "the revocations are known")
+    c = Socket(process, user, EVERYTHING)
+    ends_within_a_second(db, c, "role:admin", time.monotonic())
+    c.apply(wire.CLOSE)
+
+
 # ---- what survives ----
 
 def test_subscriptions_outlive_what_the_session_does(stack, db, admin):
@@ -313,6 +382,7 @@ def test_recovery_on_another_host(own_stack, loses):
         other = recover(c, user)
         if loses:
             assert hears(db, other, "den:1") == 0
+            assert other.lost == [{"channel": "den:1", "reason": "revoked"}]
             assert not any("note" in p for p in other.seen)
         else:
             assert other.event("note") == [{"n": 0}]

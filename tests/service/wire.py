@@ -74,6 +74,11 @@ def rows(body, topic="websites", at=0):
     return bytes([15]) + struct.pack("<Q", at) + text(topic) + blob(key) + blob(b"")
 
 
+def subscribe(rooms, may=b""):
+    subs = b"".join(b"\x01\0\0" + text(room) + text("") for room in rooms)
+    return bytes([16]) + blob(b"\x01" + struct.pack("<H", len(rooms)) + subs) + blob(may)
+
+
 @dataclass
 class Done:
     what: int
