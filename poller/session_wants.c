@@ -127,10 +127,19 @@ void session_end_rights(struct session *s)
 
 /* ---- what was asked for ---- */
 
+/* Has it that already, and as it is asked for? */
+static bool has(const struct session *s, const struct sub *sub)
+{
+	const struct sub *was = subs_find(&s->subs, sub);
+
+	return was && was->filter.len == sub->filter.len &&
+	       memcmp(was->filter.p, sub->filter.p, sub->filter.len) == 0;
+}
+
 bool session_subscribe(struct session *s, const struct subs *asked)
 {
 	struct principal who;
-	bool is_alive = true;
+	bool is_alive = true, is_new = false;
 
 	if (!s->rights || !main_sock(s))
 		return true;
@@ -138,23 +147,30 @@ bool session_subscribe(struct session *s, const struct subs *asked)
 	for (size_t i = 0; is_alive && i < asked->n; i++) {
 		const struct sub *sub = &asked->v[i];
 
-		if (!sub_may(sub, &who))
+		if (!sub_may(sub, &who)) {
 			is_alive = tell(s, sub, "forbidden");
-		else if (!subs_add(&s->subs, sub))
+		} else if (has(s, sub)) {
+			continue;
+		} else if (!subs_add(&s->subs, sub)) {
 			is_alive = tell(s, sub, "limit");
-		else
+		} else {
 			s->hub->sessions->stats.subscriptions++;
+			is_new = true;
+		}
 	}
-	if (is_alive)
+	if (is_alive && is_new)
 		changed(s);
 	return is_alive;
 }
 
 void session_unsubscribe(struct session *s, const struct subs *asked)
 {
+	bool is_dropped = false;
+
 	for (size_t i = 0; i < asked->n; i++)
-		subs_drop(&s->subs, &asked->v[i]);
-	changed(s);
+		is_dropped = subs_drop(&s->subs, &asked->v[i]) || is_dropped;
+	if (is_dropped)
+		changed(s);
 }
 
 static bool is_in(const struct session *s, const char *room)
