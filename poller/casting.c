@@ -26,8 +26,7 @@ static struct casting *of(struct errand *e)
 static bool casting_is_for(const struct casting *c, const struct session *s, const struct sock *k)
 {
 	return (!c->tenant_id || sock_tenant(k) == c->tenant_id) &&
-	       (!c->room[0] || strcmp(k->id, c->room) == 0 ||
-		       strlist_has(&s->group->want.rooms, c->room)) &&
+	       (!c->room[0] || strlist_has(&s->group->want.rooms, c->room)) &&
 	       strcmp(k->id, c->except) != 0;
 }
 
@@ -76,6 +75,42 @@ static struct errand *casting_new(struct hub *hub, const struct wire_frame *f)
 	return &c->errand;
 }
 
+/* The sessions in its room; more than CAST_AT_ONCE: that there are more. By number: what is told to
+ * one may end it, or have it be another group's. */
+static size_t casting_members(const struct casting *c, uint32_t nums[CAST_AT_ONCE])
+{
+	const struct group *g;
+	const struct session *s;
+	size_t n = 0;
+
+	for (size_t i = 0; (g = group_of_room(c->errand.hub, c->tenant_id, c->room, i)); i++) {
+		TAILQ_FOREACH (s, &g->members, member_entry) {
+			if (n == CAST_AT_ONCE)
+				return n + 1;
+			nums[n++] = s->num;
+		}
+	}
+	return n;
+}
+
+/* false: they are too many. */
+static bool casting_at_once(struct casting *c, struct str *json)
+{
+	uint32_t nums[CAST_AT_ONCE];
+	size_t n = c->room[0] && c->tenant_id ? casting_members(c, nums) : SIZE_MAX;
+
+	if (n > CAST_AT_ONCE)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		struct session *s = sessions_at(c->errand.hub->sessions, nums[i]);
+
+		if (s)
+			visit(&c->errand, s);
+	}
+	finish(&c->errand, json);
+	return true;
+}
+
 static enum wire_answer casting_look(struct ask *a, struct conn *c, const struct wire_frame *f)
 {
 	const char *field, *why;
@@ -96,5 +131,9 @@ void cast_begin(struct conn *c, const struct wire_frame *f)
 	a.what = casting_look(&a, c, f);
 	if (a.what == WIRE_ANSWER_OK)
 		a.errand = casting_new(c->hub, f);
+	if (a.errand && casting_at_once(of(a.errand), &a.json)) {
+		errand_free(a.errand);
+		a.errand = NULL;
+	}
 	ask_end(&a, f->cast.ticket ? c : NULL, f->cast.ticket);
 }

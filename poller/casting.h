@@ -1,6 +1,7 @@
 /*
- * Casts (CAST, wire.h): an event that is kept nowhere, to the sockets of a tenant or room. An
- * errand (errand.h) that goes on though nobody waits for its answer.
+ * Casts (CAST, wire.h): an event that is kept nowhere, to the sockets of a tenant or room. Up to
+ * CAST_AT_ONCE sessions in a room are told at once; more, by an errand (errand.h), which goes on
+ * though nobody waits for its answer.
  *
  * What one can make the poller hold: its args, WIRE_CAST_MAX, once for all (shared.h), and for each
  * socket that has not fetched it a hundred bytes or two; of a session that does not fetch, at most
@@ -13,6 +14,7 @@
 #include "wire.h"
 
 #define CAST_QUEUE_MAX 200
+#define CAST_AT_ONCE 64
 
 struct conn;
 

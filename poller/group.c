@@ -111,9 +111,17 @@ struct group *group_get(struct hub *hub, const void *key, size_t len)
 	memcpy(g->key, key, len);
 	g->key_len = len;
 	TAILQ_INIT(&g->parked);
+	TAILQ_INIT(&g->members);
 	HASH_ADD_KEYPTR(hh, hub->groups, g->key, len, g);
 	each_channel(hub, g, channel_join);
 	return g;
+}
+
+struct group *group_of_room(struct hub *hub, uint32_t tenant_id, const char *room, size_t i)
+{
+	const struct channel *ch = channel_find(hub, tenant_id, CHANNEL_ROOM, room);
+
+	return ch && i < ch->n ? ch->groups[i] : NULL;
 }
 
 /* ---- latest answers ---- */

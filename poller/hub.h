@@ -56,6 +56,7 @@
 #include "wire.h"
 
 TAILQ_HEAD(waiter_list, waiter);
+TAILQ_HEAD(member_list, session);
 
 enum waiter_state { WAITER_NEW, WAITER_PARKED, WAITER_PAGE, WAITER_AHEAD };
 
@@ -80,8 +81,9 @@ struct group {
 	size_t key_len;
 	struct wire_interest want;
 	struct waiter_list parked;
-	size_t waiters_n;     /* in any state, and sessions; a group without any is swept */
-	struct record **hits; /* during a fan-out: what it wants of the batch */
+	size_t waiters_n;           /* in any state, and sessions; a group without any is swept */
+	struct member_list members; /* sessions, in any state, that it is the group of */
+	struct record **hits;       /* during a fan-out: what it wants of the batch */
 	size_t hits_n, hits_cap;
 	struct group *next_hit;
 	/* The latest answer out of the ring: a crowd that returns with one cursor gets one body. */
@@ -249,6 +251,8 @@ void wait_floor_raised(struct hub *hub, uint64_t floor);
 /* The group of an interest, made if there is none; NULL if the bytes are no interest. */
 struct group *group_get(struct hub *hub, const void *key, size_t len);
 bool group_wants(const struct group *g, const struct record *r);
+/* The groups that want what comes to a room of the tenant, by number; NULL: no more. */
+struct group *group_of_room(struct hub *hub, uint32_t tenant_id, const char *room, size_t i);
 /* Keeps b, an answer out of the ring to who asked from `since`, for those who ask the same. */
 void group_keep(struct hub *hub, struct group *g, struct body *b, uint64_t since);
 /* Frees those without waiters, and answers that nobody will get any more. */

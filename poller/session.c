@@ -126,6 +126,22 @@ static uint32_t take_slot(struct sessions *ss, uint32_t num)
 	return num;
 }
 
+static void leave_group(struct session *s)
+{
+	if (!s->group)
+		return;
+	TAILQ_REMOVE(&s->group->members, s, member_entry);
+	s->group->waiters_n--;
+}
+
+void session_enter(struct session *s, struct group *g)
+{
+	leave_group(s);
+	s->group = g;
+	TAILQ_INSERT_TAIL(&g->members, s, member_entry);
+	g->waiters_n++;
+}
+
 struct session *session_new(
 	struct sessions *ss, const unsigned char key[SESSION_KEY_SIZE], uint32_t num)
 {
@@ -137,8 +153,7 @@ struct session *session_new(
 	memcpy(s->key, key, SESSION_KEY_SIZE);
 	HASH_ADD(hh, ss->by_key, key, SESSION_KEY_SIZE, s);
 	enlist(s, SESSION_OPEN);
-	s->group = ss->nothing;
-	s->group->waiters_n++;
+	session_enter(s, ss->nothing);
 	s->tokens = s->hub->cfg->socketio.events_per_s * 2000;
 	s->tokens_ms = clock_ms();
 	evtimer_assign(&s->timer, ss->hub->base, session_on_timer, s);
@@ -209,7 +224,7 @@ void session_free(struct session *s)
 	str_fini(&s->pending);
 	session_weigh(s);
 	rights_put(&ss->rights, s->rights);
-	s->group->waiters_n--;
+	leave_group(s);
 	grave_add(&s->hub->grave, s, destroy);
 }
 

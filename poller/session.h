@@ -113,7 +113,7 @@ struct session {
 	struct hub *hub;
 	uint32_t num; /* in the journal */
 	enum session_state state;
-	TAILQ_ENTRY(session) entry, dirty_entry, holder_entry;
+	TAILQ_ENTRY(session) entry, dirty_entry, holder_entry, member_entry;
 	UT_hash_handle hh, hh_pid;
 	bool is_holder; /* something is kept for its client */
 	size_t held;    /* bytes of it that are its own, as counted in held_bytes */
@@ -222,6 +222,8 @@ struct session *sessions_next(const struct sessions *ss, uint32_t *num);
 #define SESSION_ANY_NUM UINT32_MAX
 struct session *session_new(
 	struct sessions *ss, const unsigned char key[SESSION_KEY_SIZE], uint32_t num);
+/* It is g's, and no other group's. */
+void session_enter(struct session *s, struct group *g);
 void session_free(struct session *s); /* its memory, at the safe point (grave.h) */
 void session_move(struct session *s, enum session_state state);
 /* WIRE_OPEN: what to answer. */

@@ -20,9 +20,7 @@ static void set_group(struct session *s, struct group *g)
 {
 	if (s->group == g)
 		return;
-	s->group->waiters_n--;
-	s->group = g;
-	g->waiters_n++;
+	session_enter(s, g);
 	if (s->poll)
 		wait_regroup(s->poll, g);
 }

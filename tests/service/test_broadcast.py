@@ -81,6 +81,27 @@ def test_to_a_room(stack, two):
     other.close()
 
 
+@pytest.mark.parametrize("n", [1, 64, 65])
+def test_to_a_room_of_few_and_of_many(stack, two, n):
+    """A few are told at once, many by and by: each of them once, and nobody else."""
+    (name, _), _ = two
+    id, room = tenant_id(stack, name), unique("department:x")
+    crowd = Crowd(stack, id, ["in"] * n, departments=[room.removeprefix("department:")])
+    others = Crowd(stack, id, ["out"] * 3)
+    try:
+        assert json.loads(cast(crowd.p, '"few",1', id, room).json) == {"sockets": n, "skipped": 0}
+        assert json.loads(cast(crowd.p, '"all",2', id).json)["sockets"] == n + 3
+        for crew, events in ((crowd, ["few", "all"]), (others, ["all"])):
+            for sid in crew.sids:
+                packets = crew.p.poll(sid)
+                assert [json.loads(p[2:])[0] for p in packets if p[:2] == "42"] == events
+    finally:
+        crowd.leave()
+        others.leave()
+    assert json.loads(cast(wire.Process(str(stack.dir / "run/poller.sock")), '"few",1', id,
+                           room).json) == {"sockets": 0, "skipped": 0}
+
+
 def test_recovery_goes_on_as_if_it_had_not_been(stack, two, db):
     """The offset that comes with it is one to go on from, and loses and doubles nothing."""
     (name, mine), _ = two
