@@ -96,7 +96,7 @@ def test_a_held_get_of_a_process_that_died(calm, two, tag):
 def test_one_that_dies_a_moment_later(calm, two, tag):
     one, other = two
     s = joined(one)
-    other.hold(s, tag=tag)
+    other.held(s, tag=tag)
     held = one.hold(s, tag=tag)
     other.close()
     publish(calm, 1)
@@ -129,7 +129,7 @@ def test_a_post_that_was_done_by_a_process_that_died(calm, two):
 def test_two_gets_of_living_processes_end_the_session(calm, two, tag):
     one, other = two
     s = joined(one)
-    first = other.hold(s, tag=tag)
+    first = other.held(s, tag=tag)
     assert one.poll(s, tag=tag) == Done(BAD, "")
     assert other.answer(first) == ["1"]
 
@@ -146,7 +146,7 @@ def test_two_gets_of_one_process_end_it_at_once(calm, two, tag):
 def test_one_who_hangs_up_in_doubt_is_forgotten(calm, two):
     one, other = two
     s = joined(one)
-    first = other.hold(s)
+    first = other.held(s)
     one.cancel(one.hold(s))
     publish(calm, 1)
     assert numbers(other.answer(first)) == [1]
@@ -156,7 +156,7 @@ def test_one_who_hangs_up_in_doubt_is_forgotten(calm, two):
 def test_what_the_web_server_says(calm, two, tag):
     one, other = two
     s = joined(one)
-    other.hold(s, tag=tag)
+    other.held(s, tag=tag)
     held = one.hold(s, tag=tag, again=True)
     publish(calm, 1)
     assert numbers(one.answer(held)) == [1]

@@ -144,7 +144,7 @@ def test_a_get_without_a_tag_is_told_again_only_when_its_process_is_gone(quiet, 
 def test_a_get_whose_process_died_is_taken_over(quiet, poller):
     s = joined(poller, 16)
     other = Process(quiet.env["CMDB_POLLER_SOCKET"])
-    first = other.hold(s, tag=7)
+    first = other.held(s, tag=7)
     second = poller.hold(s, tag=7, again=True)
     assert other.answer(first) == ["6"]
     publish(quiet, 1)
