@@ -9,8 +9,7 @@
 #include "event.h"
 #include "poller.h"
 #include "rows.h"
-
-#define TRIES 5
+#include "txn.h"
 
 static const struct db_stmt lock_roles = {
 	.name = "change.lock",
@@ -189,13 +188,22 @@ static void empty(struct change *ch)
 	*ch = (struct change){.call = ch->call, .db = ch->db, .arg = ch->arg};
 }
 
-static enum err transact(struct change *ch, change_step step)
-{
-	enum err e = db_begin(ch->db);
+struct transaction {
+	struct change *ch;
+	change_step step;
+};
 
+static enum err transact(void *arg)
+{
+	const struct transaction *t = arg;
+	struct change *ch = t->ch;
+	enum err e;
+
+	empty(ch);
+	e = db_begin(ch->db);
 	if (e == ERR_OK)
-		e = work(ch, step);
-	return e == ERR_OK ? db_commit(ch->db) : e;
+		e = work(ch, t->step);
+	return e == ERR_OK ? txn_commit(ch->db) : e;
 }
 
 static void print(struct change *ch)
@@ -216,17 +224,18 @@ enum ctl_exit change_run(
 	if (status != CTL_OK)
 		return status;
 	ch.db = call->db;
-	for (int tries = 1; (e = transact(&ch, step)) == ERR_DB_RETRY && tries < TRIES; tries++) {
-		db_rollback(ch.db);
-		empty(&ch);
-	}
+	e = txn_retry(ch.db, transact, &(struct transaction){&ch, step});
 	if (e == ERR_OK) {
 		poller_ring(call->cfg->poller.socket);
 		print(&ch);
 	} else {
 		status = ch.problem.len ? cmd_fail(cmd_exit_of(e), "%s", str_c(&ch.problem))
-					: cmd_fail_db(call, e, "nothing was changed");
-		db_rollback(ch.db);
+					: cmd_fail_db(call, e,
+						  e == ERR_UNAVAILABLE
+							  ? "the connection was lost while the "
+							    "change was committed, so it is not "
+							    "known whether it was made"
+							  : "nothing was changed");
 	}
 	empty(&ch);
 	return status;

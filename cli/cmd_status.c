@@ -39,7 +39,7 @@ static struct json_object *ask_poller(const struct call *call, bool *is_up)
 	*is_up = said != NULL;
 	o = state_of(*is_up, &why);
 	if (said) {
-		json_object_object_foreach(said, name, v)
+		json_object_object_foreach (said, name, v)
 			json_object_object_add(o, name, json_object_get(v));
 	}
 	json_object_put(said);
@@ -93,7 +93,7 @@ static struct json_object *ask_web(const struct call *call, enum ctl_exit *statu
 	o = state_of(*status != CTL_UNREACHABLE, &why);
 	json_object_object_add(o, "url", json_object_new_string(call->cfg->cli.url));
 	if (*status != CTL_UNREACHABLE) {
-		json_object_object_foreach(health, name, v)
+		json_object_object_foreach (health, name, v)
 			json_object_object_add(o, name, json_object_get(v));
 	}
 	rest_answer_fini(&a);

@@ -185,8 +185,7 @@ void rows_print(const struct call *call, struct json_object *rows, const char *c
 
 static void add_members(struct str *out, const char *prefix, struct json_object *o)
 {
-	json_object_object_foreach(o, name, v)
-	{
+	json_object_object_foreach (o, name, v) {
 		struct str dotted = STR_INIT;
 
 		str_addf(&dotted, "%s%s%s", prefix, *prefix ? "." : "", name);

@@ -61,8 +61,7 @@ static bool body_read(struct ctx *ctx, struct field *fields, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		field_read(ctx, &fields[i]);
-	json_object_object_foreach(ctx->body, key, value)
-	{
+	json_object_object_foreach (ctx->body, key, value) {
 		bool is_known = false;
 
 		(void)value;
@@ -95,9 +94,23 @@ static void refuse(struct ctx *ctx, enum err e)
 }
 
 /* A step answers by ctx_ok(), or returns what is to be answered. */
+struct attempt {
+	struct ctx *ctx;
+	enum err (*step)(struct ctx *ctx, void *arg);
+	void *arg;
+};
+
+static enum err run_once(void *arg)
+{
+	const struct attempt *t = arg;
+
+	return t->step(t->ctx, t->arg);
+}
+
 static void run(struct ctx *ctx, enum err (*step)(struct ctx *ctx, void *arg), void *arg)
 {
-	enum err e = txn_retry(ctx, step, arg);
+	struct attempt t = {ctx, step, arg};
+	enum err e = txn_retry(ctx->db, run_once, &t);
 
 	if (e != ERR_OK)
 		refuse(ctx, e);
@@ -187,7 +200,7 @@ static enum err refresh_reused(struct ctx *ctx, const struct family *f)
 	if (e == ERR_OK)
 		e = family_revoke(ctx->db, f);
 	if (e == ERR_OK)
-		e = txn_commit(ctx);
+		e = txn_commit(ctx->db);
 	if (e != ERR_OK)
 		return e;
 	tell(ctx);
@@ -202,7 +215,7 @@ static enum err refresh_good(struct ctx *ctx, const struct family *f)
 	enum err e = grant(ctx, f, &data);
 
 	if (e == ERR_OK)
-		e = txn_commit(ctx);
+		e = txn_commit(ctx->db);
 	if (e == ERR_OK)
 		ctx_ok(ctx, 200, &data);
 	secret_wipe(data.p, data.len);
@@ -262,7 +275,7 @@ static enum err logout_step(struct ctx *ctx, void *arg)
 	if (e == ERR_OK)
 		e = is_found ? family_revoke(ctx->db, &f) : family_revoke_access(ctx->db, &access);
 	if (e == ERR_OK)
-		e = txn_commit(ctx);
+		e = txn_commit(ctx->db);
 	if (e != ERR_OK)
 		return e;
 	tell(ctx);

@@ -43,8 +43,7 @@ static struct json_object *parse_item(
 		ctx_problem(ctx, path, "must be an object");
 		return NULL;
 	}
-	json_object_object_foreach(given, key, unused)
-	{
+	json_object_object_foreach (given, key, unused) {
 		(void)unused;
 		if (!find_field(l->items, l->items_n, key))
 			note_unknown(ctx, path, key, &unknown_n);
@@ -184,8 +183,7 @@ void input_parse(struct ctx *ctx, const struct resource *res, bool is_update, st
 {
 	size_t unknown_n = 0;
 	*in = (struct input){.res = res, .is_update = is_update};
-	json_object_object_foreach(ctx->body, key, given)
-	{
+	json_object_object_foreach (ctx->body, key, given) {
 		const struct field *f = find_field(res->fields, res->fields_n, key);
 		if (f) {
 			parse_field(ctx, f, given, &in->v[f - res->fields]);
@@ -279,8 +277,7 @@ void input_ids(struct ctx *ctx, struct ids *ids)
 	struct json_object *given = NULL;
 	char path[PATH_SIZE];
 	size_t unknown_n = 0;
-	json_object_object_foreach(ctx->body, key, unused)
-	{
+	json_object_object_foreach (ctx->body, key, unused) {
 		(void)unused;
 		if (strcmp(key, "ids") != 0)
 			note_unknown(ctx, "", key, &unknown_n);

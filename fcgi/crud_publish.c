@@ -6,14 +6,16 @@ void crud_emit_deleted(struct ctx *ctx, const struct crud *c, uint64_t id)
 {
 	struct str payload = STR_INIT;
 	str_addf(&payload, "{\"id\":%llu}", (unsigned long long)id);
-	ctx_emit(ctx, EVENT_DELETE, c->res->name, NULL, &payload);
+	ctx_emit(ctx, &(struct event_out){
+			      .topic = c->res->name, .type = EVENT_DELETE, .payload = payload.p});
 	str_fini(&payload);
 }
 
 static void emit_row(struct ctx *ctx, const struct crud *c, const struct str *row, void *arg)
 {
 	const enum event_type *type = arg;
-	ctx_emit(ctx, *type, c->res->name, NULL, row);
+	ctx_emit(ctx,
+		&(struct event_out){.topic = c->res->name, .type = *type, .payload = str_c(row)});
 }
 
 enum err crud_emit_rows(

@@ -114,7 +114,9 @@ static void finish(struct change *ch, enum event_type type, int status)
 	if (e == ERR_OK)
 		e = crud_render(ctx, c, ch->id, &ch->row);
 	if (e == ERR_OK) {
-		ctx_emit(ctx, type, c->res->name, NULL, &ch->row);
+		ctx_emit(ctx,
+			&(struct event_out){
+				.topic = c->res->name, .type = type, .payload = str_c(&ch->row)});
 		e = emit_parts(ch);
 	}
 	if (e == ERR_OK && type == EVENT_UPDATE)

@@ -10,6 +10,7 @@
 #include "loop.h"
 #include "mem.h"
 #include "park.h"
+#include "txn.h"
 #include "worker.h"
 
 static const char json[] = "application/json";
@@ -27,12 +28,6 @@ static void ctx_unpark(struct ctx *ctx)
 void ctx_reset(struct ctx *ctx)
 {
 	ctx_unpark(ctx);
-	for (size_t i = 0; i < ctx->emitted_n; i++) {
-		free(ctx->emitted[i].topic);
-		free(ctx->emitted[i].room);
-		free(ctx->emitted[i].payload);
-	}
-	ctx->emitted_n = 0;
 	ctx->res.status = 0;
 	str_clear(&ctx->res.headers);
 	str_clear(&ctx->res.body);
@@ -45,7 +40,6 @@ void ctx_reset(struct ctx *ctx)
 void ctx_fini(struct ctx *ctx)
 {
 	ctx_reset(ctx);
-	free(ctx->emitted);
 	str_fini(&ctx->res.headers);
 	str_fini(&ctx->res.body);
 	str_fini(&ctx->problems);
@@ -153,19 +147,14 @@ bool ctx_permit(struct ctx *ctx, const char *perm)
 	return false;
 }
 
-void ctx_emit(struct ctx *ctx, enum event_type type, const char *topic, const char *room,
-	const struct str *payload)
+void ctx_emit(struct ctx *ctx, const struct event_out *e)
 {
-	struct emitted *e;
+	struct event_out own = *e;
 
-	ctx->emitted = xreallocarray(ctx->emitted, ctx->emitted_n + 1, sizeof(*e));
-	e = &ctx->emitted[ctx->emitted_n++];
-	e->type = type;
 	/* What tells of users, roles and tokens concerns every tenant's caches. */
-	e->tenant_id = ctx->who && strcmp(topic, EVENT_TOPIC_AUTH) != 0 ? ctx->who->tenant_id : 0;
-	e->topic = xstrdup(topic);
-	e->room = room ? xstrdup(room) : NULL;
-	e->payload = xstrndup(str_c(payload), payload->len);
+	own.tenant_id =
+		ctx->who && strcmp(e->topic, EVENT_TOPIC_AUTH) != 0 ? ctx->who->tenant_id : 0;
+	txn_emit(ctx->txn, &own);
 }
 
 void ctx_audit(struct ctx *ctx, const char *fmt, ...)

@@ -7,12 +7,6 @@
 
 #include "route.h"
 
-struct emitted {
-	enum event_type type;
-	uint32_t tenant_id;
-	char *topic, *room, *payload; /* room: NULL for none */
-};
-
 /* Forgets what a handler has left, keeping request and caller: the handler can run again. */
 void ctx_reset(struct ctx *ctx);
 void ctx_fini(struct ctx *ctx);

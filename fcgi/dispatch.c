@@ -8,7 +8,7 @@
 #include "ctx.h"
 #include "engine.h"
 #include "http.h"
-#include "txn.h"
+#include "route_txn.h"
 #include "worker.h"
 
 #define PREFLIGHT_MAX_AGE_S "600"
@@ -222,7 +222,7 @@ static void run_timed(struct ctx *ctx)
 	int64_t from = clock_us();
 
 	if (ctx->route->flags & ROUTE_TXN)
-		txn_run(ctx);
+		route_txn_run(ctx);
 	else
 		run_db(ctx);
 	stats_add(&stats->database_us, (uint64_t)(clock_us() - from));

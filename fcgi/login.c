@@ -46,6 +46,7 @@ enum err login_note(struct ctx *ctx, uint64_t user_id, const char *action, const
 
 /* A login at work. */
 struct work {
+	struct ctx *ctx;
 	const struct login *in;
 	struct str account; /* username in lower case: what failures are counted under */
 };
@@ -117,12 +118,13 @@ static enum err finish(struct ctx *ctx, const struct work *work, const struct us
 		e = work->in->grant(ctx, u->id, work->in->arg);
 	if (e == ERR_OK)
 		e = login_note(ctx, u->id, "auth.login", work->in->target);
-	return e == ERR_OK ? txn_commit(ctx) : e;
+	return e == ERR_OK ? txn_commit(ctx->db) : e;
 }
 
-static enum err step(struct ctx *ctx, void *arg)
+static enum err step(void *arg)
 {
 	const struct work *work = arg;
+	struct ctx *ctx = work->ctx;
 	struct user u;
 	enum err e = throttle_check(ctx, str_c(&work->account));
 
@@ -140,12 +142,12 @@ static enum err step(struct ctx *ctx, void *arg)
 
 enum err login_run(struct ctx *ctx, const struct login *in)
 {
-	struct work work = {.in = in};
+	struct work work = {.ctx = ctx, .in = in};
 	enum err e;
 
 	for (const char *p = in->username; *p; p++)
 		str_addc(&work.account, *p >= 'A' && *p <= 'Z' ? (char)(*p + 'a' - 'A') : *p);
-	e = txn_retry(ctx, step, &work);
+	e = txn_retry(ctx->db, step, &work);
 	if (e == ERR_BAD_CREDENTIALS || e == ERR_FORBIDDEN)
 		log_warn("login_refused", "address=%s request_id=%s", ctx->req.remote_addr,
 			ctx->req.request_id);

@@ -124,42 +124,22 @@ static const char *check(const struct socket_call *call)
 	return kind->read(call, &c);
 }
 
-/* An audit row at work. */
-struct row {
-	struct str action, target;
-};
-
-static enum err write_row(struct ctx *ctx, void *arg)
-{
-	const struct row *row = arg;
-	enum err e = db_begin(ctx->db);
-
-	if (e == ERR_OK)
-		e = txn_audit(ctx, &row->action, &row->target);
-	return e == ERR_OK ? txn_commit(ctx) : e;
-}
-
-static enum err audit(const struct socket_call *call, const struct command *c)
+static void audit_command(struct socket_call *call, const struct command *c)
 {
 	const struct kind *kind = call->event->arg;
-	struct row row = {.action = STR_INIT, .target = STR_INIT};
-	enum err e;
+	struct str target = STR_INIT;
 
-	str_adds(&row.action, kind->action);
-	str_addf(&row.target, "nsp=%s to=%s", c->nsp, *c->filter ? c->filter : "*");
+	str_addf(&target, "nsp=%s to=%s", c->nsp, *c->filter ? c->filter : "*");
 	if (kind->type == OP_ADMIN_EMIT)
-		str_addf(&row.target, " event=%s", c->name);
+		str_addf(&target, " event=%s", c->name);
 	else if (kind->type == OP_ADMIN_DISCONNECT)
-		str_addf(&row.target, " close=%s", c->closes ? "true" : "false");
+		str_addf(&target, " close=%s", c->closes ? "true" : "false");
 	else
-		str_addf(&row.target, " room=%s", c->room);
-	e = txn_retry(call->work->ctx, write_row, &row);
-	log_info("admin", "%s %s by %s: %s request_id=%s", kind->action, str_c(&row.target),
-		call->who->username, e == ERR_OK ? "ok" : err_code(e),
-		call->work->post->request_id);
-	str_fini(&row.action);
-	str_fini(&row.target);
-	return e;
+		str_addf(&target, " room=%s", c->room);
+	txn_audit(call->txn, kind->action, str_c(&target));
+	log_info("admin", "%s %s by %s request_id=%s", kind->action, str_c(&target),
+		call->who->username, call->work->post->request_id);
+	str_fini(&target);
 }
 
 static struct slice slice_of(const char *s)
@@ -172,7 +152,6 @@ static void handle(struct socket_call *call)
 	const struct kind *kind = call->event->arg;
 	struct op op = {.type = OP_ADMIN, .admin = kind->type};
 	struct command c;
-	enum err e;
 
 	if (strcmp(call->work->ctx->cfg->socketio.admin, "on") != 0) {
 		socket_fail(call, err_code(ERR_FORBIDDEN),
@@ -180,11 +159,7 @@ static void handle(struct socket_call *call)
 		return;
 	}
 	kind->read(call, &c);
-	e = audit(call, &c);
-	if (e != ERR_OK) {
-		socket_fail_err(call, e);
-		return;
-	}
+	audit_command(call, &c);
 	/* First, since the command may close the session it came from. */
 	socket_ack(call, "{\"ok\":true}");
 	op.flags = c.closes ? OP_CLOSES : 0;
@@ -201,9 +176,10 @@ static const struct kind join = {"socketio.join", OP_ADMIN_JOIN, read_room};
 static const struct kind leave = {"socketio.leave", OP_ADMIN_LEAVE, read_room};
 static const struct kind disconnect = {"socketio.disconnect", OP_ADMIN_DISCONNECT, read_disconnect};
 
-#define COMMAND(event, kind)                                                                      \
-	{                                                                                         \
-		.name = event, .perm = ADMIN_PERM, .check = check, .handle = handle, .arg = &kind \
+#define COMMAND(event, kind)                                                                       \
+	{                                                                                          \
+		.name = event, .perm = ADMIN_PERM, .check = check, .handle = handle, .arg = &kind, \
+		.is_txn = true                                                                     \
 	}
 
 const struct socket_event on_admin_events[] = {

@@ -240,8 +240,7 @@ static const char *check_placeholders(struct json_object *o, unsigned n)
 						    : "a placeholder stands for no attachment";
 	}
 	if (json_object_is_type(o, json_type_object)) {
-		json_object_object_foreach(o, key, value)
-		{
+		json_object_object_foreach (o, key, value) {
 			(void)key;
 			if (!why)
 				why = check_placeholders(value, n);

@@ -153,10 +153,11 @@ static void say(struct park_engine *e)
 		if (e->is_applying)
 			wire_put_apply(out, ticket, e->sid, e->tag, e->user, flags, &e->ops);
 		else
-			wire_put_lookup(out, ticket, e->sid, e->user, e->events->n, e->events->pid);
+			wire_put_lookup(out, ticket, e->sid, e->tag, e->user, flags, e->events->n,
+				e->events->pid);
 		break;
 	case ENGINE_REFUSAL:
-		wire_put_lookup(out, ticket, e->sid, e->user, 0, "");
+		wire_put_lookup(out, ticket, e->sid, e->tag, e->user, flags, 0, "");
 		break;
 	}
 }
@@ -358,6 +359,8 @@ static bool work(struct park *p, struct worker *w)
 		.state = &e->events->state,
 		.pid = e->events->pid,
 		.address = e->events->address,
+		.sid = e->sid,
+		.number = &e->events->number,
 		.request_id = p->request_id,
 		.arrived_ms = p->parked_ms};
 

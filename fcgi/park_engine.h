@@ -37,6 +37,7 @@ struct engine_events {
 	char *address;    /* of the client */
 	struct str state; /* of SESSION */
 	unsigned tries;
+	uint64_t number;       /* of the POST in its session, from 1; 0: not known yet */
 	struct sync_post rows; /* that the ops name */
 };
 

@@ -56,8 +56,8 @@ struct http_res {
 	struct str body;
 };
 
+struct txn;
 struct worker; /* what one worker thread owns: database, caches; see worker.h */
-struct emitted;
 struct identity;
 struct jobs;
 struct park;
@@ -74,8 +74,7 @@ struct ctx {
 	uint64_t id;                 /* what {id} matched */
 	const struct route *route;
 	struct worker *worker;
-	struct emitted *emitted; /* ctx_emit()'s, inserted at the end */
-	size_t emitted_n;
+	struct txn *txn;     /* of ROUTE_TXN, while it runs */
 	struct str problems; /* ctx_problem()'s */
 	size_t problems_n;
 	struct str audit_target;
@@ -140,9 +139,8 @@ void ctx_problem(struct ctx *ctx, const char *field, const char *fmt, ...)
 bool ctx_authenticate(struct ctx *ctx);
 /* Has the caller perm? false: answered with 403. */
 bool ctx_permit(struct ctx *ctx, const char *perm);
-/* An event of this transaction (ROUTE_TXN); texts are copied. */
-void ctx_emit(struct ctx *ctx, enum event_type type, const char *topic, const char *room,
-	const struct str *payload);
+/* An event of this transaction (ROUTE_TXN), of the caller's tenant; texts are copied. */
+void ctx_emit(struct ctx *ctx, const struct event_out *e);
 /* What the audit row's target says, e.g. "websites/7"; several calls are joined by a blank. */
 void ctx_audit(struct ctx *ctx, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

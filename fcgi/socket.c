@@ -8,6 +8,7 @@
 #include "identity.h"
 #include "log.h"
 #include "payload.h"
+#include "socket_txn.h"
 #include "tables.h"
 #include "worker.h"
 
@@ -75,10 +76,12 @@ static void put_reason(struct str *s, const char *code, const char *message, int
 	str_addc(s, '}');
 }
 
-static void fail(struct socket_call *call, const char *code, const char *message, int64_t retry_s)
+static void fail(struct socket_call *call, enum err e, const char *code, const char *message,
+	int64_t retry_s)
 {
 	struct str text = STR_INIT;
 
+	call->failed = e;
 	if (call->packet->has_id) {
 		str_adds(&text, "{\"error\":");
 		put_reason(&text, code, message, retry_s);
@@ -94,7 +97,7 @@ static void fail(struct socket_call *call, const char *code, const char *message
 
 void socket_fail(struct socket_call *call, const char *code, const char *message)
 {
-	fail(call, code, message, 0);
+	fail(call, ERR_VALIDATION, code, message, 0);
 }
 
 /* What the header Retry-After says to others. */
@@ -108,7 +111,7 @@ void socket_fail_err(struct socket_call *call, enum err e)
 	if (err_status(e) >= 500)
 		log_error("socket", "%s: %s request_id=%s", call->event->name,
 			db_errmsg(call->work->ctx->db), call->work->post->request_id);
-	fail(call, err_code(e), err_text(e), retry_s_of(call->work, e));
+	fail(call, e, err_code(e), err_text(e), retry_s_of(call->work, e));
 }
 
 size_t socket_args_n(const struct socket_call *call)
@@ -259,7 +262,7 @@ static void limit(struct socket_call *call)
 	if (!call->packet->has_id && w->is_limit_told)
 		return;
 	w->is_limit_told = w->is_limit_told || !call->packet->has_id;
-	fail(call, "rate_limited", "Too many events; send fewer a second.", 1);
+	fail(call, ERR_RATE_LIMITED, "rate_limited", "Too many events; send fewer a second.", 1);
 }
 
 /* Arguments that the client could send, and we cannot read. */
@@ -276,11 +279,11 @@ static void handle(struct socket_call *call)
 {
 	const char *problem;
 
-	if (call->event->perm) {
+	if (call->event->perm || call->event->is_txn) {
 		call->who = socket_who(call);
 		if (!call->who)
 			return;
-		if (!perm_has(call->who, call->event->perm)) {
+		if (call->event->perm && !perm_has(call->who, call->event->perm)) {
 			socket_fail_err(call, ERR_FORBIDDEN);
 			return;
 		}
@@ -289,6 +292,8 @@ static void handle(struct socket_call *call)
 	problem = call->event->check ? call->event->check(call) : NULL;
 	if (problem)
 		socket_fail(call, "bad_arguments", problem);
+	else if (call->event->is_txn)
+		socket_txn_run(call);
 	else
 		call->event->handle(call);
 	call->work->ctx->who = NULL;
@@ -317,6 +322,7 @@ static void on_event(
 {
 	struct socket_call call = {.work = w, .socket = k, .packet = p};
 
+	w->events_n++;
 	call.event = find_event(find_namespace(w, p->nsp), p->name);
 	tell_heard(&call);
 	if (!is_allowed) {
@@ -429,6 +435,9 @@ static void run(struct socket_work *w)
 			.caller = w->state.sockets[i].caller,
 			.is_before = is_before(w, &w->state.sockets[i])};
 	w->allowed = w->state.events_allowed;
+	/* As it was when this was looked at first: another one may have been done meanwhile. */
+	if (!*w->post->number)
+		*w->post->number = w->state.posts_n + 1;
 	subs_get(&subs, &w->subs); /* no bytes: none */
 	if (!packet_pending_load(&pending, w->state.pending, &why))
 		log_error("socket", "what was kept of a packet is no good: %s", why);

@@ -5,7 +5,8 @@
  * Which namespaces there are, how one connects to each and which events it hears are tables
  * (tables.c): an event is a row with its name, the permission it takes, a check of its arguments
  * and a handler. A handler reads arguments and the database and adds operations; it changes nothing
- * itself, so that it can run again when the session has changed meanwhile (WIRE_DONE_STALE).
+ * itself, so that it can run again when the session has changed meanwhile (WIRE_DONE_STALE). One
+ * that changes the database is a unit of work, and done once (socket_txn.h).
  *
  * What a client sends that no client may send ends its session, as in the reference server
  * (socket.io 4, client.js, ondecoded()): malformed packets, packets for a namespace it has not
@@ -27,13 +28,15 @@
 #include "sync.h"
 
 struct identity;
+struct txn;
 struct worker;
 
 /* A POST with messages in it; all borrowed. */
 struct socket_post {
 	const struct str *body;  /* the payload as it came */
 	const struct str *state; /* of SESSION */
-	const char *pid, *address, *request_id;
+	const char *sid, *pid, *address, *request_id;
+	uint64_t *number;   /* of the POST in its session; 0: as the state first says */
 	int64_t arrived_ms; /* monotonic */
 };
 
@@ -63,7 +66,8 @@ struct socket_work {
 	struct subs subs; /* of its socket in "/", as this POST will leave them */
 	struct str *ops;
 	struct sync_post *rows;
-	size_t allowed; /* messages that are still within the session's rate */
+	size_t events_n; /* heard in this POST */
+	size_t allowed;  /* messages that are still within the session's rate */
 	bool is_limit_told;
 	size_t limited_n;    /* answers that were due to what is past it */
 	const char *why_bad; /* the session is to be closed */
@@ -80,6 +84,7 @@ struct socket_event {
 	void (*handle)(struct socket_call *call);
 	const void *arg;
 	bool is_secret; /* its arguments let one in: they are shown nowhere */
+	bool is_txn;    /* a unit of work, done once: socket_txn.h */
 };
 
 struct socket_namespace {
@@ -96,6 +101,8 @@ struct socket_call {
 	const struct socket_event *event;
 	const struct packet *packet;
 	const struct principal *who; /* set for an event with a permission */
+	struct txn *txn;             /* of an event with is_txn, while its handler runs */
+	enum err failed;             /* what socket_fail() or socket_fail_err() was last told */
 	bool is_acked;
 };
 

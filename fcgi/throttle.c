@@ -5,8 +5,9 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+#include "txn.h"
+
 #define SUBJECT_SIZE (INET6_ADDRSTRLEN + 4)
-#define TRIES 3
 
 static const struct db_stmt select_wait = {
 	.name = "throttle.wait",
@@ -80,20 +81,28 @@ static enum err check(struct ctx *ctx, const char *account, const char *address)
 	return ERR_RATE_LIMITED;
 }
 
+struct failure {
+	struct db *db;
+	struct db_val in[3]; /* kind, subject, window */
+};
+
+static enum err count_once(void *arg)
+{
+	const struct failure *f = arg;
+
+	return db_exec(f->db, &count_one, f->in, 3, NULL, NULL);
+}
+
 /* Outside any transaction: a failure counts whatever becomes of the request. */
 static enum err count(struct ctx *ctx, const char *kind, const char *subject)
 {
-	const struct db_val in[] = {
-		dbv_s(kind), dbv_s(subject), DBV_I(ctx->cfg->auth.login_window_s)};
-	enum err e = ERR_OK;
+	struct failure f = {
+		ctx->db, {dbv_s(kind), dbv_s(subject), DBV_I(ctx->cfg->auth.login_window_s)}};
+	enum err e;
 
 	if (!*subject)
 		return ERR_OK;
-	for (int i = 0; i < TRIES; i++) {
-		e = db_exec(ctx->db, &count_one, in, 3, NULL, NULL);
-		if (e != ERR_DB_RETRY)
-			break;
-	}
+	e = txn_retry(ctx->db, count_once, &f);
 	if (e == ERR_OK && db_exec(ctx->db, &sweep, NULL, 0, NULL, NULL) == ERR_DB_LOST)
 		e = ERR_DB_LOST;
 	return e;

@@ -78,9 +78,10 @@ static void read_cast(struct ctx *ctx, struct str *args)
 	struct json_object *data = NULL;
 	struct str text = STR_INIT;
 
-	json_object_object_foreach(ctx->body, key,
-		value) if (strcmp(key, "event") != 0 && strcmp(key, "data") != 0 &&
-			   strcmp(key, "room") != 0) ctx_problem(ctx, key, "unknown field");
+	json_object_object_foreach (ctx->body, key, value)
+		if (strcmp(key, "event") != 0 && strcmp(key, "data") != 0 &&
+			strcmp(key, "room") != 0)
+			ctx_problem(ctx, key, "unknown field");
 	if (!event)
 		ctx_problem(ctx, "event", "must be a text");
 	if (!json_object_object_get_ex(ctx->body, "data", &data))

@@ -105,6 +105,11 @@ void db_rollback(struct db *db);
 /* A statement without a result. *affected (rows changed) and *insert_id may be NULL. */
 enum err db_exec(struct db *db, const struct db_stmt *st, const struct db_val *in, size_t in_n,
 	uint64_t *affected, uint64_t *insert_id) __attribute__((warn_unused_result));
+/* An INSERT for many rows: in has params_n values for each, of one type in a column, or NULL. The
+ * server gets as many at a time as its max_allowed_packet takes and inserts these by one statement,
+ * in their order; in a transaction, so that it is all of them or none. rows_n may be 0. */
+enum err db_exec_rows(struct db *db, const struct db_stmt *st, const struct db_val *in,
+	size_t rows_n) __attribute__((warn_unused_result));
 /* A statement with a result: its rows are held by the client until db_done(), db_close() or the
  * next db_query() or db_exec() of this db. */
 enum err db_query(struct db *db, const struct db_stmt *st, const struct db_val *in, size_t in_n)

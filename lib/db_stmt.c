@@ -18,6 +18,7 @@
 #include <uthash.h>
 
 #define BUF_KEEP_SIZE (256u * 1024) /* a larger row buffer is freed with its result */
+#define ROWS_MAX 10000              /* rows of one execution */
 #define TEXT_SIZE_MIN 68            /* any number or time as text */
 
 struct db_prepared {
@@ -209,6 +210,75 @@ static bool execute_once(struct db_prepared *p, const struct db_val *in)
 	return !mysql_stmt_execute(p->stmt);
 }
 
+/* A column of many rows, as Connector/C takes it: arrays of values, lengths and whether they are
+ * NULL. */
+struct column {
+	union {
+		uint64_t *numbers;
+		const char **texts;
+	} v;
+	unsigned long *lens;
+	char *indicators;
+};
+
+static void column_fill(
+	struct column *c, const struct db_val *in, size_t n, size_t rows_n, MYSQL_BIND *b)
+{
+	enum db_type type = DB_NULL;
+
+	memset(b, 0, sizeof(*b));
+	c->v.numbers = xcalloc(rows_n, sizeof(uint64_t));
+	c->lens = xcalloc(rows_n, sizeof(*c->lens));
+	c->indicators = xcalloc(rows_n, 1);
+	for (size_t i = 0; i < rows_n; i++, in += n) {
+		c->indicators[i] = in->type == DB_NULL ? STMT_INDICATOR_NULL : STMT_INDICATOR_NONE;
+		if (in->type == DB_NULL)
+			continue;
+		assert(type == DB_NULL || type == in->type);
+		type = in->type;
+		if (type == DB_TEXT) {
+			c->v.texts[i] = in->s.p;
+			c->lens[i] = in->s.len;
+		} else {
+			c->v.numbers[i] = in->u; /* a double's bits, too */
+		}
+	}
+	b->buffer_type = type == DB_TEXT     ? MYSQL_TYPE_STRING
+			 : type == DB_DOUBLE ? MYSQL_TYPE_DOUBLE
+			 : type == DB_NULL   ? MYSQL_TYPE_STRING
+					     : MYSQL_TYPE_LONGLONG;
+	b->is_unsigned = type == DB_UINT;
+	b->buffer = c->v.numbers;
+	b->length = c->lens;
+	b->u.indicator = c->indicators;
+}
+
+static void column_fini(struct column *c)
+{
+	free(c->v.numbers);
+	free(c->lens);
+	free(c->indicators);
+}
+
+static bool execute_rows(struct db_prepared *p, const struct db_val *in, size_t rows_n)
+{
+	size_t n = (size_t)p->st->params_n;
+	struct column *columns = xcalloc(n, sizeof(*columns));
+	unsigned int array_n = (unsigned int)rows_n, none = 0;
+	bool ok;
+
+	static_assert(sizeof(uint64_t) == sizeof(char *), "numbers and texts share their array");
+	for (size_t i = 0; i < n; i++)
+		column_fill(&columns[i], in + i, n, rows_n, &p->in[i]);
+	mysql_stmt_attr_set(p->stmt, STMT_ATTR_ARRAY_SIZE, &array_n);
+	ok = !mysql_stmt_bind_param(p->stmt, p->in) && !mysql_stmt_execute(p->stmt);
+	mysql_stmt_attr_set(p->stmt, STMT_ATTR_ARRAY_SIZE, &none);
+	for (size_t i = 0; i < n; i++)
+		column_fini(&columns[i]);
+	free(columns);
+	return ok;
+}
+
 /* The packet of an execution: a header, and each parameter with its type, length and bytes. */
 static size_t size_of(const struct db_val *in, size_t in_n)
 {
@@ -222,14 +292,13 @@ static size_t size_of(const struct db_val *in, size_t in_n)
 /* A server may forget a statement without the connection being lost (a proxy that moved us to
  * another server, an altered table): it is prepared again, once. Nothing was done by then. */
 static enum err execute(struct db *db, const struct db_stmt *st, const struct db_val *in,
-	size_t in_n, struct db_prepared **out)
+	size_t rows_n, struct db_prepared **out)
 {
 	enum err fits;
 
-	assert(in_n == (size_t)st->params_n);
 	if (!db->conn)
 		return ERR_DB_LOST;
-	fits = db_check_size(db, size_of(in, in_n), st->name);
+	fits = db_check_size(db, size_of(in, rows_n * (size_t)st->params_n), st->name);
 	if (fits != ERR_OK)
 		return fits;
 	db_done(db);
@@ -238,7 +307,7 @@ static enum err execute(struct db *db, const struct db_stmt *st, const struct db
 
 		if (e != ERR_OK)
 			return e;
-		if (execute_once(*out, in))
+		if (rows_n == 1 ? execute_once(*out, in) : execute_rows(*out, in, rows_n))
 			return ERR_OK;
 		if (is_again || !db_error_is_stale_stmt(mysql_stmt_errno((*out)->stmt)))
 			return fail_stmt(db, *out, st->name);
@@ -252,14 +321,46 @@ enum err db_exec(struct db *db, const struct db_stmt *st, const struct db_val *i
 	struct db_prepared *p;
 	enum err e;
 
-	assert(!st->cols_n);
-	e = execute(db, st, in, in_n, &p);
+	assert(!st->cols_n && in_n == (size_t)st->params_n);
+	e = execute(db, st, in, 1, &p);
 	if (e != ERR_OK)
 		return e;
 	if (affected)
 		*affected = mysql_stmt_affected_rows(p->stmt);
 	if (insert_id)
 		*insert_id = mysql_stmt_insert_id(p->stmt);
+	return ERR_OK;
+}
+
+/* So many of the rows, at least one, as one packet takes. */
+static size_t rows_that_fit(const struct db *db, const struct db_val *in, size_t n, size_t rows_n)
+{
+	size_t size = 0, i;
+
+	for (i = 0; i < rows_n && i < ROWS_MAX; i++) {
+		size += size_of(in + i * n, n);
+		if (i > 0 && db->packet_max && size > db->packet_max)
+			break;
+	}
+	return i;
+}
+
+enum err db_exec_rows(
+	struct db *db, const struct db_stmt *st, const struct db_val *in, size_t rows_n)
+{
+	size_t n = (size_t)st->params_n;
+
+	assert(!st->cols_n && n > 0);
+	while (rows_n > 0) {
+		size_t some = rows_that_fit(db, in, n, rows_n);
+		struct db_prepared *p;
+		enum err e = execute(db, st, in, some, &p);
+
+		if (e != ERR_OK)
+			return e;
+		in += some * n;
+		rows_n -= some;
+	}
 	return ERR_OK;
 }
 
@@ -346,8 +447,8 @@ enum err db_query(struct db *db, const struct db_stmt *st, const struct db_val *
 	struct db_prepared *p;
 	enum err e;
 
-	assert(st->cols_n);
-	e = execute(db, st, in, in_n, &p);
+	assert(st->cols_n && in_n == (size_t)st->params_n);
+	e = execute(db, st, in, 1, &p);
 	if (e != ERR_OK)
 		return e;
 	/* Connector/C 3.3: once the rows have ended in an error, mysql_stmt_free_result() would

@@ -1,18 +1,22 @@
 #include "event.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "bytes.h"
 #include "clock.h"
 #include "event_name.h"
 #include "json.h"
+#include "mem.h"
 #include "stream.h"
+
+#define COLUMNS_N 6
 
 static const struct db_stmt sql_insert = {"event.insert",
 	"INSERT INTO ws_events (topic, event_type, payload, tenant_id, room, name)"
 	" VALUES (?, ?, ?, ?, ?, ?)",
-	6, 0};
+	COLUMNS_N, 0};
 
 const struct db_set event_sql = {
 	.name = "event", .stmts = (const struct db_stmt *const[]){&sql_insert, NULL}};
@@ -34,15 +38,38 @@ int event_type_find(const char *name)
 	return -1;
 }
 
-enum err event_insert(struct db *db, const struct event_out *e, uint64_t *id)
+static enum err take_columns(const struct event_out *e, struct db_val in[COLUMNS_N])
 {
-	const struct db_val in[] = {dbv_s(e->topic), dbv_s(event_type_name(e->type)),
-		dbv_s(e->payload), DBV_U(e->tenant_id), dbv_s(e->room ? e->room : ""),
-		dbv_s(e->name ? e->name : "")};
-
 	if (e->name && *e->name && event_name_fault(e->name, strlen(e->name)))
 		return ERR_VALIDATION;
-	return db_exec(db, &sql_insert, in, sizeof(in) / sizeof(in[0]), NULL, id);
+	in[0] = dbv_s(e->topic);
+	in[1] = dbv_s(event_type_name(e->type));
+	in[2] = dbv_s(e->payload);
+	in[3] = DBV_U(e->tenant_id);
+	in[4] = dbv_s(e->room ? e->room : "");
+	in[5] = dbv_s(e->name ? e->name : "");
+	return ERR_OK;
+}
+
+enum err event_insert(struct db *db, const struct event_out *e, uint64_t *id)
+{
+	struct db_val in[COLUMNS_N];
+	enum err bad = take_columns(e, in);
+
+	return bad == ERR_OK ? db_exec(db, &sql_insert, in, COLUMNS_N, NULL, id) : bad;
+}
+
+enum err event_insert_all(struct db *db, const struct event_out *events, size_t n)
+{
+	struct db_val *in = xcalloc(n * COLUMNS_N + 1, sizeof(*in));
+	enum err e = ERR_OK;
+
+	for (size_t i = 0; i < n && e == ERR_OK; i++)
+		e = take_columns(&events[i], in + i * COLUMNS_N);
+	if (e == ERR_OK)
+		e = db_exec_rows(db, &sql_insert, in, n);
+	free(in);
+	return e;
 }
 
 static struct slice text_of(const struct db_val *column)

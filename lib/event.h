@@ -45,6 +45,10 @@ extern const struct db_set event_sql;
 enum err event_insert(struct db *db, const struct event_out *e, uint64_t *id)
 	__attribute__((warn_unused_result));
 
+/* The same of n of them: in that order, by one statement. n may be 0. */
+enum err event_insert_all(struct db *db, const struct event_out *events, size_t n)
+	__attribute__((warn_unused_result));
+
 /* What a client gets for one event, CONTRACTS section 0, GET /events:
  * {"id","topic","type","data","room","name","created_at"}; room and name are null when empty. */
 struct event_row {

@@ -222,8 +222,7 @@ static bool walk(struct json_object *o, size_t *members_n)
 {
 	switch (json_object_get_type(o)) {
 	case json_type_object: {
-		json_object_object_foreach(o, key, value)
-		{
+		json_object_object_foreach (o, key, value) {
 			(void)key;
 			++*members_n;
 			if (!walk(value, members_n))

@@ -171,6 +171,7 @@ void ops_state_put(struct str *s, const struct ops_state *st)
 {
 	bytes_put(s, st->flags, 1);
 	bytes_put(s, st->events_allowed, 2);
+	bytes_put(s, st->posts_n, 8);
 	ops_caller_put(s, &st->caller);
 	bytes_put(s, st->sockets_n, 1);
 	for (size_t i = 0; i < st->sockets_n; i++) {
@@ -195,6 +196,7 @@ bool ops_state_get(struct slice from, struct ops_state *st)
 	memset(st, 0, sizeof(*st));
 	st->flags = bytes_u8(&b);
 	st->events_allowed = bytes_u16(&b);
+	st->posts_n = bytes_u64(&b);
 	st->caller = ops_caller_get(&b);
 	st->sockets_n = bytes_u8(&b);
 	if (st->sockets_n > OPS_SOCKETS_MAX)

@@ -120,6 +120,7 @@ struct ops_before {
 struct ops_state {
 	uint8_t flags;
 	uint16_t events_allowed;  /* of those LOOKUP named */
+	uint64_t posts_n;         /* of the session, that were done so far */
 	struct ops_caller caller; /* who made the handshake */
 	struct ops_socket sockets[OPS_SOCKETS_MAX];
 	size_t sockets_n;

@@ -14,6 +14,14 @@ void str_fini(struct str *s)
 	*s = (struct str)STR_INIT;
 }
 
+void str_truncate(struct str *s, size_t len)
+{
+	assert(len <= s->len);
+	s->len = len;
+	if (s->p)
+		s->p[len] = '\0';
+}
+
 void str_clear(struct str *s)
 {
 	s->len = 0;

@@ -26,6 +26,7 @@ void str_fini(struct str *s);
 void str_clear(struct str *s);
 /* Room for `extra` more bytes beyond len (and the NUL). */
 void str_reserve(struct str *s, size_t extra);
+void str_truncate(struct str *s, size_t len); /* to its first len bytes */
 void str_add(struct str *s, const void *p, size_t len);
 void str_adds(struct str *s, const char *text);
 void str_addc(struct str *s, char c);

@@ -55,7 +55,9 @@ static bool decode(struct bytes *c, struct wire_frame *f, uint8_t type)
 	case WIRE_LOOKUP:
 		f->lookup.ticket = bytes_u64(c);
 		f->lookup.sid = bytes_text(c);
+		f->lookup.tag = bytes_u64(c);
 		f->lookup.user = bytes_u64(c);
+		f->lookup.flags = bytes_u8(c);
 		f->lookup.events = bytes_u16(c);
 		f->lookup.pid = bytes_text(c);
 		return true;
@@ -275,14 +277,16 @@ void wire_put_release(struct evbuffer *out, uint64_t ticket)
 	send_fields(out, WIRE_RELEASE, &s);
 }
 
-void wire_put_lookup(struct evbuffer *out, uint64_t ticket, const char *sid, uint64_t user,
-	uint16_t events, const char *pid)
+void wire_put_lookup(struct evbuffer *out, uint64_t ticket, const char *sid, uint64_t tag,
+	uint64_t user, uint8_t flags, uint16_t events, const char *pid)
 {
 	struct str s = STR_INIT;
 
 	bytes_put(&s, ticket, 8);
 	bytes_put_text(&s, sid);
+	bytes_put(&s, tag, 8);
 	bytes_put(&s, user, 8);
+	bytes_put(&s, flags, 1);
 	bytes_put(&s, events, 2);
 	bytes_put_text(&s, pid);
 	send_fields(out, WIRE_LOOKUP, &s);

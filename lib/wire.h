@@ -52,10 +52,10 @@
  *             A GET that is held.                -> DELIVER (format SOCKET), or DONE if refused
  *   RELEASE   u64 ticket
  *             Answer this POLL now, if only with a noop. Its one answer may be on its way already.
- *   LOOKUP    u64 ticket, text sid, u64 user, u16 events, text pid
+ *   LOOKUP    u64 ticket, text sid, u64 tag, u64 user, u8 flags, u16 events, text pid
  *             A POST that has so many events in it: who is it of, and how many of them does the
  *             session's rate allow. pid: tell of the session that had this private id, too ("":
- *             none).                             -> SESSION, or DONE if refused
+ *             none).               -> SESSION; or DONE if refused, or (OK) if it was done already
  *   APPLY     u64 ticket, text sid, u64 tag, u64 user, u8 flags, blob ops (lib/ops.h)
  *             Does all of ops or, refused, nothing; again what was done already, nothing more.
  *                                                -> DONE
@@ -213,7 +213,8 @@ struct wire_frame {
 			uint64_t ticket;
 		} release;
 		struct {
-			uint64_t ticket, user;
+			uint64_t ticket, tag, user;
+			uint8_t flags;
 			uint16_t events;
 			struct slice sid, pid;
 		} lookup;
@@ -296,8 +297,8 @@ void wire_put_open(struct evbuffer *out, uint64_t ticket, const char *sid, const
 void wire_put_poll(struct evbuffer *out, uint64_t ticket, const char *sid, uint64_t tag,
 	uint64_t user, uint8_t flags);
 void wire_put_release(struct evbuffer *out, uint64_t ticket);
-void wire_put_lookup(struct evbuffer *out, uint64_t ticket, const char *sid, uint64_t user,
-	uint16_t events, const char *pid);
+void wire_put_lookup(struct evbuffer *out, uint64_t ticket, const char *sid, uint64_t tag,
+	uint64_t user, uint8_t flags, uint16_t events, const char *pid);
 void wire_put_apply(struct evbuffer *out, uint64_t ticket, const char *sid, uint64_t tag,
 	uint64_t user, uint8_t flags, const struct str *ops);
 /* The bytes are added by reference: done(p, len, arg) when they are written or dropped. */

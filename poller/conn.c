@@ -291,7 +291,7 @@ static const char *on_frame(struct conn *c, const struct wire_frame *f)
 		on_release(c, f->release.ticket);
 		return NULL;
 	case WIRE_LOOKUP:
-		session_lookup(c, f);
+		session_lookup(c, f, false);
 		return NULL;
 	case WIRE_APPLY:
 		session_apply(c, f, false);

@@ -417,7 +417,7 @@ void ask_connections(struct ask *a)
 	c->upto = a->hub->tail;
 	c->before = c->upto + 1;
 	if (a->args) {
-		json_object_object_foreach(a->args, key, value)
+		json_object_object_foreach (a->args, key, value)
 			read_argument(a, c, key, value ? json_object_get_string(value) : "");
 	}
 	a->errand = &c->errand;

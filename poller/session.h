@@ -137,6 +137,7 @@ struct session {
 
 	struct waiter *poll;   /* the held GET; NULL: none */
 	struct asked got, put; /* the last GET; the last POST that was done */
+	uint64_t posts_n;      /* that were done */
 	bool has_dull_tags;    /* its client marks different requests with the same */
 	uint64_t acked, cursor;
 	bool is_answered; /* the last GET was; whether that arrived the next one tells */
@@ -332,7 +333,7 @@ void session_weigh(struct session *s);      /* after any change of what is kept 
 bool session_has_room(const struct session *s, size_t len);
 
 /* ---- session_apply.c ---- */
-void session_lookup(struct conn *c, const struct wire_frame *f);
+void session_lookup(struct conn *c, const struct wire_frame *f, bool is_decided);
 void session_apply(struct conn *c, const struct wire_frame *f, bool is_decided);
 
 /* ---- session_connect.c ---- */

@@ -100,6 +100,8 @@ static void look_again(evutil_socket_t fd, short what, void *arg)
 	if (wire_peek(d->frame, WIRE_TO_POLLER_MAX, &f, &why) == WIRE_GOT_FRAME) {
 		if (f.type == WIRE_POLL)
 			session_poll(d->conn, &f, is_decided);
+		else if (f.type == WIRE_LOOKUP)
+			session_lookup(d->conn, &f, is_decided);
 		else
 			session_apply(d->conn, &f, is_decided);
 	}

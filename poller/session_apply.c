@@ -69,17 +69,32 @@ static struct session *find(struct conn *c, uint64_t ticket, struct slice sid, u
 	return NULL;
 }
 
-void session_lookup(struct conn *c, const struct wire_frame *f)
+void session_lookup(struct conn *c, const struct wire_frame *f, bool is_decided)
 {
+	struct asked now = asked_of(c, f->lookup.ticket, f->lookup.tag);
 	struct session *s = find(c, f->lookup.ticket, f->lookup.sid, f->lookup.user);
 	unsigned char pid[SESSION_KEY_SIZE];
 	struct str bytes = STR_INIT, requested = STR_INIT, subs = STR_INIT;
 	struct ops_state st = {0};
 	struct session *before;
+	enum again again;
 
 	if (!s)
 		return;
+	/* What was done is not even looked at again: its events may change more than the session.
+	 */
+	again = f->lookup.events ? session_again(s, &s->put, &now, f->lookup.flags & WIRE_IS_AGAIN)
+				 : AGAIN_NO;
+	if (again == AGAIN_PERHAPS && !is_decided) {
+		doubts_add(c->hub->sessions, c, f, f->lookup.ticket);
+		return;
+	}
+	if (again == AGAIN_YES) {
+		wire_put_done(bufferevent_get_output(c->bev), f->lookup.ticket, WIRE_DONE_OK, "");
+		return;
+	}
 	st.flags = admin_is_watched(c->hub->sessions->admin) ? OPS_STATE_WATCHED : 0;
+	st.posts_n = s->posts_n;
 	st.events_allowed = take_tokens(s, f->lookup.events);
 	st.caller = person_caller(s->person);
 	for (size_t i = 0; i < s->socks_n; i++)
@@ -499,6 +514,7 @@ static enum wire_done apply(struct session *s, const struct asked *now, struct s
 		return what;
 	session_note_tag(s, now->tag);
 	s->put = *now;
+	s->posts_n++;
 	store_applied(s);
 	while (is_alive && ops_next(&b, &op)) {
 		if (op.type == OP_LOST && op.id != 1)

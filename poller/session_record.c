@@ -89,6 +89,7 @@ void session_record_put(struct str *rec, const struct session *s)
 	bytes_put(rec, s->cursor, 8);
 	session_record_put_asked(rec, &s->got);
 	session_record_put_asked(rec, &s->put);
+	bytes_put(rec, s->posts_n, 8);
 	bytes_put(rec, (uint64_t)s->opened_wall_ms, 8);
 	session_record_put_clocks(rec, s);
 	bytes_put(rec, (uint64_t)s->connect_ms, 8);
@@ -267,6 +268,7 @@ struct session *session_record_get(struct sessions *ss, uint32_t num, struct byt
 	s->cursor = bytes_u64(b);
 	session_record_get_asked(b, &s->got);
 	session_record_get_asked(b, &s->put);
+	s->posts_n = bytes_u64(b);
 	s->opened_wall_ms = read_time(b);
 	read_deadlines(b, s);
 	s->end = (enum session_end)end;

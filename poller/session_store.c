@@ -95,6 +95,7 @@ void store_applied(struct session *s)
 	struct str rec = begin(s, REC_APPLIED);
 
 	session_record_put_asked(&rec, &s->put);
+	bytes_put(&rec, s->posts_n, 8);
 	put(s, &rec);
 }
 
@@ -281,6 +282,7 @@ static void replay_one(struct sessions *ss, struct bytes b)
 		break;
 	case REC_APPLIED:
 		session_record_get_asked(&b, &s->put);
+		s->posts_n = bytes_u64(&b);
 		break;
 	case REC_FORGET:
 		session_free(s);

@@ -279,3 +279,15 @@ def test_a_second_death_within_one_get(calm):
         while not any(f":{one}" in p for p in got):
             got = c.poll()
     c.close()
+
+
+def test_a_post_that_was_done_is_not_looked_at_again(calm, two):
+    """Its events may have changed more than the session."""
+    one, other = two
+    s = joined(one)
+    assert isinstance(one.lookup(s, tag=5), wire.State)
+    assert one.apply(s, wire.emit('"reply",{"n":1}'), tag=5).what == OK
+    assert isinstance(other.lookup(s, tag=6), wire.State)
+    one.close()
+    assert other.lookup(s, tag=5, again=True) == Done(OK, "")
+    assert numbers(other.poll(s, tag=9)) == [1]

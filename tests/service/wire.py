@@ -157,8 +157,8 @@ class Process:
                 t, what = struct.unpack_from("<QB", b)
                 self.answers[t] = Answer(what, b[13:].decode())
             elif kind == SESSION:
-                t, _, flags, allowed = struct.unpack_from("<QIBH", b)
-                self.answers[t] = State(flags, allowed, b[15:])
+                t, _, flags, allowed, _ = struct.unpack_from("<QIBHQ", b)
+                self.answers[t] = State(flags, allowed, b[23:])
         return self.answers.pop(ticket)
 
     def ask(self, kind, fields):
@@ -188,8 +188,9 @@ class Process:
     def cancel(self, ticket):
         self.send(CANCEL, struct.pack("<Q", ticket))
 
-    def lookup(self, sid, events=1, pid="", user=0):
-        return self.answer(self.ask(LOOKUP, text(sid) + struct.pack("<QH", user, events) + text(pid)))
+    def lookup(self, sid, events=1, pid="", user=0, tag=0, again=False):
+        return self.answer(self.ask(LOOKUP, text(sid)
+                                    + struct.pack("<QQBH", tag, user, again, events) + text(pid)))
 
     def apply(self, sid, *ops, tag=0, user=0, again=False):
         return self.answer(self.ask(APPLY, text(sid) + struct.pack("<QQB", tag, user, again)

@@ -42,7 +42,7 @@ static void test_round_trip(void **state)
 	wire_put_open(buf, 11, "sid", "::1", 16, &caller, &about);
 	wire_put_poll(buf, 12, "sid", 1ULL << 63, 7, WIRE_IS_AGAIN);
 	wire_put_release(buf, 12);
-	wire_put_lookup(buf, 13, "sid", 7, 65535, "pid");
+	wire_put_lookup(buf, 13, "sid", 15, 7, WIRE_IS_AGAIN, 65535, "pid");
 	wire_put_apply(buf, 14, "sid", 15, 7, WIRE_IS_AGAIN, &ops);
 	wire_put_session(buf, 13, &ops);
 	wire_put_done(buf, 14, WIRE_DONE_LIMIT, "why");
@@ -97,7 +97,8 @@ static void test_round_trip(void **state)
 	assert_int_equal(f.release.ticket, 12);
 	wire_drop(buf, &f);
 	take(buf, &f, WIRE_LOOKUP);
-	assert_true(f.lookup.ticket == 13 && f.lookup.user == 7 && f.lookup.events == 65535);
+	assert_true(f.lookup.ticket == 13 && f.lookup.user == 7 && f.lookup.tag == 15 &&
+		    f.lookup.flags == WIRE_IS_AGAIN && f.lookup.events == 65535);
 	assert_text(f.lookup.sid, "sid");
 	assert_text(f.lookup.pid, "pid");
 	wire_drop(buf, &f);
