@@ -1,9 +1,18 @@
-/* Commands of the Socket.IO Admin UI: OP_ADMIN (ops.h), done to the sockets of the caller's tenant.
- */
-#include "session_wants.h"
+#include "admin_command.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#include "group.h"
+#include "hub.h"
+#include "session.h"
+#include "session_poll.h"
+#include "session_queue.h"
+#include "session_store.h"
+#include "session_wants.h"
+#include "session_who.h"
+#include "sessions.h"
+#include "shared.h"
 
 static bool is_in(const struct session *s, const struct sock *k, const char *room)
 {

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "clock.h"
+#include "group.h"
+#include "session_who.h"
 
 void admin_text_now(struct str *s)
 {

@@ -1,8 +1,12 @@
-#include "hub.h"
+#include "answer.h"
 
+#include "body.h"
+#include "conn.h"
+#include "hub.h"
 #include "log.h"
 #include "mem.h"
-#include "session.h"
+#include "session_poll.h"
+#include "wait.h"
 
 /* A cmdb-fcgi process that does not read what it is sent is cut off: it comes back with its
  * cursors, and nothing is lost. */

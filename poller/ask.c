@@ -1,8 +1,9 @@
 #include "ask.h"
 
+#include "conn.h"
 #include "errand.h"
-#include "hub.h"
 #include "question.h"
+#include "status.h"
 
 static void ask_status(struct ask *a)
 {

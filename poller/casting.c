@@ -5,10 +5,17 @@
 
 #include "ask.h"
 #include "cast.h"
+#include "conn.h"
 #include "errand.h"
+#include "group.h"
 #include "hub.h"
 #include "room.h"
 #include "session.h"
+#include "session_poll.h"
+#include "session_queue.h"
+#include "session_who.h"
+#include "sessions.h"
+#include "shared.h"
 
 struct casting {
 	struct errand errand;

@@ -5,7 +5,7 @@
  *
  * What one can make the poller hold: its args, WIRE_CAST_MAX, once for all (shared.h), and for each
  * socket that has not fetched it a hundred bytes or two; of a session that does not fetch, at most
- * CAST_QUEUE_MAX packets. Past that, or past the bounds of session_queue.c, the session is skipped:
+ * CAST_QUEUE_MAX packets. Past that, or past the bounds of session_queue.h, the session is skipped:
  * nobody loses a connection, or anything else, for what is told in passing.
  */
 #ifndef CMDB_CASTING_H

@@ -1,5 +1,5 @@
 #define _GNU_SOURCE /* POLLRDHUP */
-#include "hub.h"
+#include "conn.h"
 
 #include <poll.h>
 #include <stdlib.h>
@@ -10,10 +10,21 @@
 #include "clock.h"
 #include "errand.h"
 #include "event.h"
+#include "grave.h"
+#include "hub.h"
 #include "json.h"
 #include "log.h"
 #include "mem.h"
+#include "reader.h"
+#include "ring.h"
 #include "session.h"
+#include "session_again.h"
+#include "session_apply.h"
+#include "session_poll.h"
+#include "session_store.h"
+#include "shared.h"
+#include "tail.h"
+#include "wait.h"
 
 /* A process reads what it is sent whatever else it does. One that leaves so much of it is asked for
  * nothing until it has: that bounds what it can have made here. */

@@ -7,16 +7,21 @@
  * A connection is an Engine.IO session with a socket of the tenant, or whose handshake was the
  * tenant's; of the sockets it has only those of the tenant are told.
  */
-#include "ask.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "ask.h"
 #include "clock.h"
 #include "errand.h"
 #include "hub.h"
 #include "mem.h"
+#include "record.h"
+#include "ring.h"
 #include "session.h"
+#include "session_poll.h"
+#include "session_who.h"
+#include "sessions.h"
 
 #define PAGE_SIZE 20
 #define PAGE_SIZE_MAX 200

@@ -3,9 +3,11 @@
 #include <stdlib.h>
 
 #include "clock.h"
+#include "conn.h"
 #include "hub.h"
 #include "mem.h"
-#include "session.h"
+#include "session_store.h"
+#include "sessions.h"
 
 #define ERRANDS_MAX 64
 #define STEP_US 1000 /* of one turn of the loop */

@@ -1,9 +1,16 @@
-#include "hub.h"
+#include "group.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "answer.h"
+#include "body.h"
+#include "conn.h"
+#include "hub.h"
 #include "mem.h"
+#include "record.h"
+#include "wait.h"
+#include "wire.h"
 
 /* ---- channels ---- */
 
@@ -12,6 +19,13 @@ enum channel_kind {
 	CHANNEL_ANY_TOPIC = 't',
 	CHANNEL_ROOM = 'R',
 	CHANNEL_ANY_ROOM = 'r'
+};
+
+struct channel {
+	char *key;
+	struct group **groups;
+	size_t n, cap;
+	UT_hash_handle hh;
 };
 
 #define CHANNEL_KEY_MAX 512

@@ -11,13 +11,29 @@
 
 #include <event2/listener.h>
 
+#include "answer.h"
+#include "binlog.h"
 #include "clock.h"
-#include "event.h"
+#include "conn.h"
 #include "errand.h"
+#include "event.h"
+#include "grave.h"
+#include "group.h"
+#include "late.h"
 #include "log.h"
-#include "page.h"
+#include "mailbox.h"
 #include "mem.h"
-#include "session.h"
+#include "page.h"
+#include "reader.h"
+#include "ring.h"
+#include "session_adopt.h"
+#include "session_auth.h"
+#include "session_store.h"
+#include "sessions.h"
+#include "shm.h"
+#include "status.h"
+#include "tail.h"
+#include "wait.h"
 
 #define TICK_MS 250
 #define STALL_MS 2000

@@ -3,8 +3,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "group.h"
+#include "hub.h"
 #include "mem.h"
+#include "packets.h"
+#include "record.h"
+#include "ring.h"
 #include "session.h"
+#include "session_poll.h"
+#include "session_queue.h"
+#include "session_store.h"
+#include "session_who.h"
+#include "sessions.h"
+#include "shared.h"
+#include "wait.h"
 
 /* ---- what is remembered ---- */
 

@@ -2,7 +2,11 @@
 
 #include <stdlib.h>
 
+#include "grave.h"
+#include "hub.h"
 #include "mem.h"
+#include "reader.h"
+#include "record.h"
 
 #define PAGE_IDS 256      /* ids a page spans, */
 #define PAGE_IDS_LARGE 16 /* and behind one that was cut, for its rows are large */

@@ -6,7 +6,32 @@
 #ifndef CMDB_PAGE_H
 #define CMDB_PAGE_H
 
-#include "hub.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include <uthash.h>
+
+#include "wait.h"
+
+struct hub;
+struct reader_mail;
+struct record;
+
+struct page {
+	uint64_t after, upto;
+	bool is_loading, is_kept;
+	bool is_whole; /* all there will ever be between after and upto is on it */
+	bool is_stale; /* loading, and what came meanwhile may not be in it */
+	uint64_t next_id;
+	size_t n;
+	struct record **records;
+	struct waiter_list waiters; /* while loading */
+	TAILQ_ENTRY(page) lru;
+	UT_hash_handle hh; /* by after */
+};
+TAILQ_HEAD(page_list, page);
 
 /* The one that begins behind this id, loading or kept; NULL: none. */
 struct page *page_find(struct hub *hub, uint64_t after);

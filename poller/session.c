@@ -1,13 +1,29 @@
-#include "session_wants.h"
+#include "session.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin.h"
 #include "clock.h"
+#include "grave.h"
+#include "group.h"
+#include "hub.h"
 #include "log.h"
 #include "mem.h"
+#include "packets.h"
+#include "rights.h"
 #include "secret.h"
+#include "session_again.h"
+#include "session_clock.h"
+#include "session_over.h"
+#include "session_poll.h"
+#include "session_queue.h"
 #include "session_row.h"
+#include "session_store.h"
+#include "session_wants.h"
+#include "session_who.h"
+#include "sessions.h"
+#include "wait.h"
 
 /* ---- finding ---- */
 
@@ -539,16 +555,11 @@ void sessions_stop(struct sessions *ss)
 void sessions_free(struct sessions *ss)
 {
 	struct session *s;
-	struct tally *t, *next;
 
 	for (int i = 0; i < SESSION_STATES; i++)
 		while ((s = TAILQ_FIRST(&ss->lists[i])))
 			session_free(s);
-	HASH_ITER (hh, ss->tallies, t, next) {
-		HASH_DEL(ss->tallies, t);
-		free(t->name);
-		free(t);
-	}
+	tallies_free(ss);
 	doubts_free(ss);
 	sessions_over_free(ss);
 	admin_free(ss->admin);

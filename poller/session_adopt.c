@@ -1,12 +1,23 @@
-/* The sessions of before the start, taken up with their clocks going on. */
-#include "session.h"
+#include "session_adopt.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "admin.h"
 #include "clock.h"
+#include "conn.h"
+#include "hub.h"
 #include "log.h"
 #include "mem.h"
+#include "session.h"
+#include "session_clock.h"
+#include "session_poll.h"
+#include "session_store.h"
+#include "session_who.h"
+#include "sessions.h"
+
+#define PING_SPREAD_MS 1000 /* sessions to be pinged at once are, within that */
+#define GRACE_MS 5000       /* to be heard once we are here again */
 
 static int64_t later(int64_t a, int64_t b)
 {
@@ -20,9 +31,8 @@ static void resume_clocks(struct session *s, int64_t now)
 {
 	const struct config *cfg = s->hub->cfg;
 	int64_t interval = cfg->socketio.ping_interval_ms, timeout = cfg->socketio.ping_timeout_ms;
-	int64_t spread =
-		timeout / 4 < SESSION_PING_SPREAD_MS ? timeout / 4 + 1 : SESSION_PING_SPREAD_MS;
-	int64_t grace = now + (timeout < SESSION_GRACE_MS ? timeout : SESSION_GRACE_MS);
+	int64_t spread = timeout / 4 < PING_SPREAD_MS ? timeout / 4 + 1 : PING_SPREAD_MS;
+	int64_t grace = now + (timeout < GRACE_MS ? timeout : GRACE_MS);
 
 	if (s->pong_ms && s->pong_ms <= now + timeout)
 		s->pong_ms = later(s->pong_ms, grace);

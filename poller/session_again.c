@@ -1,26 +1,15 @@
-/*
- * Is a request the one before, come again because the process that had it died?
- *
- * Only if that process is gone, whatever its client's marks say: there are clients without marks
- * and clients that mark all requests alike. So of each session's last GET and last POST it is kept
- * which process had it (wire.h, HELLO) and as what ticket.
- *
- *   the same process, the same ticket: it says again what the poller, or the one before, was asked
- *   another tag: another request
- *   the web server says so: again
- *   that process is gone: again
- *   it seems to be there: not again; but of a good mark, which no other request has, that is
- *   doubtful: a dying process lets go of one connection after the other, and the web server may be
- *   told first
- *
- * A doubtful request waits for a moment for the process to be gone.
- */
-#include "session.h"
+#include "session_again.h"
 
 #include <stdlib.h>
 
 #include "clock.h"
+#include "conn.h"
+#include "hub.h"
 #include "mem.h"
+#include "session_apply.h"
+#include "session_poll.h"
+#include "session_store.h"
+#include "sessions.h"
 
 #define DOUBT_MS 500
 

@@ -1,13 +1,34 @@
-/* What requests do to sessions: LOOKUP and APPLY. */
-#include "session_wants.h"
+#include "session_apply.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin.h"
+#include "admin_command.h"
+#include "body.h"
 #include "clock.h"
+#include "conn.h"
+#include "group.h"
+#include "hub.h"
 #include "log.h"
 #include "mem.h"
+#include "record.h"
+#include "rights.h"
+#include "ring.h"
+#include "session.h"
+#include "session_again.h"
+#include "session_auth.h"
+#include "session_clock.h"
+#include "session_connect.h"
+#include "session_over.h"
+#include "session_poll.h"
+#include "session_queue.h"
+#include "session_store.h"
+#include "session_wants.h"
+#include "session_who.h"
+#include "sessions.h"
+#include "shared.h"
 
 /* ---- LOOKUP ---- */
 

@@ -1,12 +1,4 @@
-/*
- * The live token rules: a token's end is announced and then enforced, and what is revoked or
- * changed in a user's rights counts for living sessions at once.
- *
- * An "_auth" event names a token, a user or an API key. A token is ended here; of a user or key the
- * database is asked anew (reader.h), once for each person, and its sockets end or go on with what
- * they may get now.
- */
-#include "session_wants.h"
+#include "session_auth.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,9 +6,18 @@
 
 #include "clock.h"
 #include "err.h"
+#include "hub.h"
 #include "json.h"
 #include "log.h"
 #include "mem.h"
+#include "reader.h"
+#include "session.h"
+#include "session_poll.h"
+#include "session_queue.h"
+#include "session_store.h"
+#include "session_wants.h"
+#include "session_who.h"
+#include "sessions.h"
 
 #define WARN_MS 60000 /* how long before its end a token's holder is told */
 

@@ -1,7 +1,12 @@
-/* The deadlines of a session, one timer for all of them. */
-#include "session.h"
+#include "session_clock.h"
 
 #include "clock.h"
+#include "hub.h"
+#include "session.h"
+#include "session_auth.h"
+#include "session_poll.h"
+#include "session_queue.h"
+#include "session_store.h"
 
 static int64_t earlier(int64_t a, int64_t b)
 {

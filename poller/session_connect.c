@@ -1,13 +1,25 @@
-/* CONNECT: a socket joins a namespace, and may go on from where one was lost. */
-#include "session_record.h"
-#include "session_wants.h"
+#include "session_connect.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#include "admin.h"
 #include "clock.h"
+#include "hub.h"
 #include "log.h"
 #include "mem.h"
+#include "packets.h"
+#include "session.h"
+#include "session_auth.h"
+#include "session_clock.h"
+#include "session_poll.h"
+#include "session_queue.h"
+#include "session_record.h"
+#include "session_store.h"
+#include "session_wants.h"
+#include "session_who.h"
+#include "sessions.h"
+#include "wait.h"
 
 #define LIMIT_TEXT \
 	"{\"message\":\"Connection limit reached\",\"data\":{\"code\":429,\"retry_after\":10}}"

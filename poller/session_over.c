@@ -1,18 +1,15 @@
-/*
- * Private ids that are over: their sockets were disconnected on purpose, by either side, and a
- * client that shows one of them later begins anew. The session is not found by it any more; but its
- * row in ws_sessions, which another host or a later start reads, is only written behind. So each is
- * noted here, in the journal, and as such a row; for as long as the row of a session may be gone on
- * from.
- */
-#include "session.h"
+#include "session_over.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "clock.h"
+#include "hub.h"
 #include "mem.h"
 #include "saver.h"
+#include "session.h"
+#include "session_store.h"
+#include "sessions.h"
 
 #define LATE_MS 60000 /* how far a row's seen_at may be behind: fcgi/socket_connect.c */
 

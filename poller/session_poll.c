@@ -1,13 +1,27 @@
-/* Polls of sessions, and what they are answered with. */
-#include "session.h"
+#include "session_poll.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin.h"
+#include "answer.h"
+#include "body.h"
 #include "clock.h"
+#include "conn.h"
 #include "event.h"
+#include "group.h"
+#include "hub.h"
 #include "log.h"
 #include "mem.h"
+#include "packets.h"
+#include "record.h"
+#include "session.h"
+#include "session_again.h"
+#include "session_clock.h"
+#include "session_queue.h"
+#include "session_store.h"
+#include "sessions.h"
+#include "wait.h"
 
 #define NOOP_CLOSE \
 	"6\x1e"    \

@@ -1,16 +1,15 @@
-/*
- * What is kept for a session's client until it is fetched, and how much of that.
- *
- * Bounds, in bytes: what a client was not given yet (socketio.queue_bytes), the rows among that
- * (WIRE_BODIES_MAX), and what is kept for all of them (socketio.memory_bytes). Past the first two
- * the session starts anew: its client is told, by `resync`. Past the last, those do whose clients
- * have fetched nothing for longest, until there is room.
- */
-#include "session.h"
+#include "session_queue.h"
 
 #include <string.h>
 
+#include "admin.h"
+#include "body.h"
+#include "hub.h"
 #include "log.h"
+#include "packets.h"
+#include "session.h"
+#include "session_store.h"
+#include "sessions.h"
 
 #define RESYNC "\"resync\",{\"reason\":\"too_slow\"}"
 

@@ -3,8 +3,14 @@
 #include <string.h>
 
 #include "clock.h"
+#include "hub.h"
 #include "mem.h"
+#include "rights.h"
+#include "session.h"
+#include "session_queue.h"
 #include "session_wants.h"
+#include "session_who.h"
+#include "sessions.h"
 
 #define NUMS_MAX (4u * 1000 * 1000) /* numbers of sessions: there are never so many */
 

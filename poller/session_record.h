@@ -1,11 +1,13 @@
 /*
- * A session as bytes: in the journal of this host (session_store.c), and in its row of ws_sessions,
- * where another host may read it (session_row.c). All but its queues. Loop thread.
+ * A session as bytes: in the journal of this host (session_store.h), and in its row of ws_sessions,
+ * where another host may read it (session_row.h). All but its queues. Loop thread.
  */
 #ifndef CMDB_SESSION_RECORD_H
 #define CMDB_SESSION_RECORD_H
 
 #include "session.h"
+
+struct sessions;
 
 void session_record_put(struct str *rec, const struct session *s);
 /* A session as session_record_put() wrote it, with this number (or SESSION_ANY_NUM); the queues of

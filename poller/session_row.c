@@ -3,8 +3,15 @@
 #include <string.h>
 
 #include "clock.h"
+#include "hub.h"
 #include "saver.h"
+#include "session.h"
+#include "session_adopt.h"
+#include "session_over.h"
 #include "session_record.h"
+#include "session_store.h"
+#include "session_who.h"
+#include "sessions.h"
 
 #define SAVE_MS 1000
 #define REFRESH_ALL_MS (3600 * 1000)

@@ -5,7 +5,11 @@
 #ifndef CMDB_SESSION_ROW_H
 #define CMDB_SESSION_ROW_H
 
-#include "session.h"
+#include <stdint.h>
+
+struct mail;
+struct session;
+struct sessions;
 
 void session_row_touch(struct session *s); /* its row is written with the next tick */
 void session_row_forget(

@@ -1,24 +1,25 @@
-/*
- * What of the sessions outlives this process, on this host.
- *
- * The journal beside the socket has every change before an answer that shows it can leave: after
- * kill -9 the next poller of this host goes on with all of them, to the packet. The table is
- * session_row.c's.
- *
- * Records: u8 kind, u32 num (the session's), and what the kind's reader below takes.
- */
-#include "session.h"
+/* Records: u8 kind, u32 num (the session's), and what the kind's reader below takes. */
+#include "session_store.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "clock.h"
+#include "grave.h"
+#include "hub.h"
 #include "journal.h"
 #include "log.h"
 #include "mem.h"
+#include "packets.h"
 #include "saver.h"
+#include "session.h"
+#include "session_over.h"
+#include "session_poll.h"
+#include "session_queue.h"
 #include "session_record.h"
 #include "session_row.h"
+#include "sessions.h"
+#include "shared.h"
 
 #define JOURNAL_BYTES (16u * 1024 * 1024) /* begin anew past that */
 
@@ -31,7 +32,7 @@ enum kind {
 	REC_APPLIED,     /* try of the POST */
 	REC_FORGET,
 	REC_CLOCKS,  /* boot, i64 ping_ms, pong_ms, begin_ms */
-	REC_OVER,    /* of no session: session_over.c */
+	REC_OVER,    /* of no session: session_over.h */
 	REC_BODY,    /* of no session; the rest: what those that are queued as shared name */
 	REC_SHARED,  /* blob text, key of the body, blob after, text topic: queued */
 	REC_DROPPED, /* text topic: its rows were taken out of the queue */

@@ -2,7 +2,18 @@
 
 #include <string.h>
 
+#include "admin.h"
+#include "group.h"
+#include "hub.h"
 #include "interest.h"
+#include "rights.h"
+#include "session.h"
+#include "session_poll.h"
+#include "session_queue.h"
+#include "session_store.h"
+#include "session_who.h"
+#include "sessions.h"
+#include "wait.h"
 
 static struct sock *main_sock(const struct session *s)
 {

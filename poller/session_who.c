@@ -1,10 +1,10 @@
-/* Whose sessions are, and how many they have. */
-#include "session.h"
+#include "session_who.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "mem.h"
+#include "sessions.h"
 
 /* ---- people ---- */
 
@@ -69,6 +69,12 @@ uint32_t sock_tenant(const struct sock *k)
 
 /* ---- how many a user or an address has ---- */
 
+struct tally {
+	char *name;
+	size_t n;
+	UT_hash_handle hh;
+};
+
 static struct str tally_name(char kind, const char *name)
 {
 	struct str s = STR_INIT;
@@ -109,4 +115,15 @@ void tally_drop(struct sessions *ss, char kind, const char *name)
 	HASH_DEL(ss->tallies, t);
 	free(t->name);
 	free(t);
+}
+
+void tallies_free(struct sessions *ss)
+{
+	struct tally *t, *next;
+
+	HASH_ITER (hh, ss->tallies, t, next) {
+		HASH_DEL(ss->tallies, t);
+		free(t->name);
+		free(t);
+	}
 }

@@ -1,11 +1,17 @@
 #include "autoconf.h"
-#include "hub.h"
+#include "status.h"
 
 #include <unistd.h>
 
+#include "binlog.h"
 #include "clock.h"
+#include "group.h"
+#include "hub.h"
 #include "journal.h"
 #include "session.h"
+#include "sessions.h"
+#include "shm.h"
+#include "tail.h"
 
 static void add_number(struct str *s, const char *key, uint64_t v)
 {

@@ -1,12 +1,25 @@
-#include "hub.h"
+#include "wait.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "answer.h"
+#include "body.h"
 #include "clock.h"
+#include "conn.h"
+#include "grave.h"
+#include "group.h"
+#include "hub.h"
+#include "late.h"
 #include "mem.h"
 #include "page.h"
+#include "reader.h"
+#include "ring.h"
 #include "session.h"
+#include "session_poll.h"
+#include "session_who.h"
+#include "shm.h"
+#include "tail.h"
 
 #define PAGES_PER_ANSWER 16           /* pages looked through before an answer says `more` */
 #define RING_PER_ANSWER 16384         /* events of the ring, likewise */
