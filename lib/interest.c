@@ -17,6 +17,8 @@ static void add_sub(struct wire_interest *out, const struct sub *s)
 {
 	if (s->type == SUB_ROOM)
 		strlist_add(&out->rooms, s->name.p, s->name.len);
+	else
+		wire_interest_add_view(out, s->name, s->view, s->filter);
 }
 
 void interest_make(const struct principal *who, const struct subs *subs, uint16_t limit,

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mem.h"
+
 static bool decode(struct bytes *c, struct wire_frame *f, uint8_t type)
 {
 	f->type = (enum wire_type)type;
@@ -471,6 +473,65 @@ static void add_list(struct str *s, struct strlist *l)
 		bytes_put_text(s, l->v[i]);
 }
 
+void wire_interest_add_view(
+	struct wire_interest *i, struct slice topic, uint8_t view, struct slice filter)
+{
+	if (i->views_n == WIRE_VIEWS_MAX)
+		return;
+	i->views = xreallocarray(i->views, i->views_n + 1, sizeof(*i->views));
+	i->views[i->views_n++] = (struct wire_view){.topic = slice_dup(topic),
+		.view = view,
+		.filter = {.p = slice_dup(filter), .len = filter.len}};
+}
+
+static void view_fini(struct wire_view *v)
+{
+	free(v->topic);
+	free((char *)v->filter.p);
+}
+
+static int compare_views(const void *a, const void *b)
+{
+	const struct wire_view *x = a, *y = b;
+	size_t len = x->filter.len < y->filter.len ? x->filter.len : y->filter.len;
+	int by_topic = strcmp(x->topic, y->topic), by_filter;
+
+	if (by_topic)
+		return by_topic;
+	if (x->view != y->view)
+		return x->view < y->view ? -1 : 1;
+	by_filter = memcmp(x->filter.p, y->filter.p, len);
+	if (by_filter)
+		return by_filter;
+	return (x->filter.len > y->filter.len) - (x->filter.len < y->filter.len);
+}
+
+static void views_normalize(struct wire_interest *i)
+{
+	size_t kept = 0;
+
+	if (i->views_n)
+		qsort(i->views, i->views_n, sizeof(*i->views), compare_views);
+	for (size_t n = 0; n < i->views_n; n++) {
+		if (kept && !compare_views(&i->views[kept - 1], &i->views[n]))
+			view_fini(&i->views[n]);
+		else
+			i->views[kept++] = i->views[n];
+	}
+	i->views_n = kept;
+}
+
+static void add_views(struct str *s, struct wire_interest *i)
+{
+	views_normalize(i);
+	bytes_put(s, i->views_n, 2);
+	for (size_t n = 0; n < i->views_n; n++) {
+		bytes_put_text(s, i->views[n].topic);
+		bytes_put(s, i->views[n].view, 1);
+		bytes_put_slice(s, i->views[n].filter);
+	}
+}
+
 void wire_interest_put(struct str *out, struct wire_interest *i)
 {
 	bytes_put(out, i->tenant_id, 4);
@@ -483,6 +544,7 @@ void wire_interest_put(struct str *out, struct wire_interest *i)
 		1);
 	add_list(out, &i->topics);
 	add_list(out, &i->rooms);
+	add_views(out, i);
 }
 
 static void get_list(struct bytes *c, struct strlist *l)
@@ -494,6 +556,22 @@ static void get_list(struct bytes *c, struct strlist *l)
 
 		if (!c->is_bad)
 			strlist_add(l, t.p, t.len);
+	}
+}
+
+static void get_views(struct bytes *c, struct wire_interest *i)
+{
+	size_t n = bytes_u16(c);
+
+	if (n > WIRE_VIEWS_MAX || (n && i->format != WIRE_SOCKET))
+		c->is_bad = true;
+	while (n-- > 0 && !c->is_bad) {
+		struct slice topic = bytes_text(c);
+		uint8_t view = bytes_u8(c);
+		struct slice filter = bytes_text(c);
+
+		if (!c->is_bad)
+			wire_interest_add_view(i, topic, view, filter);
 	}
 }
 
@@ -513,6 +591,7 @@ bool wire_interest_get(const void *p, size_t len, struct wire_interest *i)
 	i->rooms_any_topic = flags & ROOMS_ANY_TOPIC;
 	get_list(&c, &i->topics);
 	get_list(&c, &i->rooms);
+	get_views(&c, i);
 	if (bytes_are_done(&c) && i->limit > 0 && i->format >= WIRE_JSON &&
 		i->format <= WIRE_SOCKET)
 		return true;
@@ -524,4 +603,9 @@ void wire_interest_fini(struct wire_interest *i)
 {
 	strlist_fini(&i->topics);
 	strlist_fini(&i->rooms);
+	for (size_t n = 0; n < i->views_n; n++)
+		view_fini(&i->views[n]);
+	free(i->views);
+	i->views = NULL;
+	i->views_n = 0;
 }

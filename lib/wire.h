@@ -26,12 +26,15 @@
  *             The ticket is the client's name for a parked request, unique on its connection.
  *             interest (equal bytes = equal wishes, so the sender sorts the lists):
  *               u32 tenant, u8 format (enum wire_format), u16 limit, u8 flags,
- *               u16 n, n * text topic, u16 n, n * text room
+ *               u16 n, n * text topic, u16 n, n * text room,
+ *               u16 n, n * (text topic, u8 view, text filter)
  *             flags 1: any topic but "_..." (then there is no topic in the list)
  *                   2: any room
  *                   4: events without a room are not wanted
  *                   8: an event of one of the rooms is wanted whatever its topic; the topics then
  *                      choose among events without a room
+ *             The last are views on asking (stream.h), which format SOCKET alone may have: view is
+ *             their number in the topic's row. One of which there is no such view shows nothing.
  *   CANCEL    u64 ticket                       an unknown one is ignored (it may be answered)
  *   DOORBELL  (nothing)                        this host has committed an event
  *   REFRESH   (nothing)                        read epoch and floor again; answered by REFRESHED
@@ -323,6 +326,14 @@ void wire_put_answer(
 	struct evbuffer *out, uint64_t ticket, enum wire_answer what, const struct str *json);
 void wire_put_error(struct evbuffer *out, const char *text);
 
+#define WIRE_VIEWS_MAX 64 /* of an interest */
+
+struct wire_view {
+	char *topic;
+	uint8_t view;
+	struct slice filter; /* as stream_filter has it; empty: none */
+};
+
 /* The interest blob. The lists are sorted and freed of doubles by wire_interest_put(). */
 struct wire_interest {
 	uint32_t tenant_id;
@@ -330,7 +341,12 @@ struct wire_interest {
 	uint16_t limit;
 	bool all_topics, all_rooms, only_rooms, rooms_any_topic;
 	struct strlist topics, rooms;
+	struct wire_view *views;
+	size_t views_n;
 };
+/* Adds a copy. One past WIRE_VIEWS_MAX is left out. */
+void wire_interest_add_view(
+	struct wire_interest *i, struct slice topic, uint8_t view, struct slice filter);
 void wire_interest_put(struct str *out, struct wire_interest *i);
 /* false if the bytes are no interest; then nothing is left to free. */
 bool wire_interest_get(const void *p, size_t len, struct wire_interest *i);

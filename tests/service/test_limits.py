@@ -83,7 +83,7 @@ def poller_socket(stack):
 def events_interest(limit):
     """All of websites as JSON, as GET /events asks for it; another limit is another interest."""
     return struct.pack("<IBHB", 1, 1, limit, 0) + struct.pack("<H", 1) + wire.text("websites") \
-        + struct.pack("<H", 0)
+        + struct.pack("<HH", 0, 0)
 
 
 def waits(p, n, since, limits=1):

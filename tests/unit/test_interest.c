@@ -119,6 +119,23 @@ static void with_rooms_asked_for(void **state)
 	fini(&ann);
 }
 
+/* A view of a topic without such a view is no authority's to give. */
+static void with_views_asked_for(void **state)
+{
+	const struct sub s = {.type = SUB_VIEW, .name = {"websites", 8}};
+	struct principal root = {.user_id = 1, .tenant_id = 1};
+	struct wire_interest in;
+	struct subs subs = {0};
+
+	add(&root.perms, "*");
+	assert_true(subs_add(&subs, &s));
+	interest_make(&root, &subs, 50, &in);
+	assert_int_equal(in.views_n, 0);
+	wire_interest_fini(&in);
+	subs_fini(&subs);
+	fini(&root);
+}
+
 /* The poller takes what is built here, byte for byte. */
 static void travels(void **state)
 {
@@ -146,6 +163,7 @@ int main(void)
 		cmocka_unit_test(of_who_may_all),
 		cmocka_unit_test(of_an_api_key),
 		cmocka_unit_test(with_rooms_asked_for),
+		cmocka_unit_test(with_views_asked_for),
 		cmocka_unit_test(travels),
 	};
 

@@ -1,13 +1,7 @@
 /* The poller's protocol: what is put in comes out, and bytes that are no frame are refused. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 
-#include <cmocka.h>
-
+#include "mutate.h"
 #include "wire.h"
 
 static void take(struct evbuffer *buf, struct wire_frame *f, enum wire_type type)
@@ -259,6 +253,118 @@ static void test_interest(void **state)
 	str_fini(&y);
 }
 
+static void add_view(struct wire_interest *i, const char *topic, uint8_t view, const char *filter)
+{
+	wire_interest_add_view(i, (struct slice){topic, strlen(topic)}, view,
+		(struct slice){filter, strlen(filter)});
+}
+
+static struct str with_views(enum wire_format format, bool is_turned)
+{
+	static const char *const rows[][2] = {
+		{"logs", "b"}, {"alerts", ""}, {"logs", ""}, {"logs", "ab"}, {"logs", "b"}};
+	struct wire_interest i = {.tenant_id = 3, .format = (uint8_t)format, .limit = 500};
+	struct str out = STR_INIT;
+
+	for (size_t n = 0; n < ARRAY_N(rows); n++) {
+		const char *const *row = rows[is_turned ? ARRAY_N(rows) - 1 - n : n];
+
+		add_view(&i, row[0], 0, row[1]);
+	}
+	add_view(&i, "logs", 1, "");
+	wire_interest_put(&out, &i);
+	wire_interest_fini(&i);
+	return out;
+}
+
+static void test_views(void **state)
+{
+	static const struct {
+		const char *topic, *filter;
+		uint8_t view;
+	} rows[] = {{"alerts", "", 0}, {"logs", "", 0}, {"logs", "ab", 0}, {"logs", "b", 0},
+		{"logs", "", 1}};
+	struct str x = with_views(WIRE_SOCKET, false), y = with_views(WIRE_SOCKET, true);
+	struct str json = with_views(WIRE_JSON, false);
+	struct wire_interest got;
+
+	assert_int_equal(x.len, y.len);
+	assert_memory_equal(x.p, y.p, x.len);
+	assert_true(wire_interest_get(x.p, x.len, &got));
+	assert_int_equal(got.views_n, ARRAY_N(rows));
+	for (size_t i = 0; i < ARRAY_N(rows); i++) {
+		assert_string_equal(got.views[i].topic, rows[i].topic);
+		assert_int_equal(got.views[i].view, rows[i].view);
+		assert_true(slice_is(got.views[i].filter, rows[i].filter));
+	}
+	wire_interest_fini(&got);
+	for (size_t len = 0; len < x.len; len++)
+		assert_false(wire_interest_get(x.p, len, &got));
+	/* /events is not asked for views. */
+	assert_false(wire_interest_get(json.p, json.len, &got));
+	str_fini(&x);
+	str_fini(&y);
+	str_fini(&json);
+}
+
+static void test_too_many_views(void **state)
+{
+	struct wire_interest i = {.format = WIRE_SOCKET, .limit = 1}, got;
+	struct str s = STR_INIT;
+
+	for (size_t n = 0; n < WIRE_VIEWS_MAX + 1; n++) {
+		char filter[8];
+
+		snprintf(filter, sizeof(filter), "%04zu", n);
+		add_view(&i, "logs", 0, filter);
+	}
+	assert_int_equal(i.views_n, WIRE_VIEWS_MAX);
+	wire_interest_put(&s, &i);
+	assert_true(wire_interest_get(s.p, s.len, &got));
+	assert_int_equal(got.views_n, WIRE_VIEWS_MAX);
+	wire_interest_fini(&got);
+	/* Their number says one more, and it is there. */
+	s.p[12]++;
+	bytes_put_text(&s, "logs");
+	bytes_put(&s, 0, 1);
+	bytes_put_text(&s, "x");
+	assert_false(wire_interest_get(s.p, s.len, &got));
+	wire_interest_fini(&i);
+	str_fini(&s);
+}
+
+/* Whatever is taken is written again as bytes that are taken, and then stays as it is. */
+static void test_interest_mutations(void **state)
+{
+	static const char *const words[] = {"logs", "", "\x01", "\xff\xff"};
+	struct wire_interest got;
+	size_t taken_n = 0;
+
+	for (size_t round = 0; round < 20000; round++) {
+		struct str s = with_views(WIRE_SOCKET, false), once = STR_INIT, twice = STR_INIT;
+		char *exact;
+
+		for (uint32_t n = mutate_any(3) + 1; n; n--)
+			mutate(&s, words, ARRAY_N(words));
+		exact = unit_exact(str_c(&s), s.len);
+		if (wire_interest_get(exact, s.len, &got)) {
+			taken_n++;
+			wire_interest_put(&once, &got);
+			wire_interest_fini(&got);
+			assert_true(wire_interest_get(once.p, once.len, &got));
+			wire_interest_put(&twice, &got);
+			wire_interest_fini(&got);
+			assert_int_equal(once.len, twice.len);
+			assert_memory_equal(once.p, twice.p, once.len);
+		}
+		free(exact);
+		str_fini(&s);
+		str_fini(&once);
+		str_fini(&twice);
+	}
+	assert_true(taken_n > 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -266,6 +372,9 @@ int main(void)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_mutations),
 		cmocka_unit_test(test_interest),
+		cmocka_unit_test(test_views),
+		cmocka_unit_test(test_too_many_views),
+		cmocka_unit_test(test_interest_mutations),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
