@@ -86,7 +86,9 @@ static void add_route(struct crud_set *set, const struct crud *c, unsigned metho
 	set->routes[set->routes_n++] = (struct route){
 		.methods = method,
 		.pattern = str_take(&pattern),
-		.flags = is_read ? ROUTE_DB | ROUTE_CACHED : ROUTE_JSON | ROUTE_TXN,
+		.flags = is_read                 ? ROUTE_DB | ROUTE_CACHED
+			 : method == HTTP_DELETE ? ROUTE_TXN
+						 : ROUTE_JSON | ROUTE_TXN,
 		.perm = str_take(&perm),
 		.handle = handle,
 		.arg = c,
@@ -117,6 +119,8 @@ const struct crud_set *crud_build(const struct resource *const *resources, size_
 		add_route(set, c, HTTP_POST, "/delete", crud_delete);
 		add_route(set, c, HTTP_GET, "", crud_list);
 		add_route(set, c, HTTP_GET, "/{id}", crud_get);
+		add_route(set, c, HTTP_PUT, "/{id}", crud_update);
+		add_route(set, c, HTTP_DELETE, "/{id}", crud_delete);
 	}
 	set->sql = (struct db_set){.name = "resources", .stmts = set->stmts, .is_lazy = true};
 	return set;

@@ -4,6 +4,7 @@
  *
  * What a descriptor leads to:
  *   POST /api/v1/<name>/create, /update, /delete    <name>:write
+ *   PUT, DELETE /api/v1/<name>/{id}: the same as update and delete    <name>:write
  *   GET  /api/v1/<name>, /api/v1/<name>/{id}        <name>:read
  * and the events of topic <name>: the payload is the row as GET shows it ({"id":N} for a delete),
  * one event for each row whose shown content changed, in the transaction that changed it.

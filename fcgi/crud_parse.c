@@ -179,6 +179,21 @@ static uint64_t parse_count(struct ctx *ctx, const char *name, struct json_objec
 	return n;
 }
 
+/* The id of an update is in its address, or in its body, or in both. */
+static void take_address(struct ctx *ctx, struct input *in)
+{
+	bool is_given = json_object_object_get_ex(ctx->body, "id", NULL);
+
+	if (ctx->params.n == 0) {
+		if (!is_given)
+			ctx_problem(ctx, "id", "is required");
+		return;
+	}
+	if (is_given && in->id && in->id != ctx->params.v[0].id)
+		ctx_problem(ctx, "id", "is not the one of the address");
+	in->id = ctx->params.v[0].id;
+}
+
 void input_parse(struct ctx *ctx, const struct resource *res, bool is_update, struct input *in)
 {
 	size_t unknown_n = 0;
@@ -199,8 +214,8 @@ void input_parse(struct ctx *ctx, const struct resource *res, bool is_update, st
 			note_unknown(ctx, "", key, &unknown_n);
 		}
 	}
-	if (is_update && !json_object_object_get_ex(ctx->body, "id", NULL))
-		ctx_problem(ctx, "id", "is required");
+	if (is_update)
+		take_address(ctx, in);
 	if (is_update && in->given_n == 0 && ctx->problems_n == 0)
 		ctx_problem(ctx, "body", "gives nothing to change");
 }
@@ -277,6 +292,10 @@ void input_ids(struct ctx *ctx, struct ids *ids)
 	struct json_object *given = NULL;
 	char path[PATH_SIZE];
 	size_t unknown_n = 0;
+	if (ctx->params.n > 0) {
+		ids_add(ids, ctx->params.v[0].id);
+		return;
+	}
 	json_object_object_foreach (ctx->body, key, unused) {
 		(void)unused;
 		if (strcmp(key, "ids") != 0)

@@ -32,7 +32,8 @@ void input_parse(struct ctx *ctx, const struct resource *res, bool is_update, st
 void input_settle(struct ctx *ctx, struct input *in, struct json_object *old);
 void input_fini(struct input *in);
 
-/* Adds the ids of {"ids":[..]}, at most CRUD_IDS_MAX, sorted and each once. */
+/* Adds the id of the address, or those of {"ids":[..]}, at most CRUD_IDS_MAX, sorted and each once.
+ */
 void input_ids(struct ctx *ctx, struct ids *ids);
 
 #endif

@@ -96,12 +96,12 @@ void crud_get(struct ctx *ctx)
 {
 	const struct crud *c = ctx->route->arg;
 	struct str row = STR_INIT;
-	enum err e = crud_render(ctx, c, ctx->id, &row);
+	uint64_t id = ctx->params.v[0].id;
+	enum err e = crud_render(ctx, c, id, &row);
 	if (e == ERR_OK)
 		ctx_ok(ctx, 200, &row);
 	else if (e == ERR_NOT_FOUND)
-		ctx_failf(
-			ctx, e, "There is no %s %llu.", c->res->noun, (unsigned long long)ctx->id);
+		ctx_failf(ctx, e, "There is no %s %llu.", c->res->noun, (unsigned long long)id);
 	else
 		ctx_fail_db(ctx, e, "get");
 	str_fini(&row);

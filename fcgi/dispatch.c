@@ -8,6 +8,7 @@
 #include "ctx.h"
 #include "engine.h"
 #include "http.h"
+#include "intake.h"
 #include "route_txn.h"
 #include "worker.h"
 
@@ -43,10 +44,11 @@ void dispatch_options(struct ctx *ctx, unsigned allowed)
 	if (!ctx->cors_origin || !ctx->req.cors_method[0])
 		return;
 	add_methods(&ctx->res.headers, "Access-Control-Allow-Methods", allowed);
-	str_adds(&ctx->res.headers, "Access-Control-Allow-Headers: Authorization, "
-				    "Content-Type, X-API-Key, Idempotency-Key, If-None-Match, "
-				    "Last-Event-ID, Cache-Control\r\n"
-				    "Access-Control-Max-Age: " PREFLIGHT_MAX_AGE_S "\r\n");
+	str_adds(&ctx->res.headers,
+		"Access-Control-Allow-Headers: Authorization, "
+		"Content-Type, Content-Encoding, X-API-Key, Idempotency-Key, If-None-Match, "
+		"Last-Event-ID, Cache-Control\r\n"
+		"Access-Control-Max-Age: " PREFLIGHT_MAX_AGE_S "\r\n");
 }
 
 /* Each step returns false when the request has been answered. */
@@ -68,7 +70,7 @@ static bool find_route(struct ctx *ctx, const struct http_meta *meta)
 	unsigned allowed;
 
 	ctx->route = routes_find(ctx->worker->app->routes, is_known ? ctx->req.method : 0,
-		ctx->req.path, &ctx->id, &allowed);
+		ctx->req.path, &ctx->params, &allowed);
 	if (ctx->route)
 		return true;
 	if (!allowed) {
@@ -175,27 +177,21 @@ static bool admit(struct ctx *ctx)
 	return !ctx->route->perm || ctx_permit(ctx, ctx->route->perm);
 }
 
-static bool read_json(struct ctx *ctx)
+static bool take_body(struct ctx *ctx)
 {
-	const char *why = NULL;
-	size_t offset = 0;
+	struct str why = STR_INIT;
+	enum err e = ERR_OK;
 
-	if (!(ctx->route->flags & ROUTE_JSON) || ctx->req.method == HTTP_GET)
-		return true;
-	if (!http_is_json(ctx->req.content_type)) {
-		ctx_fail(ctx, ERR_MEDIA_TYPE, NULL);
-		return false;
-	}
-	ctx->body = json_parse(ctx->req.body, ctx->req.body_len, &why, &offset);
-	if (!ctx->body && why) {
-		ctx_failf(ctx, ERR_BAD_JSON, "The body is no JSON: %s (at byte %zu).", why, offset);
-		return false;
-	}
-	if (!json_object_is_type(ctx->body, json_type_object)) {
-		ctx_fail(ctx, ERR_BAD_REQUEST, "The body must be a JSON object.");
-		return false;
-	}
-	return true;
+	if (ctx->req.method != HTTP_GET)
+		e = intake_body(ctx->route, &ctx->req, (size_t)ctx->cfg->fcgi.max_body,
+			&ctx->worker->inflated, &ctx->body, &why);
+	if (e != ERR_OK)
+		ctx_fail(ctx, e, str_c(&why));
+	if (e == ERR_MEDIA_TYPE && intake_is_encoded(&ctx->req)) /* RFC 9110 section 15.5.16 */
+		str_addf(&ctx->res.headers, "Accept-Encoding: %s\r\n",
+			ctx->route->flags & ROUTE_GZIP ? "gzip" : "identity");
+	str_fini(&why);
+	return e == ERR_OK;
 }
 
 static void run_db(struct ctx *ctx)
@@ -267,7 +263,7 @@ void dispatch(struct ctx *ctx, const struct http_meta *meta, struct conn *conn)
 		return;
 	}
 	if (!find_route(ctx, meta) || !is_whole(ctx, meta) || !is_in_place(ctx) ||
-		!read_body(ctx, meta, conn) || !admit(ctx) || !read_json(ctx))
+		!read_body(ctx, meta, conn) || !admit(ctx) || !take_body(ctx))
 		return;
 	if (ctx->route->flags & ROUTE_CACHED)
 		run_cached(ctx);

@@ -39,6 +39,7 @@ static const struct variable variables[] = {
 	REQ("HTTP_ACCEPT", accept),
 	REQ("HTTP_ORIGIN", origin),
 	REQ("CONTENT_TYPE", content_type),
+	REQ("HTTP_CONTENT_ENCODING", content_encoding),
 	REQ("QUERY_STRING", query),
 	REQ("HTTP_UPGRADE", upgrade),
 	REQ("HTTP_X_API_KEY", api_key),

@@ -4,17 +4,17 @@
  *
  * What dispatch does before a handler: finds the route (404, 405 with Allow), answers HEAD and
  * OPTIONS, reads the body up to fcgi.max_body (413), authenticates unless ROUTE_OPEN (401), checks
- * `perm` (403), parses JSON for ROUTE_JSON (415, 400). For ROUTE_TXN it opens the database and a
- * transaction; after a handler that leaves a status below 400 it stores the Idempotency-Key
- * response, writes the audit row, inserts the events the handler emitted (last, so that they wait
- * least for COMMIT), commits, raises the shared generations and rings the poller; on anything else
- * it rolls back. One that leaves a park as well is answered by that, once it is committed; what it
- * has in ctx->res then is for who comes again with the same key. A transaction lost to a deadlock
- * is run again, so a ROUTE_TXN handler changes nothing but the database and *ctx. For ROUTE_DB it
- * only makes sure there is a connection (503); a GET whose connection turns out to be lost is run
- * again once. ROUTE_CACHED (GET alone) keeps the rendered answer for all callers of the tenant that
- * have `perm`, as long as nothing of `topic` changes; such answers carry ETag, and X-Last-Event-Id:
- * a cursor from which /events goes on without a gap.
+ * `perm` (403), makes of the body what the route takes (415, 413, 400; intake.h). For ROUTE_TXN it
+ * opens the database and a transaction; after a handler that leaves a status below 400 it stores
+ * the Idempotency-Key response, writes the audit row, inserts the events the handler emitted (last,
+ * so that they wait least for COMMIT), commits, raises the shared generations and rings the poller;
+ * on anything else it rolls back. One that leaves a park as well is answered by that, once it is
+ * committed; what it has in ctx->res then is for who comes again with the same key. A transaction
+ * lost to a deadlock is run again, so a ROUTE_TXN handler changes nothing but the database and
+ * *ctx. For ROUTE_DB it only makes sure there is a connection (503); a GET whose connection turns
+ * out to be lost is run again once. ROUTE_CACHED (GET alone) keeps the rendered answer for all
+ * callers of the tenant that have `perm`, as long as nothing of `topic` changes; such answers carry
+ * ETag, and X-Last-Event-Id: a cursor from which /events goes on without a gap.
  */
 #ifndef CMDB_ROUTE_H
 #define CMDB_ROUTE_H
@@ -23,6 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bytes.h"
 #include "config.h"
 #include "db.h"
 #include "err.h"
@@ -42,7 +43,7 @@ struct http_req {
 	const char *query; /* raw */
 	const char *body;
 	size_t body_len;
-	const char *content_type;
+	const char *content_type, *content_encoding;
 	const char *authorization, *api_key, *origin, *accept, *if_none_match, *last_event_id,
 		*idempotency_key, *upgrade, *cors_method, *cors_headers;
 	const char *remote_addr, *server_software;
@@ -54,6 +55,18 @@ struct http_res {
 	const char *content_type; /* static text */
 	struct str headers;       /* further "Name: value\r\n" lines */
 	struct str body;
+};
+
+#define ROUTE_PARAMS_MAX 3
+#define ROUTE_TEXT_MAX 64
+
+/* What the {..} of a pattern matched, in their order. */
+struct route_params {
+	struct {
+		struct slice text; /* borrowed from the path */
+		uint64_t id;       /* of a decimal one, else 0 */
+	} v[ROUTE_PARAMS_MAX];
+	size_t n;
 };
 
 struct txn;
@@ -70,8 +83,8 @@ struct ctx {
 	struct db *db;               /* the worker's */
 	const struct shm *shm;       /* NULL when there is no poller */
 	const struct principal *who; /* NULL on ROUTE_OPEN */
-	struct json_object *body;    /* ROUTE_JSON: an object; borrowed */
-	uint64_t id;                 /* what {id} matched */
+	struct json_object *body;    /* of a route that takes JSON; NULL when another type came */
+	struct route_params params;  /* what the pattern's {..} matched */
 	const struct route *route;
 	struct worker *worker;
 	struct txn *txn;     /* of ROUTE_TXN, while it runs */
@@ -97,27 +110,37 @@ enum route_flag {
 	ROUTE_TXN = 8,     /* in a transaction; implies ROUTE_DB; takes Idempotency-Key; audited */
 	ROUTE_PARKS = 16,  /* may park: the body is read to its end first, whatever it is */
 	ROUTE_CACHED = 32, /* a GET answer is kept while (tenant, topic) has not changed */
-	ROUTE_HASHES = 64  /* checks a password: likewise */
+	ROUTE_HASHES = 64, /* checks a password: likewise */
+	ROUTE_ARRAY = 128, /* takes a JSON array; with ROUTE_JSON, either */
+	ROUTE_GZIP = 256   /* the body may come with Content-Encoding: gzip */
 };
 
+/* A pattern is exact, or has {..} as whole segments, ROUTE_PARAMS_MAX at most. {id} and {.._id} are
+ * decimal, 1..2^63-1 without leading zeros; any other is a text of 1..ROUTE_TEXT_MAX letters,
+ * digits and -._~@:+ (no slash, so no address is two), but for "." and "..". An exact pattern goes
+ * before one with {..}; two of these that could match one path are a bug, as are a doubled method
+ * and pattern. */
+
 struct route {
-	unsigned methods;    /* enum http_method, or'ed */
-	const char *pattern; /* exact, or with one {id} (decimal, 1..2^63-1) as a whole segment */
+	unsigned methods; /* enum http_method, or'ed */
+	const char *pattern;
 	unsigned flags;
 	const char *perm; /* NULL: any authenticated caller */
 	void (*handle)(struct ctx *ctx);
 	const void *arg;   /* the handler's own: a resource descriptor */
 	const char *topic; /* ROUTE_CACHED: what the answer depends on */
+	/* Media types taken besides JSON, up to a NULL: the handler has the bytes, in req.body. */
+	const char *const *media;
 };
 
 struct routes;
 struct routes *routes_new(void);
 void routes_free(struct routes *rs); /* takes NULL */
-/* The table is borrowed for ever. A doubled method and pattern is a bug. */
+/* The table is borrowed for ever. */
 void routes_add(struct routes *rs, const struct route *table, size_t n);
 /* The route for path. NULL: *allowed has the methods that path does take, 0 if it is unknown. */
 const struct route *routes_find(const struct routes *rs, enum http_method method, const char *path,
-	uint64_t *id, unsigned *allowed);
+	struct route_params *params, unsigned *allowed);
 
 /* ---- what handlers call ---- */
 

@@ -38,6 +38,7 @@ void worker_fini(struct worker *w)
 	conn_free(w->conn);
 	str_fini(&w->path);
 	str_fini(&w->body);
+	str_fini(&w->inflated);
 	str_fini(&w->head);
 }
 
@@ -182,6 +183,8 @@ static void serve(struct worker *w)
 	ctx_fini(&ctx);
 	if (w->body.cap > KEPT_MAX)
 		str_fini(&w->body);
+	if (w->inflated.cap > KEPT_MAX)
+		str_fini(&w->inflated);
 }
 
 void worker_serve(struct job *j, struct worker *w)

@@ -26,8 +26,9 @@ struct worker {
 	bool is_refusing;   /* no password may be hashed for this job: it has waited too long */
 	bool hashes;        /* may hash passwords */
 	struct jobs *needs; /* what it works on for a park is for these threads; NULL: for it */
-	struct str path, body, head; /* of the request at hand; memory is kept for the next */
-	uint64_t random[4];          /* request ids: xoshiro256**, seeded by libsodium */
+	struct str path, body, inflated,
+		head;       /* of the request at hand; memory is kept for the next */
+	uint64_t random[4]; /* request ids: xoshiro256**, seeded by libsodium */
 	pthread_t thread;
 };
 

@@ -191,11 +191,22 @@ def test_bad_event_parameters_are_refused(admin, query):
     is_bad(admin.get("/events?" + query))
 
 
+def test_a_content_encoding_is_415(admin):
+    reply = admin.post(CREATE, b"{}", headers={"Content-Type": "application/json",
+                                               "Content-Encoding": "gzip"})
+    fails(reply, 415, "unsupported_media_type")
+    assert reply.headers["Accept-Encoding"] == "identity"
+    assert "Content-Encoding" in reply.error["message"]
+    assert admin.post(CREATE, b"{}", headers={"Content-Type": "application/json",
+                                              "Content-Encoding": "identity"}).status == 422
+
+
 @pytest.mark.parametrize("method, path, allow", [
     ("GET", LOGIN, {"POST", "OPTIONS"}),
     ("DELETE", LOGIN, {"POST", "OPTIONS"}),
     ("POST", "/api/v1/websites", {"GET", "HEAD", "OPTIONS"}),
-    ("PUT", "/api/v1/websites/1", {"GET", "HEAD", "OPTIONS"}),
+    ("PUT", "/api/v1/websites", {"GET", "HEAD", "OPTIONS"}),
+    ("POST", "/api/v1/websites/1", {"GET", "HEAD", "PUT", "DELETE", "OPTIONS"}),
     ("POST", "/events", {"GET", "HEAD", "OPTIONS"}),
     ("GET", CREATE, {"POST", "OPTIONS"}),
     ("PATCH", CREATE, {"POST", "OPTIONS"}),

@@ -111,7 +111,7 @@ def changes(client, since, topics, n):
     return [(e["topic"], e["type"], e["data"]) for e in events]
 
 
-# ---- the five routes ----
+# ---- the routes ----
 
 
 @pytest.mark.parametrize("resource", RESOURCES)
@@ -139,6 +139,37 @@ def test_life_of_a_row(crew, now, resource):
            if c[2]["id"] == made["id"]]
     assert own == [(resource, "add", made), (resource, "update", changed),
                    (resource, "delete", {"id": made["id"]})]
+
+
+@pytest.mark.parametrize("resource", RESOURCES)
+def test_life_of_a_row_at_its_own_address(crew, now, resource):
+    fields, change = least(crew, resource)
+    made = create(crew, resource, **fields)
+    path = f"/api/v1/{resource}/{made['id']}"
+    since = now()
+
+    key = {"Idempotency-Key": unique("k")}
+    reply = crew.request("PUT", path, {"version": 1, **change}, headers=key)
+    changed = reply.json["data"]
+    assert reply.status == 200
+    assert changed == {**made, **change, "version": 2, "updated_at": changed["updated_at"]}
+    again = crew.request("PUT", path, {"version": 1, **change}, headers=key)
+    assert again.json == reply.json and again.headers["Idempotency-Replayed"] == "true"
+    assert crew.request("PUT", path, {"id": made["id"], **change}).json["data"] == changed
+    assert problems(crew.request("PUT", path, {"id": made["id"] + 1, **change})) == {
+        "id": "is not the one of the address"}
+    assert problems(crew.request("PUT", path, {})) == {"body": "gives nothing to change"}
+    problems(crew.request("PUT", path, {"version": 1, **fields}), 409, "stale_version")
+
+    if resource == "domains":  # its website has to keep one
+        create(crew, "domains", name=host(), website_id=made["website_id"])
+    reply = crew.request("DELETE", path)
+    assert (reply.status, reply.json["data"]) == (200, {"deleted": 1, "ids": [made["id"]]})
+    for method, body in (("GET", None), ("PUT", change), ("DELETE", None)):
+        assert crew.request(method, path, body).status == 404
+    own = [c for c in changes(crew, since, resource, 3 if resource == "domains" else 2)
+           if c[2]["id"] == made["id"]]
+    assert own == [(resource, "update", changed), (resource, "delete", {"id": made["id"]})]
 
 
 @pytest.mark.parametrize("resource", RESOURCES)
@@ -569,6 +600,8 @@ def test_permissions(stack, crew, viewer, api, resource):
     for client, status in ((viewer, 403), (api, 401)):
         for verb, body in (("create", fields), ("update", {"id": 1, **fields}), ("delete", {"ids": [1]})):
             assert do(client, resource, verb, **body).status == status
+        for method, body in (("PUT", fields), ("DELETE", None)):
+            assert client.request(method, f"/api/v1/{resource}/1", body).status == status
     assert api.get(f"/api/v1/{resource}").status == api.get(f"/api/v1/{resource}/1").status == 401
     other = "nodes" if resource != "nodes" else "websites"
     narrow = stack.key(f"{other}:read", f"{other}:write")
