@@ -126,7 +126,7 @@ static enum err issue(struct change *ch)
 	int64_t now_s = clock_wall_ms() / 1000;
 	int64_t ttl_s = opt_number(ch->call, "ttl", ch->call->cfg->auth.access_ttl_s);
 	const char *name = ch->call->args.v[0];
-	struct principal *p = xcalloc(1, sizeof(*p));
+	struct principal *p = principal_new();
 	struct str token = STR_INIT;
 	struct person who;
 	enum err e;
@@ -148,7 +148,7 @@ static enum err issue(struct change *ch)
 out:
 	secret_wipe(token.p, token.len);
 	str_fini(&token);
-	perm_principal_free(p);
+	principal_unref(p);
 	return e;
 }
 

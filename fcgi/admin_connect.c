@@ -33,7 +33,7 @@ static enum err grant(struct ctx *ctx, uint64_t user_id, void *arg)
 		e = ERR_FORBIDDEN;
 	if (e == ERR_OK)
 		e = token_issue(ctx->worker->settings->key, who, now_s, ttl_s, token);
-	perm_principal_free(who);
+	principal_unref(who);
 	return e;
 }
 
@@ -73,8 +73,8 @@ static bool is_refusal(enum err e)
 }
 
 /* *token: one that was given out, else empty. */
-static enum err find(
-	struct socket_work *w, const struct packet *p, struct str *token, struct identity **id)
+static enum err find(struct socket_work *w, const struct packet *p, struct str *token,
+	const struct principal **who)
 {
 	struct json_object *session = json_get(p->json, "sessionId"),
 			   *username = json_get(p->json, "username"),
@@ -82,18 +82,18 @@ static enum err find(
 	bool has_password = is_text(username) && is_text(password);
 	enum err e;
 
-	*id = NULL;
+	*who = NULL;
 	if (is_text(session)) {
 		e = identity_of_text(w->ctx, IDENTITY_TOKEN, json_object_get_string(session),
-			(size_t)json_object_get_string_len(session), id);
+			(size_t)json_object_get_string_len(session), who);
 		if (!has_password || !is_refusal(e))
 			return e;
 	}
 	if (!has_password)
-		return socket_connect_find(w, p, id);
+		return socket_connect_find(w, p, who);
 	e = log_in(w, username, password, token);
 	if (e == ERR_OK)
-		e = identity_of_text(w->ctx, IDENTITY_TOKEN, str_c(token), token->len, id);
+		e = identity_of_text(w->ctx, IDENTITY_TOKEN, str_c(token), token->len, who);
 	return e;
 }
 
@@ -108,18 +108,16 @@ static void refuse(struct socket_work *w, struct slice nsp, enum err e)
 
 /* ---- CONNECT ---- */
 
-static void join(struct socket_work *w, const struct packet *p, struct identity *id)
+static void join(struct socket_work *w, const struct packet *p, const struct principal *who)
 {
 	char socket_id[SOCKET_ID_SIZE], pid[SOCKET_PID_SIZE];
-	struct op op = {.type = OP_CONNECT,
-		.id = OPS_FROM_NOW,
-		.nsp = p->nsp,
-		.caller = ops_caller_of(identity_who(id))};
+	struct op op = {
+		.type = OP_CONNECT, .id = OPS_FROM_NOW, .nsp = p->nsp, .caller = caller_of(who)};
 
 	/* Without a private id: there is nothing to recover. */
 	socket_make_ids(socket_id, pid);
 	op.socket_id = (struct slice){socket_id, strlen(socket_id)};
-	socket_join(w, &op, id);
+	socket_join(w, &op, who);
 }
 
 static void emit_session(struct socket_work *w, struct slice nsp, const struct str *token)
@@ -136,18 +134,18 @@ static void emit_session(struct socket_work *w, struct slice nsp, const struct s
 void admin_connect(struct socket_work *w, const struct packet *p)
 {
 	struct str token = STR_INIT;
-	struct identity *id;
+	const struct principal *who;
 	enum err e;
 
 	do
-		e = find(w, p, &token, &id);
+		e = find(w, p, &token, &who);
 	while (socket_connect_again(w, e));
-	if (e == ERR_OK && !perm_has(identity_who(id), ADMIN_PERM)) {
-		identity_put(id);
+	if (e == ERR_OK && !perm_has(who, ADMIN_PERM)) {
+		principal_unref(who);
 		e = ERR_FORBIDDEN;
 	}
 	if (e == ERR_OK) {
-		join(w, p, id);
+		join(w, p, who);
 		if (token.len && !w->why_bad)
 			emit_session(w, p->nsp, &token);
 	} else {

@@ -149,7 +149,7 @@ static enum err grant(struct ctx *ctx, const struct family *f, struct str *out)
 	principal_render(out, who);
 	str_addc(out, '}');
 out:
-	perm_principal_free(who);
+	principal_unref(who);
 	return e;
 }
 

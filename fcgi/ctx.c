@@ -45,7 +45,7 @@ void ctx_fini(struct ctx *ctx)
 	str_fini(&ctx->problems);
 	str_fini(&ctx->audit_target);
 	json_object_put(ctx->body);
-	identity_put(ctx->identity);
+	principal_unref(ctx->who);
 	cached_put(ctx->cached);
 }
 
@@ -125,9 +125,9 @@ bool ctx_authenticate(struct ctx *ctx)
 {
 	enum err e;
 
-	if (ctx->identity)
+	if (ctx->who)
 		return true;
-	e = identity_get(ctx, &ctx->identity);
+	e = identity_get(ctx, &ctx->who);
 	if (e != ERR_OK) {
 		if (err_status(e) >= 500)
 			ctx_fail_db(ctx, e, "who asks");
@@ -135,7 +135,6 @@ bool ctx_authenticate(struct ctx *ctx)
 			ctx_fail(ctx, e, NULL);
 		return false;
 	}
-	ctx->who = identity_who(ctx->identity);
 	return true;
 }
 

@@ -137,20 +137,22 @@ static bool is_conformance(const struct config *cfg)
 /* Whom the session is of, if that is known already. false: answered. */
 static bool find_caller(struct ctx *ctx, struct str *out)
 {
-	struct ops_caller caller;
+	const struct principal *who;
+	struct caller_view caller;
 	enum err e;
 
 	if (is_conformance(ctx->cfg))
 		return true;
-	e = identity_get(ctx, &ctx->identity);
+	e = identity_get(ctx, &who);
 	if (e == ERR_UNAUTHENTICATED && !ctx->cfg->auth.require_at_handshake)
 		return true;
 	if (e != ERR_OK) {
 		fail_caller(ctx, e);
 		return false;
 	}
-	caller = ops_caller_of(identity_who(ctx->identity));
-	ops_caller_put(out, &caller);
+	caller = caller_of(who);
+	caller_put(out, &caller);
+	principal_unref(who);
 	return true;
 }
 

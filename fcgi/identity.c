@@ -24,13 +24,8 @@ struct credential {
 	const char *text;
 	size_t len;
 	uint8_t hash[SECRET_HASH_SIZE];
-	struct str decoded;              /* ?token= */
-	const struct ops_caller *caller; /* KIND_CALLER */
-};
-
-struct identity {
-	atomic_uint refs;
-	struct principal *who;
+	struct str decoded;               /* ?token= */
+	const struct caller_view *caller; /* KIND_CALLER */
 };
 
 /* An API key in the place of a token must not find what was kept for the key: the kind is part of
@@ -42,7 +37,7 @@ struct entry_key {
 
 struct entry {
 	struct entry_key key;
-	struct identity *identity;
+	const struct principal *who;
 	const struct shm *shm; /* the page that generation is of; compared, never followed */
 	uint32_t generation;
 	int64_t loaded_ms;
@@ -64,41 +59,12 @@ struct identities *identities_new(void)
 	return c;
 }
 
-/* ---- references ---- */
-
-static struct identity *identity_new(struct principal *who)
-{
-	struct identity *id = xcalloc(1, sizeof(*id));
-
-	atomic_init(&id->refs, 1);
-	id->who = who;
-	return id;
-}
-
-const struct principal *identity_who(const struct identity *id)
-{
-	return id->who;
-}
-
-void identity_ref(struct identity *id)
-{
-	atomic_fetch_add_explicit(&id->refs, 1, memory_order_relaxed);
-}
-
-void identity_put(struct identity *id)
-{
-	if (!id || atomic_fetch_sub_explicit(&id->refs, 1, memory_order_acq_rel) > 1)
-		return;
-	perm_principal_free(id->who);
-	free(id);
-}
-
 /* ---- the cache ---- */
 
 static void entry_drop(struct identities *c, struct entry *entry)
 {
 	HASH_DEL(c->entries, entry);
-	identity_put(entry->identity);
+	principal_unref(entry->who);
 	free(entry);
 }
 
@@ -124,7 +90,7 @@ static struct entry_key key_of(const struct credential *cred)
 
 static bool entry_is_good(const struct entry *entry, const struct shm *shm, int64_t now_ms)
 {
-	int64_t expires_at_s = entry->identity->who->expires_at_s;
+	int64_t expires_at_s = entry->who->expires_at_s;
 
 	return entry->shm == shm && entry->generation == shm_gen(shm, 0, EVENT_TOPIC_AUTH) &&
 	       now_ms - entry->loaded_ms < IDENTITY_MAX_AGE_MS &&
@@ -132,39 +98,36 @@ static bool entry_is_good(const struct entry *entry, const struct shm *shm, int6
 }
 
 /* A reference, or NULL. */
-static struct identity *cache_find(
+static const struct principal *cache_find(
 	struct identities *c, const struct shm *shm, const struct credential *cred)
 {
 	struct entry_key key = key_of(cred);
 	int64_t now_ms = clock_ms();
-	struct identity *id = NULL;
+	const struct principal *who = NULL;
 	struct entry *entry;
 
 	if (!shm_is_fresh(shm))
 		return NULL;
 	pthread_mutex_lock(&c->lock);
 	HASH_FIND(hh, c->entries, &key, sizeof(key), entry);
-	if (entry && entry_is_good(entry, shm, now_ms)) {
-		id = entry->identity;
-		identity_ref(id);
-	}
+	if (entry && entry_is_good(entry, shm, now_ms))
+		who = principal_ref(entry->who);
 	pthread_mutex_unlock(&c->lock);
-	return id;
+	return who;
 }
 
-/* Keeps id (a reference of its own); generation and loaded_ms are of before the database was
+/* Keeps who (a reference of its own); generation and loaded_ms are of before the database was
  * asked. */
 static void cache_keep(struct identities *c, const struct shm *shm, uint32_t generation,
-	int64_t loaded_ms, const struct credential *cred, struct identity *id)
+	int64_t loaded_ms, const struct credential *cred, const struct principal *who)
 {
 	struct entry *entry = xcalloc(1, sizeof(*entry)), *old;
 
 	entry->key = key_of(cred);
-	entry->identity = id;
+	entry->who = principal_ref(who);
 	entry->shm = shm;
 	entry->generation = generation;
 	entry->loaded_ms = loaded_ms;
-	identity_ref(id);
 	pthread_mutex_lock(&c->lock);
 	HASH_FIND(hh, c->entries, &entry->key, sizeof(entry->key), old);
 	if (old)
@@ -229,7 +192,7 @@ static enum err load_by_token(
 		e = principal_load_user(ctx->db, claims.user_id, claims.jti, claims.exp_s, who);
 	if (e == ERR_OK && (*who)->tenant_id != claims.tenant_id) {
 		/* The user has moved to another tenant since. */
-		perm_principal_free(*who);
+		principal_unref(*who);
 		*who = NULL;
 		e = ERR_TOKEN_REVOKED;
 	}
@@ -245,7 +208,7 @@ static enum err load_by_apikey(
 }
 
 static enum err load_by_caller(
-	struct ctx *ctx, const struct ops_caller *caller, struct principal **who)
+	struct ctx *ctx, const struct caller_view *caller, struct principal **who)
 {
 	enum err e = db_ensure(ctx->db);
 	char *jti;
@@ -260,7 +223,7 @@ static enum err load_by_caller(
 		free(jti);
 	}
 	if (e == ERR_OK && (*who)->tenant_id != caller->tenant_id) {
-		perm_principal_free(*who);
+		principal_unref(*who);
 		*who = NULL;
 		e = ERR_TOKEN_REVOKED;
 	}
@@ -284,25 +247,25 @@ static enum err load(struct ctx *ctx, const struct credential *cred, struct prin
 }
 
 /* In the cache or, else, in the database. */
-static enum err find(struct ctx *ctx, const struct credential *cred, struct identity **id)
+static enum err find(struct ctx *ctx, const struct credential *cred, const struct principal **who)
 {
 	struct identities *cache = ctx->worker->app->identities;
 	const struct shm *shm = ctx->shm;
-	struct principal *who = NULL;
+	struct principal *loaded = NULL;
 	int64_t now_ms = clock_ms();
 	uint32_t generation;
 	enum err e;
 
-	*id = cache_find(cache, shm, cred);
-	if (*id)
+	*who = cache_find(cache, shm, cred);
+	if (*who)
 		return ERR_OK;
 	generation = shm ? shm_gen(shm, 0, EVENT_TOPIC_AUTH) : 0;
-	e = load(ctx, cred, &who);
+	e = load(ctx, cred, &loaded);
 	if (e != ERR_OK)
 		return e;
-	*id = identity_new(who);
+	*who = loaded;
 	if (shm)
-		cache_keep(cache, shm, generation, now_ms, cred, *id);
+		cache_keep(cache, shm, generation, now_ms, cred, *who);
 	return ERR_OK;
 }
 
@@ -315,35 +278,36 @@ static enum err count_bad(struct ctx *ctx, enum err e)
 	return e;
 }
 
-enum err identity_get(struct ctx *ctx, struct identity **id)
+enum err identity_get(struct ctx *ctx, const struct principal **who)
 {
 	struct credential cred;
 	enum err e = credential_find(&ctx->req, &cred);
 
-	*id = NULL;
+	*who = NULL;
 	if (e == ERR_OK) {
 		secret_hash(cred.hash, cred.text, cred.len);
-		e = find(ctx, &cred, id);
+		e = find(ctx, &cred, who);
 	}
 	str_fini(&cred.decoded);
 	return count_bad(ctx, e);
 }
 
 enum err identity_of_text(struct ctx *ctx, enum identity_kind kind, const char *text, size_t len,
-	struct identity **id)
+	const struct principal **who)
 {
 	struct credential cred = {.kind = (int)kind, .text = text, .len = len};
 
 	secret_hash(cred.hash, text, len);
-	return count_bad(ctx, find(ctx, &cred, id));
+	return count_bad(ctx, find(ctx, &cred, who));
 }
 
-enum err identity_of_caller(struct ctx *ctx, const struct ops_caller *caller, struct identity **id)
+enum err identity_of_caller(
+	struct ctx *ctx, const struct caller_view *caller, const struct principal **who)
 {
 	struct credential cred = {.kind = KIND_CALLER, .caller = caller};
 	struct str name = STR_INIT;
 
-	*id = NULL;
+	*who = NULL;
 	if (caller->expires_s && caller->expires_s <= clock_wall_ms() / 1000)
 		return ERR_TOKEN_EXPIRED;
 	bytes_put(&name, caller->tenant_id, 4);
@@ -352,7 +316,7 @@ enum err identity_of_caller(struct ctx *ctx, const struct ops_caller *caller, st
 	bytes_put_slice(&name, caller->jti);
 	secret_hash(cred.hash, name.p, name.len);
 	str_fini(&name);
-	return find(ctx, &cred, id);
+	return find(ctx, &cred, who);
 }
 
 uint64_t identity_claimed_user(struct ctx *ctx)

@@ -24,27 +24,22 @@ struct identities;
 struct identities *identities_new(void);
 void identities_free(struct identities *c);
 
-/* A principal that several requests share, counted. */
-struct identity;
-
-/* Finds who asks. On ERR_OK *id is a reference of the caller's, released with identity_put(); NULL
+/* Finds who asks. On ERR_OK *who is a reference of the caller's, for principal_unref(); NULL
  * on failure. ERR_UNAUTHENTICATED (nothing given), ERR_TOKEN_* (REVOKED also when user, tenant or
  * key is disabled), ERR_RATE_LIMITED (bad, as too many before from this address: throttle.h;
  * Retry-After is set), ERR_DB_LOST and the like. */
-enum err identity_get(struct ctx *ctx, struct identity **id) __attribute__((warn_unused_result));
+enum err identity_get(struct ctx *ctx, const struct principal **who)
+	__attribute__((warn_unused_result));
 /* The same for a token, or API key, that came by another way than the request's headers. */
 enum identity_kind { IDENTITY_TOKEN, IDENTITY_APIKEY };
 enum err identity_of_text(struct ctx *ctx, enum identity_kind kind, const char *text, size_t len,
-	struct identity **id) __attribute__((warn_unused_result));
+	const struct principal **who) __attribute__((warn_unused_result));
 /* Who the holder of a token or key found good before is by now. ERR_TOKEN_* if it is not good any
  * more, or of another tenant. */
-enum err identity_of_caller(struct ctx *ctx, const struct ops_caller *caller, struct identity **id)
-	__attribute__((warn_unused_result));
+enum err identity_of_caller(struct ctx *ctx, const struct caller_view *caller,
+	const struct principal **who) __attribute__((warn_unused_result));
 /* The user whose token came with the request, by its signature alone: 0 if there is none that is
  * good, or it is an API key. Asks nobody. */
 uint64_t identity_claimed_user(struct ctx *ctx);
-const struct principal *identity_who(const struct identity *id);
-void identity_ref(struct identity *id); /* parked requests keep one */
-void identity_put(struct identity *id); /* takes NULL */
 
 #endif

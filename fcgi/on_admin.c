@@ -142,11 +142,6 @@ static void audit_command(struct socket_call *call, const struct command *c)
 	str_fini(&target);
 }
 
-static struct slice slice_of(const char *s)
-{
-	return (struct slice){s, strlen(s)};
-}
-
 static void handle(struct socket_call *call)
 {
 	const struct kind *kind = call->event->arg;
@@ -167,7 +162,7 @@ static void handle(struct socket_call *call)
 	op.filter = slice_of(c.filter);
 	op.room = slice_of(c.room);
 	op.bytes = c.args;
-	op.caller = ops_caller_of(call->who);
+	op.caller = caller_of(call->who);
 	ops_put(call->work->ops, &op);
 }
 

@@ -12,17 +12,17 @@ static const char *check(const struct socket_call *call)
 	return NULL;
 }
 
-static void take_over(struct socket_call *call, struct identity *id)
+static void take_over(struct socket_call *call, const struct principal *who)
 {
 	struct socket *k = call->socket;
 	struct str rights = STR_INIT;
 	struct op op = {.type = OP_IDENTITY, .nsp = k->nsp};
 
-	/* The texts of op are id's. */
-	identity_put(k->identity);
-	k->identity = id;
-	k->caller = op.caller = ops_caller_of(identity_who(id));
-	perm_rights_put(&rights, identity_who(id));
+	/* The texts of op are who's. */
+	principal_unref(k->who);
+	k->who = who;
+	k->caller = op.caller = caller_of(who);
+	perm_rights_put(&rights, who);
 	op.rights = (struct slice){.p = rights.p, .len = rights.len};
 	ops_put(call->work->ops, &op);
 	str_fini(&rights);
@@ -45,23 +45,21 @@ static void answer(struct socket_call *call, int64_t expires_in_s)
 static void refresh(struct socket_call *call)
 {
 	struct json_object *token = json_get(socket_arg(call, 0), "token");
-	const struct ops_caller *now = &call->socket->caller;
+	const struct caller_view *now = &call->socket->caller;
 	const struct principal *who;
-	struct identity *id;
 	enum err e = identity_of_text(call->work->ctx, IDENTITY_TOKEN,
-		json_object_get_string(token), (size_t)json_object_get_string_len(token), &id);
+		json_object_get_string(token), (size_t)json_object_get_string_len(token), &who);
 
 	if (e != ERR_OK) {
 		socket_fail_err(call, e);
 		return;
 	}
-	who = identity_who(id);
 	if (who->user_id != now->user_id || who->tenant_id != now->tenant_id) {
 		socket_fail(call, "forbidden", "The token is of another user.");
-		identity_put(id);
+		principal_unref(who);
 		return;
 	}
-	take_over(call, id);
+	take_over(call, who);
 	answer(call, who->expires_at_s - clock_wall_ms() / 1000);
 }
 

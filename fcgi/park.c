@@ -50,16 +50,16 @@ void park_free(struct park *p)
 	if (p->kind->fini)
 		p->kind->fini(p);
 	sink_close(&p->sink);
+	caller_unref(p->caller);
 	free(p->origin);
 	free(p);
 }
 
 void park_set_caller(struct park *p, const struct principal *who, int64_t checked_ms)
 {
-	p->caller.user_id = who->user_id;
-	p->caller.apikey_id = who->apikey_id;
-	if (who->jti && strlen(who->jti) < sizeof(p->caller.jti))
-		memcpy(p->caller.jti, who->jti, strlen(who->jti) + 1);
+	struct caller_view v = caller_of(who);
+
+	p->caller = caller_new(&v);
 	p->checked_ms = checked_ms;
 	if (who->expires_at_s > 0)
 		p->token_ends_ms = clock_ms() + (who->expires_at_s * 1000 - clock_wall_ms());
@@ -361,10 +361,11 @@ static void on_io(evutil_socket_t fd, short what, void *arg)
 
 void parks_add(struct parks *ps, struct park *p)
 {
+	struct caller_view caller = caller_view(p->caller);
 	enum revoked_answer revoked = REVOKED_NO;
 
 	if (p->kind->refuse)
-		revoked = revocations_find(&ps->revocations, &p->caller, p->checked_ms);
+		revoked = revocations_find(&ps->revocations, &caller, p->checked_ms);
 	p->parks = ps;
 	p->parked_ms = clock_ms();
 	p->token_end = ERR_TOKEN_EXPIRED;
@@ -485,7 +486,9 @@ static void send_away(struct park *p, const void *arg)
 
 static void revoke(struct park *p, const void *revoked)
 {
-	if (!p->kind->refuse || !revoked_is(revoked, &p->caller))
+	struct caller_view caller = caller_view(p->caller);
+
+	if (!p->kind->refuse || !revoked_is(revoked, &caller))
 		return;
 	p->token_end = ERR_TOKEN_REVOKED;
 	p->token_ends_ms = 0; /* a stream that is being written ends after that */
@@ -502,7 +505,8 @@ struct more {
 static void send_away_for_more(struct park *p, const void *arg)
 {
 	const struct more *more = arg;
-	uint64_t id = more->what == WIRE_MORE_USER ? p->caller.user_id : p->caller.apikey_id;
+	struct caller_view caller = caller_view(p->caller);
+	uint64_t id = more->what == WIRE_MORE_USER ? caller.user_id : caller.apikey_id;
 
 	if (id && id == more->id)
 		send_away(p, NULL);

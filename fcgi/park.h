@@ -86,7 +86,7 @@ struct park {
 	const struct park_kind *kind;
 	/* What the worker fills in. */
 	struct sink sink;
-	struct caller caller;
+	struct caller *caller; /* NULL: the poller knows */
 	int64_t checked_ms;    /* when the request came: its caller was good after that */
 	int64_t token_ends_ms; /* monotonic; INT64_MAX: never */
 	char request_id[33];

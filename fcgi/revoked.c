@@ -13,7 +13,7 @@ const struct revoked *revocations_add(struct revocations *rs, enum wire_revoke w
 	return r;
 }
 
-bool revoked_is(const struct revoked *r, const struct caller *c)
+bool revoked_is(const struct revoked *r, const struct caller_view *c)
 {
 	switch (r->what) {
 	case WIRE_REVOKE_USER:
@@ -21,7 +21,7 @@ bool revoked_is(const struct revoked *r, const struct caller *c)
 	case WIRE_REVOKE_APIKEY:
 		return r->id != 0 && c->apikey_id == r->id;
 	case WIRE_REVOKE_JTI:
-		return r->jti[0] && strcmp(c->jti, r->jti) == 0;
+		return r->jti[0] && slice_is(c->jti, r->jti);
 	case WIRE_REVOKE_ALL:
 	case WIRE_MORE_USER:
 	case WIRE_MORE_APIKEY:
@@ -31,7 +31,7 @@ bool revoked_is(const struct revoked *r, const struct caller *c)
 }
 
 enum revoked_answer revocations_find(
-	const struct revocations *rs, const struct caller *c, int64_t since_ms)
+	const struct revocations *rs, const struct caller_view *c, int64_t since_ms)
 {
 	size_t n = rs->n < REVOKED_N ? rs->n : REVOKED_N;
 

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "caller.h"
 #include "wire.h"
 
 #define REVOKED_N 256
@@ -26,18 +27,13 @@ struct revocations {
 	size_t n; /* ever */
 };
 
-struct caller {
-	uint64_t user_id, apikey_id;
-	char jti[33];
-};
-
 /* Borrowed until the next call. */
 const struct revoked *revocations_add(struct revocations *rs, enum wire_revoke what, uint64_t id,
 	struct slice jti, int64_t now_ms);
-bool revoked_is(const struct revoked *r, const struct caller *c);
+bool revoked_is(const struct revoked *r, const struct caller_view *c);
 /* Was c revoked at or after since_ms? */
 enum revoked_answer { REVOKED_NO, REVOKED_YES, REVOKED_UNKNOWN /* more than are remembered */ };
 enum revoked_answer revocations_find(
-	const struct revocations *rs, const struct caller *c, int64_t since_ms);
+	const struct revocations *rs, const struct caller_view *c, int64_t since_ms);
 
 #endif

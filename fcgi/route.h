@@ -71,7 +71,6 @@ struct route_params {
 
 struct txn;
 struct worker; /* what one worker thread owns: database, caches; see worker.h */
-struct identity;
 struct jobs;
 struct park;
 struct cached;
@@ -82,7 +81,7 @@ struct ctx {
 	struct http_res res;
 	struct db *db;               /* the worker's */
 	const struct shm *shm;       /* NULL when there is no poller */
-	const struct principal *who; /* NULL on ROUTE_OPEN */
+	const struct principal *who; /* a reference; NULL on ROUTE_OPEN */
 	struct json_object *body;    /* of a route that takes JSON; NULL when another type came */
 	struct route_params params;  /* what the pattern's {..} matched */
 	const struct route *route;
@@ -91,11 +90,10 @@ struct ctx {
 	struct str problems; /* ctx_problem()'s */
 	size_t problems_n;
 	struct str audit_target;
-	int64_t arrived_ms;        /* clock_ms() before anything was asked */
-	int64_t retry_s;           /* when to try again after ERR_RATE_LIMITED; 0: err_retry_s() */
-	enum err failed;           /* what ctx_fail() or ctx_fail_db() was last told */
-	struct identity *identity; /* who `who` is of */
-	struct jobs *pass_to;      /* not answered: it is for these threads */
+	int64_t arrived_ms;   /* clock_ms() before anything was asked */
+	int64_t retry_s;      /* when to try again after ERR_RATE_LIMITED; 0: err_retry_s() */
+	enum err failed;      /* what ctx_fail() or ctx_fail_db() was last told */
+	struct jobs *pass_to; /* not answered: it is for these threads */
 	/* The handler wants the request parked, with a place that it has reserved (loop.h): taken
 	 * over by the worker, unless the request fails. */
 	struct park *park;

@@ -16,21 +16,6 @@
  * many answers. */
 #define LIMITED_ANSWERS_MAX 20000
 
-static struct slice slice_of(const struct str *s)
-{
-	return (struct slice){.p = str_c(s), .len = s->len};
-}
-
-static struct slice slice_text(const char *text)
-{
-	return (struct slice){.p = text, .len = strlen(text)};
-}
-
-static bool slice_same(struct slice a, struct slice b)
-{
-	return a.len == b.len && memcmp(a.p, b.p, a.len) == 0;
-}
-
 /* ---- what handlers call ---- */
 
 /* Sends a Socket.IO packet as it is. */
@@ -40,14 +25,14 @@ static void send_packet(struct socket_work *w, const struct str *packet)
 	struct op op = {.type = OP_SEND};
 
 	payload_put_text(&message, str_c(packet), packet->len);
-	op.bytes = slice_of(&message);
+	op.bytes = slice_str(&message);
 	ops_put(w->ops, &op);
 	str_fini(&message);
 }
 
 void socket_emit(struct socket_work *w, struct slice nsp, const struct str *args)
 {
-	const struct op op = {.type = OP_EMIT, .nsp = nsp, .bytes = slice_of(args)};
+	const struct op op = {.type = OP_EMIT, .nsp = nsp, .bytes = slice_str(args)};
 
 	ops_put(w->ops, &op);
 }
@@ -60,7 +45,7 @@ void socket_ack(struct socket_call *call, const char *args)
 	if (!p->has_id || call->is_acked)
 		return;
 	call->is_acked = true;
-	packet_put_ack(&packet, p->nsp, p->id, 0, slice_text(args));
+	packet_put_ack(&packet, p->nsp, p->id, 0, slice_of(args));
 	send_packet(call->work, &packet);
 	str_fini(&packet);
 }
@@ -130,13 +115,13 @@ const struct principal *socket_who(struct socket_call *call)
 	struct socket *k = call->socket;
 	enum err e = ERR_OK;
 
-	if (!k->identity)
-		e = identity_of_caller(call->work->ctx, &k->caller, &k->identity);
+	if (!k->who)
+		e = identity_of_caller(call->work->ctx, &k->caller, &k->who);
 	if (e != ERR_OK) {
 		socket_fail_err(call, e);
 		return NULL;
 	}
-	return identity_who(k->identity);
+	return k->who;
 }
 
 /* ---- sockets ---- */
@@ -149,16 +134,16 @@ static struct socket *find_socket(struct socket_work *w, struct slice nsp)
 	return NULL;
 }
 
-void socket_join(struct socket_work *w, const struct op *op, struct identity *id)
+void socket_join(struct socket_work *w, const struct op *op, const struct principal *who)
 {
 	if (w->socks_n == OPS_SOCKETS_MAX) {
 		w->why_bad = "too many namespaces";
-		identity_put(id);
+		principal_unref(who);
 		return;
 	}
 	w->socks[w->socks_n++] = (struct socket){.nsp = op->nsp,
 		.caller = op->caller,
-		.identity = id,
+		.who = who,
 		.is_before = op->flags & OP_RESUMES};
 	ops_put(w->ops, op);
 }
@@ -177,7 +162,7 @@ void socket_refuse(struct socket_work *w, struct slice nsp, const char *message,
 	if (retry_s)
 		str_addf(&payload, ",\"retry_after\":%lld", (long long)retry_s);
 	str_adds(&payload, code ? "}}" : "}");
-	packet_put_connect_error(&packet, nsp, slice_of(&payload));
+	packet_put_connect_error(&packet, nsp, slice_str(&payload));
 	send_packet(w, &packet);
 	str_fini(&payload);
 	str_fini(&packet);
@@ -197,7 +182,7 @@ static void leave(struct socket_work *w, struct socket *k)
 		subs_fini(&w->subs);
 	if (w->left_n < OPS_SOCKETS_MAX)
 		w->left[w->left_n++] = k->nsp;
-	identity_put(k->identity);
+	principal_unref(k->who);
 	*k = w->socks[--w->socks_n];
 }
 
@@ -307,7 +292,7 @@ static void tell_heard(const struct socket_call *call)
 
 	if (p->beyond || (call->event && call->event->is_secret)) {
 		str_add_json(&hidden, p->name ? p->name : "");
-		op.bytes = slice_of(&hidden);
+		op.bytes = slice_str(&hidden);
 	} else {
 		op.bytes = p->inside;
 	}
@@ -385,7 +370,7 @@ static void on_message(
 /* Packets that need no handler are done in their place among those that do. */
 static void walk(struct socket_work *w, struct packet_pending *pending)
 {
-	struct payload it = payload_of(slice_of(w->post->body));
+	struct payload it = payload_of(slice_str(w->post->body));
 	struct payload_packet packet;
 	struct op op = {0};
 	enum payload_got got = PAYLOAD_PACKET;
@@ -412,7 +397,7 @@ static void save_pending(struct socket_work *w, const struct packet_pending *pen
 	struct op op = {.type = OP_PENDING};
 
 	packet_pending_save(pending, &saved);
-	op.bytes = slice_of(&saved);
+	op.bytes = slice_str(&saved);
 	if (saved.len || w->state.pending.len)
 		ops_put(w->ops, &op);
 	str_fini(&saved);
@@ -446,7 +431,7 @@ static void run(struct socket_work *w)
 		save_pending(w, &pending);
 	packet_pending_fini(&pending);
 	for (size_t i = 0; i < w->socks_n; i++)
-		identity_put(w->socks[i].identity);
+		principal_unref(w->socks[i].who);
 	subs_fini(&w->subs);
 }
 
@@ -465,14 +450,14 @@ bool socket_run(struct worker *worker, const struct socket_post *post, struct sy
 	http_read_env(no_env, &ctx.req, &meta);
 	ctx.req.remote_addr = post->address;
 	memcpy(ctx.req.request_id, post->request_id, sizeof(ctx.req.request_id));
-	if (ops_state_get(slice_of(post->state), &w.state))
+	if (ops_state_get(slice_str(post->state), &w.state))
 		run(&w);
 	else
 		w.why_bad = "its state cannot be read";
 	ctx_fini(&ctx);
 	if (!w.why_bad)
 		return true;
-	bad.code = slice_text(w.why_bad);
+	bad.code = slice_of(w.why_bad);
 	str_clear(rows->ops);
 	ops_put(rows->ops, &bad);
 	return false;

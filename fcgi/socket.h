@@ -27,7 +27,6 @@
 #include "subs.h"
 #include "sync.h"
 
-struct identity;
 struct txn;
 struct worker;
 
@@ -49,9 +48,9 @@ bool socket_run(struct worker *w, const struct socket_post *post, struct sync_po
 /* The session's socket in a namespace. */
 struct socket {
 	struct slice nsp;
-	struct ops_caller caller;
-	struct identity *identity; /* of the caller; NULL until asked for */
-	bool is_before;            /* the pid that LOOKUP was asked about is its */
+	struct caller_view caller;
+	const struct principal *who; /* the caller, a reference; NULL until asked for */
+	bool is_before;              /* the pid that LOOKUP was asked about is its */
 };
 
 /* One POST at work. */
@@ -106,8 +105,8 @@ struct socket_call {
 	bool is_acked;
 };
 
-/* CONNECT is good: adds op, and the socket. id is of op->caller and taken over; NULL: nobody. */
-void socket_join(struct socket_work *w, const struct op *op, struct identity *id);
+/* CONNECT is good: adds op, and the socket. who is op->caller and taken over; NULL: nobody. */
+void socket_join(struct socket_work *w, const struct op *op, const struct principal *who);
 /* CONNECT is no good; code 0: none is told. With 429 and 503 goes the time to wait, too. */
 void socket_refuse(struct socket_work *w, struct slice nsp, const char *message, int code);
 

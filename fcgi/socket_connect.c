@@ -46,26 +46,27 @@ void socket_make_ids(char id[SOCKET_ID_SIZE], char pid[SOCKET_PID_SIZE])
 
 /* ---- who ---- */
 
-static bool has_caller(const struct ops_caller *c)
+static bool has_caller(const struct caller_view *c)
 {
 	return c->user_id || c->apikey_id;
 }
 
-enum err socket_connect_find(struct socket_work *w, const struct packet *p, struct identity **id)
+enum err socket_connect_find(
+	struct socket_work *w, const struct packet *p, const struct principal **who)
 {
 	struct json_object *token = json_get(p->json, "token"), *key = json_get(p->json, "apiKey");
 	struct json_object *shown = token ? token : key;
 	enum identity_kind kind = token ? IDENTITY_TOKEN : IDENTITY_APIKEY;
 
-	*id = NULL;
+	*who = NULL;
 	if (!shown && has_caller(&w->state.caller))
-		return identity_of_caller(w->ctx, &w->state.caller, id);
+		return identity_of_caller(w->ctx, &w->state.caller, who);
 	if (!shown)
 		return ERR_UNAUTHENTICATED;
 	if (!json_object_is_type(shown, json_type_string))
 		return ERR_TOKEN_INVALID;
 	return identity_of_text(w->ctx, kind, json_object_get_string(shown),
-		(size_t)json_object_get_string_len(shown), id);
+		(size_t)json_object_get_string_len(shown), who);
 }
 
 bool socket_connect_again(const struct socket_work *w, enum err e)
@@ -92,17 +93,17 @@ bool socket_connect_failed(struct socket_work *w, struct slice nsp, enum err e)
 	return true;
 }
 
-/* NULL: the client has been refused. */
-static const struct principal *find_who(
-	struct socket_work *w, const struct packet *p, struct identity **id)
+/* A reference; NULL: the client has been refused. */
+static const struct principal *find_who(struct socket_work *w, const struct packet *p)
 {
+	const struct principal *who;
 	enum err e;
 
 	do
-		e = socket_connect_find(w, p, id);
+		e = socket_connect_find(w, p, &who);
 	while (socket_connect_again(w, e));
 	if (e == ERR_OK)
-		return identity_who(*id);
+		return who;
 	if (socket_connect_failed(w, p->nsp, e))
 		return NULL;
 	if (e == ERR_UNAUTHENTICATED) {
@@ -126,16 +127,12 @@ struct past {
 	struct str record; /* of the session, which its poller does not have */
 };
 
-static bool is_owner(const struct principal *who, const struct ops_caller *c)
-{
-	return c->tenant_id == who->tenant_id && c->user_id == who->user_id &&
-	       c->apikey_id == who->apikey_id;
-}
-
 /* Somebody else's is as good as none. */
 static void take_past(struct past *past, const struct principal *who, const struct ops_before *b)
 {
-	if (!is_owner(who, &b->caller) || b->socket_id.len >= sizeof(past->socket_id))
+	struct caller_view v = caller_of(who);
+
+	if (!caller_is_same(&v, &b->caller) || b->socket_id.len >= sizeof(past->socket_id))
 		return;
 	past->is_known = true;
 	memcpy(past->socket_id, b->socket_id.p, b->socket_id.len);
@@ -144,16 +141,11 @@ static void take_past(struct past *past, const struct principal *who, const stru
 	past->requested = slice_dup(b->requested);
 }
 
-static struct slice slice_of(const struct db_val *v)
-{
-	return (struct slice){.p = v->s.p, .len = v->s.len};
-}
-
 static bool is_of_log(const struct socket_work *w, const struct db_val *epoch)
 {
 	const struct shm *page = w->ctx->shm;
 
-	return page && slice_is(slice_of(epoch), page->epoch);
+	return page && slice_is(dbv_slice(epoch), page->epoch);
 }
 
 static void read_past(
@@ -176,12 +168,12 @@ static void read_past(
 			"connect", "%s request_id=%s", db_errmsg(w->ctx->db), w->post->request_id);
 	if (!row || dbv_u(&row[7]))
 		return;
-	b = (struct ops_before){.socket_id = slice_of(&row[0]),
+	b = (struct ops_before){.socket_id = dbv_slice(&row[0]),
 		.caller = {.tenant_id = (uint32_t)dbv_u(&row[1]),
 			.user_id = dbv_u(&row[2]),
 			.apikey_id = dbv_u(&row[3])},
 		.cursor = is_of_log(w, &row[6]) ? dbv_u(&row[4]) : UINT64_MAX,
-		.requested = slice_of(&row[5])};
+		.requested = dbv_slice(&row[5])};
 	take_past(past, who, &b);
 	if (past->is_known)
 		str_add(&past->record, row[8].s.p, row[8].s.len);
@@ -231,17 +223,16 @@ static void emit_connected(struct socket_work *w, struct slice nsp)
 	str_fini(&args);
 }
 
-static void join(struct socket_work *w, const struct packet *p, struct identity *id,
+static void join(struct socket_work *w, const struct packet *p, const struct principal *who,
 	const struct past *past, const char *old_pid)
 {
-	const struct principal *who = identity_who(id);
 	char socket_id[SOCKET_ID_SIZE], pid[SOCKET_PID_SIZE];
 	struct str rights = STR_INIT;
 	struct op op = {.type = OP_CONNECT,
 		.flags = OP_OFFSETS,
 		.id = OPS_FROM_NOW,
 		.nsp = p->nsp,
-		.caller = ops_caller_of(who)};
+		.caller = caller_of(who)};
 
 	perm_rights_put(&rights, who);
 	op.rights = (struct slice){.p = rights.p, .len = rights.len};
@@ -256,7 +247,7 @@ static void join(struct socket_work *w, const struct packet *p, struct identity 
 		op.socket_id = (struct slice){socket_id, strlen(socket_id)};
 		op.pid = (struct slice){pid, strlen(pid)};
 	}
-	socket_join(w, &op, id);
+	socket_join(w, &op, who);
 	str_fini(&rights);
 }
 
@@ -276,15 +267,14 @@ void socket_connect_main(struct socket_work *w, const struct packet *p)
 {
 	const char *pid = json_get_str(p->json, "pid");
 	struct past past = {0};
-	struct identity *id;
-	const struct principal *who = find_who(w, p, &id);
+	const struct principal *who = find_who(w, p);
 
 	if (!who)
 		return;
 	/* LOOKUP has asked for the first one that came with a CONNECT. */
 	if (pid && strcmp(pid, w->post->pid) == 0)
 		find_past(w, p, pid, who, &past);
-	join(w, p, id, &past, pid);
+	join(w, p, who, &past, pid);
 	emit_connected(w, p->nsp);
 	if (past.is_known && !past.can_resume && !w->why_bad)
 		send_rows(w, who, past.requested);

@@ -21,9 +21,10 @@ void socket_make_ids(char id[SOCKET_ID_SIZE], char pid[SOCKET_PID_SIZE]);
 /* Is it worth another try, after a failure for want of a database? Waits a moment before it says
  * so: a client that is refused does not come again by itself. */
 bool socket_connect_again(const struct socket_work *w, enum err e);
-/* Who connects: by `token` or `apiKey` of the payload, else whoever made the handshake. *id is
+/* Who connects: by `token` or `apiKey` of the payload, else whoever made the handshake. *who is
  * the caller's to release or hand to socket_join(). */
-enum err socket_connect_find(struct socket_work *w, const struct packet *p, struct identity **id);
+enum err socket_connect_find(
+	struct socket_work *w, const struct packet *p, const struct principal **who);
 /* CONNECT to nsp failed in a way that says nothing of who it is: adds the CONNECT_ERROR. false: in
  * another way. */
 bool socket_connect_failed(struct socket_work *w, struct slice nsp, enum err e);

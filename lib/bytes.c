@@ -4,6 +4,21 @@
 
 #include "mem.h"
 
+struct slice slice_of(const char *text)
+{
+	return (struct slice){.p = text ? text : "", .len = text ? strlen(text) : 0};
+}
+
+struct slice slice_str(const struct str *s)
+{
+	return (struct slice){.p = str_c(s), .len = s->len};
+}
+
+bool slice_same(struct slice a, struct slice b)
+{
+	return a.len == b.len && (!a.len || memcmp(a.p, b.p, a.len) == 0);
+}
+
 bool slice_is(struct slice s, const char *text)
 {
 	return s.len == strlen(text) && (!s.len || !memcmp(s.p, text, s.len));

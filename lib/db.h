@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bytes.h"
 #include "err.h"
 #include "str.h"
 
@@ -141,7 +142,8 @@ struct st_mysql *db_handle(struct db *db);
 /* Value readers: NULL gives 0 or NULL. */
 uint64_t dbv_u(const struct db_val *v);
 int64_t dbv_i(const struct db_val *v);
-const char *dbv_text(const struct db_val *v); /* borrowed from the row */
+const char *dbv_text(const struct db_val *v);   /* borrowed from the row */
+struct slice dbv_slice(const struct db_val *v); /* likewise */
 
 /* Once per program before threads, and per thread that uses a db. */
 void db_library_init(void);

@@ -62,6 +62,13 @@ const char *dbv_text(const struct db_val *v)
 	return v->type == DB_NULL ? NULL : v->s.p;
 }
 
+struct slice dbv_slice(const struct db_val *v)
+{
+	assert(v->type == DB_NULL || v->type == DB_TEXT);
+	return (struct slice){
+		.p = v->type == DB_NULL ? "" : v->s.p, .len = v->type == DB_NULL ? 0 : v->s.len};
+}
+
 /* ---- preparing ---- */
 
 static void prepared_free(struct db_prepared *p)

@@ -72,16 +72,9 @@ enum err event_insert_all(struct db *db, const struct event_out *events, size_t 
 	return e;
 }
 
-static struct slice text_of(const struct db_val *column)
-{
-	if (column->type == DB_NULL)
-		return (struct slice){"", 0};
-	return (struct slice){column->s.p, column->s.len};
-}
-
 void event_add_text(struct str *s, const struct db_val *column)
 {
-	struct slice text = text_of(column);
+	struct slice text = dbv_slice(column);
 	const char *nul;
 
 	while ((nul = memchr(text.p, '\0', text.len))) {
@@ -95,14 +88,14 @@ void event_add_text(struct str *s, const struct db_val *column)
 
 bool event_is_named_badly(const struct db_val *name)
 {
-	struct slice text = text_of(name);
+	struct slice text = dbv_slice(name);
 
 	return text.len && event_name_fault(text.p, text.len);
 }
 
 void event_take_payload(struct event_row *e, const struct db_val *payload)
 {
-	struct slice text = text_of(payload);
+	struct slice text = dbv_slice(payload);
 	bool is_there = payload->type != DB_NULL;
 
 	e->payload = is_there ? text.p : "null";

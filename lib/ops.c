@@ -2,52 +2,6 @@
 
 #include <string.h>
 
-#include "clock.h"
-
-static struct slice slice_of(const char *text)
-{
-	return (struct slice){.p = text ? text : "", .len = text ? strlen(text) : 0};
-}
-
-struct ops_caller ops_caller_of(const struct principal *p)
-{
-	return (struct ops_caller){
-		.tenant_id = p->tenant_id,
-		.user_id = p->user_id,
-		.apikey_id = p->apikey_id,
-		.expires_s = p->expires_at_s,
-		.username = slice_of(p->username),
-		.jti = slice_of(p->jti),
-	};
-}
-
-void ops_caller_put(struct str *s, const struct ops_caller *c)
-{
-	bytes_put(s, c->tenant_id, 4);
-	bytes_put(s, c->user_id, 8);
-	bytes_put(s, c->apikey_id, 8);
-	bytes_put(s, (uint64_t)c->expires_s, 8);
-	bytes_put_slice(s, c->username);
-	bytes_put_slice(s, c->jti);
-}
-
-struct ops_caller ops_caller_get(struct bytes *b)
-{
-	struct ops_caller c;
-	uint64_t expires_s;
-
-	c.tenant_id = bytes_u32(b);
-	c.user_id = bytes_u64(b);
-	c.apikey_id = bytes_u64(b);
-	expires_s = bytes_u64(b);
-	if (expires_s > CLOCK_S_MAX)
-		b->is_bad = true;
-	c.expires_s = b->is_bad ? 0 : (int64_t)expires_s;
-	c.username = bytes_text(b);
-	c.jti = bytes_text(b);
-	return c;
-}
-
 /* ---- operations: a table of the fields each type has, in the order they are written ---- */
 
 enum field {
@@ -114,7 +68,7 @@ void ops_put(struct str *s, const struct op *op)
 	if (has & BYTES)
 		bytes_put_blob(s, op->bytes.p, op->bytes.len);
 	if (has & WHO)
-		ops_caller_put(s, &op->caller);
+		caller_put(s, &op->caller);
 	if (has & RIGHTS)
 		bytes_put_blob(s, op->rights.p, op->rights.len);
 }
@@ -157,7 +111,7 @@ bool ops_next(struct bytes *b, struct op *op)
 	if (has & BYTES)
 		op->bytes = bytes_blob(b);
 	if (has & WHO)
-		op->caller = ops_caller_get(b);
+		op->caller = caller_get(b);
 	if (has & RIGHTS)
 		op->rights = bytes_blob(b);
 	if ((has & ADMIN) && (op->admin < OP_ADMIN_EMIT || op->admin >= OP_ADMIN_N))
@@ -172,19 +126,19 @@ void ops_state_put(struct str *s, const struct ops_state *st)
 	bytes_put(s, st->flags, 1);
 	bytes_put(s, st->events_allowed, 2);
 	bytes_put(s, st->posts_n, 8);
-	ops_caller_put(s, &st->caller);
+	caller_put(s, &st->caller);
 	bytes_put(s, st->sockets_n, 1);
 	for (size_t i = 0; i < st->sockets_n; i++) {
 		bytes_put_slice(s, st->sockets[i].nsp);
 		bytes_put_slice(s, st->sockets[i].socket_id);
-		ops_caller_put(s, &st->sockets[i].caller);
+		caller_put(s, &st->sockets[i].caller);
 	}
 	bytes_put_blob(s, st->pending.p, st->pending.len);
 	bytes_put_blob(s, st->subs.p, st->subs.len);
 	if (!(st->flags & OPS_STATE_HAS_BEFORE))
 		return;
 	bytes_put_slice(s, st->before.socket_id);
-	ops_caller_put(s, &st->before.caller);
+	caller_put(s, &st->before.caller);
 	bytes_put(s, st->before.cursor, 8);
 	bytes_put_slice(s, st->before.requested);
 }
@@ -197,20 +151,20 @@ bool ops_state_get(struct slice from, struct ops_state *st)
 	st->flags = bytes_u8(&b);
 	st->events_allowed = bytes_u16(&b);
 	st->posts_n = bytes_u64(&b);
-	st->caller = ops_caller_get(&b);
+	st->caller = caller_get(&b);
 	st->sockets_n = bytes_u8(&b);
 	if (st->sockets_n > OPS_SOCKETS_MAX)
 		return false;
 	for (size_t i = 0; i < st->sockets_n; i++) {
 		st->sockets[i].nsp = bytes_text(&b);
 		st->sockets[i].socket_id = bytes_text(&b);
-		st->sockets[i].caller = ops_caller_get(&b);
+		st->sockets[i].caller = caller_get(&b);
 	}
 	st->pending = bytes_blob(&b);
 	st->subs = bytes_blob(&b);
 	if (st->flags & OPS_STATE_HAS_BEFORE) {
 		st->before.socket_id = bytes_text(&b);
-		st->before.caller = ops_caller_get(&b);
+		st->before.caller = caller_get(&b);
 		st->before.cursor = bytes_u64(&b);
 		st->before.requested = bytes_text(&b);
 	}

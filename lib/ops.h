@@ -13,25 +13,12 @@
 #include <stdint.h>
 
 #include "bytes.h"
-#include "perm.h"
+#include "caller.h"
 #include "str.h"
 
 #define OPS_SOCKETS_MAX 4       /* namespaces of one session */
 #define OPS_FROM_NOW UINT64_MAX /* instead of an event id */
 #define OPS_REQUESTED_MAX 16    /* topics a session is remembered to have asked for */
-
-/* Whom a session or a socket belongs to; all zero and empty: nobody (an application without
- * authentication). */
-struct ops_caller {
-	uint32_t tenant_id;
-	uint64_t user_id, apikey_id;
-	int64_t expires_s; /* of the token, wall clock, up to CLOCK_S_MAX; 0: never */
-	struct slice username, jti;
-};
-/* Borrows p's texts. */
-struct ops_caller ops_caller_of(const struct principal *p);
-void ops_caller_put(struct str *s, const struct ops_caller *c);
-struct ops_caller ops_caller_get(struct bytes *b);
 
 enum op_type {
 	OP_PONG = 1,   /* the client is alive */
@@ -88,7 +75,7 @@ struct op {
 	 * empty: no events; EMIT with SYNC, ROWS, SUBSCRIBE: as it was judged by, empty: as it is
 	 * known. */
 	struct slice rights;
-	struct ops_caller caller; /* CONNECT, IDENTITY; ADMIN: who commands */
+	struct caller_view caller; /* CONNECT, IDENTITY; ADMIN: who commands */
 };
 
 /* Appends op; fields that its type does not use are not looked at. */
@@ -106,22 +93,22 @@ enum ops_state_flag {
 
 struct ops_socket {
 	struct slice nsp, socket_id;
-	struct ops_caller caller;
+	struct caller_view caller;
 };
 
 /* A session that once had the pid, living or not. */
 struct ops_before {
 	struct slice socket_id;
-	struct ops_caller caller;
+	struct caller_view caller;
 	uint64_t cursor; /* all up to there it has got; UINT64_MAX: it cannot be gone on from */
 	struct slice requested; /* topics it asked for, joined by commas */
 };
 
 struct ops_state {
 	uint8_t flags;
-	uint16_t events_allowed;  /* of those LOOKUP named */
-	uint64_t posts_n;         /* of the session, that were done so far */
-	struct ops_caller caller; /* who made the handshake */
+	uint16_t events_allowed;   /* of those LOOKUP named */
+	uint64_t posts_n;          /* of the session, that were done so far */
+	struct caller_view caller; /* who made the handshake */
 	struct ops_socket sockets[OPS_SOCKETS_MAX];
 	size_t sockets_n;
 	struct slice pending;     /* what OP_PENDING kept */

@@ -116,9 +116,27 @@ bool perm_is_all(const struct principal *p)
 	return strlist_has(&p->perms, "*");
 }
 
-void perm_principal_free(struct principal *p)
+/* ---- references ---- */
+
+struct principal *principal_new(void)
 {
-	if (!p)
+	struct principal *p = xcalloc(1, sizeof(*p));
+
+	atomic_init(&p->refs, 1);
+	return p;
+}
+
+const struct principal *principal_ref(const struct principal *p)
+{
+	atomic_fetch_add_explicit(&((struct principal *)p)->refs, 1, memory_order_relaxed);
+	return p;
+}
+
+void principal_unref(const struct principal *shared)
+{
+	struct principal *p = (struct principal *)shared; /* immutable, but for the count */
+
+	if (!p || atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) > 1)
 		return;
 	free(p->username);
 	free(p->display_name);

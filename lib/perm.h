@@ -1,11 +1,12 @@
 /*
  * Who asks, and what that identity may do. Permissions are `<resource>:<verb>`; `*` grants all,
- * `<resource>:*` all verbs of a resource. A principal is immutable once made, so threads may share
- * one; perm_principal_free() by its last owner.
+ * `<resource>:*` all verbs of a resource. A principal is immutable once made and counted, so
+ * threads may share one.
  */
 #ifndef CMDB_PERM_H
 #define CMDB_PERM_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,6 +27,7 @@ void strlist_put(struct str *out, const struct strlist *l); /* as bytes (bytes.h
 void strlist_get(struct bytes *b, struct strlist *l);       /* adds them */
 
 struct principal {
+	atomic_uint refs;
 	uint64_t user_id; /* 0 for an API key */
 	uint64_t apikey_id;
 	uint32_t tenant_id;
@@ -52,6 +54,9 @@ void perm_rights_put(struct str *out, const struct principal *p);
  * nothing is there. */
 bool perm_rights_get(struct bytes *b, struct principal *p);
 void perm_rights_fini(struct principal *p);
-void perm_principal_free(struct principal *p);
+
+struct principal *principal_new(void); /* empty, one reference */
+const struct principal *principal_ref(const struct principal *p);
+void principal_unref(const struct principal *p); /* takes NULL */
 
 #endif

@@ -90,7 +90,7 @@ static enum err load_lists(
 static enum err finish(enum err e, struct principal *p, struct principal **out)
 {
 	if (e != ERR_OK) {
-		perm_principal_free(p);
+		principal_unref(p);
 		p = NULL;
 	}
 	*out = p;
@@ -110,7 +110,7 @@ enum err principal_load_user(struct db *db, uint64_t user_id, const char *jti, i
 		return e;
 	if (!row || !dbv_i(&row[4]))
 		return ERR_TOKEN_REVOKED;
-	p = xcalloc(1, sizeof(*p));
+	p = principal_new();
 	p->user_id = user_id;
 	p->username = text_dup(&row[0]);
 	p->display_name = text_dup(&row[1]);
@@ -139,7 +139,7 @@ static enum err load_apikey(
 		return ERR_TOKEN_REVOKED;
 	if (dbv_i(&row[5]))
 		return ERR_TOKEN_EXPIRED;
-	p = xcalloc(1, sizeof(*p));
+	p = principal_new();
 	p->apikey_id = dbv_u(&row[0]);
 	str_addf(&name, "apikey:%s", dbv_text(&row[1]));
 	p->username = str_take(&name);

@@ -12,11 +12,6 @@
 
 /* ---- the list ---- */
 
-static bool slice_same(struct slice a, struct slice b)
-{
-	return a.len == b.len && memcmp(a.p, b.p, a.len) == 0;
-}
-
 static struct sub *find(const struct subs *subs, const struct sub *s)
 {
 	for (size_t i = 0; i < subs->n; i++)

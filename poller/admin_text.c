@@ -45,7 +45,7 @@ void admin_text_socket(struct str *out, const struct session *s, const struct so
 	add_member(out, "transport", "polling");
 	add_member(out, "nsp", k->nsp);
 	str_adds(out, "\"data\":{\"username\":");
-	str_add_json(out, k->person ? k->person->username : "");
+	str_add_json(out, k->caller ? k->caller->username : "");
 	str_adds(out, "},\"handshake\":{\"address\":");
 	str_add_json(out, s->address);
 	str_addc(out, has_about ? ',' : '}');

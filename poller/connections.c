@@ -39,7 +39,7 @@ static const char *const key_names[KEYS_N] = {
 struct seen {
 	uint32_t num;
 	uint64_t lag, key;
-	struct person *person; /* a reference; NULL: nobody */
+	struct caller *caller; /* a reference; NULL: nobody */
 };
 
 struct connections {
@@ -150,24 +150,24 @@ static uint64_t lag_of(struct connections *c, const struct session *s)
 /* ---- which, and in which order ---- */
 
 /* Whose it is, as far as the tenant may know. false: it is none of the tenant's. */
-static bool is_seen_by(uint32_t tenant_id, const struct session *s, struct person **whose)
+static bool is_seen_by(uint32_t tenant_id, const struct session *s, struct caller **whose)
 {
 	*whose = NULL;
 	for (size_t i = 0; i < s->socks_n && !*whose; i++)
-		if (s->socks[i].person && (!tenant_id || sock_tenant(&s->socks[i]) == tenant_id))
-			*whose = s->socks[i].person;
-	if (!*whose && s->person && (!tenant_id || s->person->tenant_id == tenant_id))
-		*whose = s->person;
+		if (s->socks[i].caller && (!tenant_id || sock_tenant(&s->socks[i]) == tenant_id))
+			*whose = s->socks[i].caller;
+	if (!*whose && s->caller && (!tenant_id || s->caller->tenant_id == tenant_id))
+		*whose = s->caller;
 	return *whose || !tenant_id;
 }
 
-static const char *name_of(const struct person *p)
+static const char *name_of(const struct caller *p)
 {
 	return p ? p->username : "";
 }
 
 /* As it would be asked for: a user's name, or id. */
-static bool is_user(const struct person *p, const char *user)
+static bool is_user(const struct caller *p, const char *user)
 {
 	uint64_t id;
 
@@ -175,7 +175,7 @@ static bool is_user(const struct person *p, const char *user)
 			    (parse_u64(user, 1, UINT64_MAX, &id) && p->user_id == id));
 }
 
-static bool is_wanted(const struct connections *c, const struct session *s, struct person **whose)
+static bool is_wanted(const struct connections *c, const struct session *s, struct caller **whose)
 {
 	return (s->state == SESSION_OPEN || s->state == SESSION_JOINED) &&
 	       is_seen_by(c->tenant_id, s, whose) && (!c->user || is_user(*whose, c->user)) &&
@@ -192,7 +192,7 @@ static uint64_t key_of(const struct connections *c, const struct session *s, uin
 	case BY_MESSAGES:
 		return s->heard_n + s->sent_n;
 	default:
-		return 0; /* by the name, which is the person's */
+		return 0; /* by the name, which is the caller's */
 	}
 }
 
@@ -202,7 +202,7 @@ static bool is_before(const struct connections *c, const struct seen *a, const s
 	int by = a->key < b->key ? -1 : a->key > b->key;
 
 	if (c->key == BY_USER)
-		by = strcmp(name_of(a->person), name_of(b->person));
+		by = strcmp(name_of(a->caller), name_of(b->caller));
 	if (by == 0)
 		return a->num < b->num;
 	return c->is_down ? by > 0 : by < 0;
@@ -252,7 +252,7 @@ static void visit(struct errand *e, struct session *s)
 	struct connections *c = of(e);
 	struct seen seen = {.num = s->num};
 
-	if (!is_wanted(c, s, &seen.person))
+	if (!is_wanted(c, s, &seen.caller))
 		return;
 	seen.lag = lag_of(c, s);
 	seen.key = key_of(c, s, seen.lag);
@@ -262,14 +262,14 @@ static void visit(struct errand *e, struct session *s)
 	if (c->n == c->page * c->page_size) {
 		if (!is_before(c, &seen, &c->heap[0]))
 			return;
-		person_put(pop(c).person);
+		caller_unref(pop(c).caller);
 	}
 	if (c->n == c->cap) {
 		c->cap = c->cap ? 2 * c->cap : 64;
 		c->heap = xreallocarray(c->heap, c->cap, sizeof(*c->heap));
 	}
-	if (seen.person)
-		person_ref(seen.person);
+	if (seen.caller)
+		caller_ref(seen.caller);
 	c->heap[c->n++] = seen;
 	rise(c);
 }
@@ -287,7 +287,7 @@ static void put_texts(struct str *out, const char *key, const struct strlist *l)
 	str_addc(out, ']');
 }
 
-static void put_user(struct str *out, const struct person *p)
+static void put_user(struct str *out, const struct caller *p)
 {
 	if (!p) {
 		str_adds(out, "null,\"tenant\":null");
@@ -347,7 +347,7 @@ static void put_subscription(struct str *out, const struct session *s)
 }
 
 static void put_connection(const struct connections *c, struct str *out, const struct session *s,
-	const struct person *whose, uint64_t lag)
+	const struct caller *whose, uint64_t lag)
 {
 	char at[CLOCK_RFC3339_SIZE];
 
@@ -383,7 +383,7 @@ static void finish(struct errand *e, struct str *json)
 	str_adds(json, "{\"items\":[");
 	while (n-- > 0) {
 		const struct session *s = sessions_at(e->hub->sessions, on_page[n].num);
-		struct person *whose;
+		struct caller *whose;
 
 		/* It may have gone since, and another one have its number. */
 		if (s && is_wanted(c, s, &whose)) {
@@ -391,7 +391,7 @@ static void finish(struct errand *e, struct str *json)
 			put_connection(c, json, s, whose, on_page[n].lag);
 			between = ",";
 		}
-		person_put(on_page[n].person);
+		caller_unref(on_page[n].caller);
 	}
 	str_addf(json, "],\"total\":%llu,\"page\":%llu,\"page_size\":%llu}",
 		(unsigned long long)c->total, (unsigned long long)c->page,
@@ -403,7 +403,7 @@ static void fini(struct errand *e)
 	struct connections *c = of(e);
 
 	for (size_t i = 0; i < c->n; i++)
-		person_put(c->heap[i].person);
+		caller_unref(c->heap[i].caller);
 	free(c->heap);
 	free(c->ids);
 	free(c->user);

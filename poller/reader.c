@@ -49,7 +49,8 @@ void reader_mail_free(struct reader_mail *m)
 	for (size_t i = 0; i < m->n; i++)
 		record_free(m->records[i]);
 	free(m->records);
-	perm_principal_free(m->principal);
+	principal_unref(m->principal);
+	caller_unref(m->who);
 	free(m);
 }
 
@@ -139,11 +140,11 @@ void reader_ask(struct reader *r, enum reader_job job, uint64_t after, uint64_t 
 	put_job(r, m);
 }
 
-void reader_ask_principal(struct reader *r, const struct reader_who *who)
+void reader_ask_principal(struct reader *r, const struct caller_view *who)
 {
 	struct reader_mail *m = new_job(r, READER_PRINCIPAL);
 
-	m->who = *who;
+	m->who = caller_new(who);
 	put_job(r, m);
 }
 
@@ -198,11 +199,11 @@ static enum err read_page(struct reader *r, struct reader_mail *m)
 /* A refusal is an answer. */
 static enum err read_principal(struct reader *r, struct reader_mail *m)
 {
-	const struct reader_who *who = &m->who;
+	const struct caller *who = m->who;
 
 	if (who->user_id)
 		m->err = principal_load_user(
-			r->db, who->user_id, who->jti, who->expires_at_s, &m->principal);
+			r->db, who->user_id, who->jti, who->expires_s, &m->principal);
 	else
 		m->err = principal_load_apikey_id(r->db, who->apikey_id, &m->principal);
 	switch (m->err) {

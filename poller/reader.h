@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "caller.h"
 #include "config.h"
 #include "err.h"
 #include "mailbox.h"
@@ -17,14 +18,6 @@
 #include "record.h"
 
 enum reader_job { READER_PAGE, READER_FLOOR, READER_SAVE, READER_PRINCIPAL };
-
-/* Whose rights are asked for: a user by an access token, or an API key (then user_id is 0). */
-struct reader_who {
-	uint64_t ref; /* the asker's own, handed back */
-	uint64_t user_id, apikey_id;
-	int64_t expires_at_s; /* of the token; goes into the principal */
-	char jti[33];
-};
 
 /* A job, and its answer. */
 struct reader_mail {
@@ -40,9 +33,10 @@ struct reader_mail {
 	uint64_t next_id;     /* PAGE without records: the next id after upto, 0 for none */
 	size_t n;
 	struct record **records; /* PAGE: the opener takes them */
-	/* PRINCIPAL. err, when is_done: ERR_OK with the principal, which the opener takes (and puts
-	 * NULL there), or ERR_TOKEN_REVOKED, ERR_TOKEN_EXPIRED or ERR_TOKEN_INVALID without. */
-	struct reader_who who;
+	/* PRINCIPAL: of whose token or API key. err, when is_done: ERR_OK with the principal, which
+	 * the opener takes (and puts NULL there), or ERR_TOKEN_REVOKED, ERR_TOKEN_EXPIRED or
+	 * ERR_TOKEN_INVALID without. */
+	struct caller *who;
 	enum err err;
 	struct principal *principal;
 };
@@ -58,7 +52,7 @@ void reader_free(struct reader *r);
 /* From the loop thread; none blocks. */
 void reader_set_epoch(struct reader *r, const char *epoch); /* of what is asked from now on */
 void reader_ask(struct reader *r, enum reader_job job, uint64_t after, uint64_t upto);
-void reader_ask_principal(struct reader *r, const struct reader_who *who); /* copied */
+void reader_ask_principal(struct reader *r, const struct caller_view *who); /* copied */
 void reader_mail_free(struct reader_mail *m); /* with its records and principal */
 
 #endif

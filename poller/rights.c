@@ -50,7 +50,7 @@ struct slice rights_bytes(const struct rights *r)
 	return r ? (struct slice){r->bytes.p, r->bytes.len} : (struct slice){"", 0};
 }
 
-struct principal rights_of(const struct rights *r, const struct ops_caller *c)
+struct principal rights_of(const struct rights *r, const struct caller_view *c)
 {
 	struct principal who = r->lists;
 

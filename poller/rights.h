@@ -19,6 +19,6 @@ void rights_put(struct rights_set *set, struct rights *r); /* takes NULL */
 struct slice rights_bytes(const struct rights *r);         /* NULL: none */
 /* Who the caller is with them. Its lists are borrowed from r, the rest is not filled in but for the
  * numbers. */
-struct principal rights_of(const struct rights *r, const struct ops_caller *c);
+struct principal rights_of(const struct rights *r, const struct caller_view *c);
 
 #endif

@@ -86,7 +86,7 @@ void session_set_pid(struct session *s, const unsigned char pid[SESSION_KEY_SIZE
 
 bool session_is_of(const struct session *s, uint64_t user)
 {
-	return !user || !s->person || s->person->user_id == user;
+	return !user || !s->caller || s->caller->user_id == user;
 }
 
 struct sock *session_sock(struct session *s, struct slice nsp)
@@ -189,7 +189,7 @@ static void sock_fini(struct sock *k)
 {
 	free(k->nsp);
 	free(k->id);
-	person_put(k->person);
+	caller_unref(k->caller);
 }
 
 /* What only a living session needs. */
@@ -209,7 +209,7 @@ static void destroy(void *arg)
 	skips_fini(s);
 	for (size_t i = 0; i < s->socks_n; i++)
 		sock_fini(&s->socks[i]);
-	person_put(s->person);
+	caller_unref(s->caller);
 	subs_fini(&s->subs);
 	strlist_fini(&s->requested);
 	str_fini(&s->pending);
@@ -273,7 +273,7 @@ enum wire_done session_open(struct sessions *ss, const struct wire_frame *f, con
 {
 	const struct config *cfg = ss->hub->cfg;
 	struct bytes b = bytes_of(f->open.caller.p, f->open.caller.len);
-	struct ops_caller caller = ops_caller_get(&b);
+	struct caller_view caller = caller_get(&b);
 	unsigned char key[SESSION_KEY_SIZE], id[9];
 	struct session *s = session_find(ss, f->open.sid);
 	char *address;
@@ -301,7 +301,7 @@ enum wire_done session_open(struct sessions *ss, const struct wire_frame *f, con
 	s->about = slice_dup(f->open.about);
 	s->opened_wall_ms = clock_wall_ms();
 	if (f->open.caller.len && !b.is_bad)
-		s->person = person_new(&caller);
+		s->caller = caller_new(&caller);
 	secret_random(id, sizeof(id));
 	s->client_id = xmalloc(2 * sizeof(id) + 1);
 	secret_hex(s->client_id, id, sizeof(id));
@@ -373,9 +373,9 @@ void session_leave(struct session *s, struct sock *k, enum session_end how)
 
 	admin_left(s, k, how);
 	log_info("disconnect", "socket %s of %s in %s: %s", k->id,
-		k->person ? k->person->username : "nobody", k->nsp, session_end_text(how));
-	if (k->person && k->person->user_id) {
-		snprintf(user, sizeof(user), "%llu", (unsigned long long)k->person->user_id);
+		k->caller ? k->caller->username : "nobody", k->nsp, session_end_text(how));
+	if (k->caller && k->caller->user_id) {
+		snprintf(user, sizeof(user), "%llu", (unsigned long long)k->caller->user_id);
 		tally_drop(ss, 'u', user);
 	}
 	if (strcmp(k->nsp, NSP_MAIN) == 0) {

@@ -53,7 +53,7 @@
 
 struct group;
 struct hub;
-struct person;
+struct caller;
 struct rights;
 struct sessions;
 struct waiter;
@@ -80,7 +80,7 @@ enum session_end {
 
 struct sock {
 	char *nsp, *id;
-	struct person *person;
+	struct caller *caller; /* shared by a session's sockets */
 	int64_t joined_wall_ms;
 	bool has_offsets, is_warned; /* warned: told that its token is about to expire */
 	uint64_t next_ack;
@@ -113,7 +113,7 @@ struct session {
 
 	char *client_id; /* public name of the connection */
 	char *address, *about;
-	struct person *person; /* of the handshake; NULL: nobody yet */
+	struct caller *caller; /* of the handshake; NULL: nobody yet */
 	struct sock socks[OPS_SOCKETS_MAX];
 	size_t socks_n;
 	int64_t opened_wall_ms, ended_ms;

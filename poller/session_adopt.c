@@ -72,10 +72,10 @@ static void adopt(struct session *s)
 	} else {
 		resume_clocks(s, now);
 		for (size_t i = 0; i < s->socks_n; i++) {
-			if (!s->socks[i].person->user_id)
+			if (!s->socks[i].caller->user_id)
 				continue;
 			snprintf(user, sizeof(user), "%llu",
-				(unsigned long long)s->socks[i].person->user_id);
+				(unsigned long long)s->socks[i].caller->user_id);
 			tally_add(s->hub->sessions, 'u', user, 0);
 		}
 	}

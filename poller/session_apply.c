@@ -47,11 +47,6 @@ static uint16_t take_tokens(struct session *s, uint16_t wanted)
 	return (uint16_t)allowed;
 }
 
-static struct slice slice_text(const char *text)
-{
-	return (struct slice){.p = text ? text : "", .len = text ? strlen(text) : 0};
-}
-
 static void join(struct str *out, const struct strlist *l)
 {
 	for (size_t i = 0; i < l->n; i++) {
@@ -64,14 +59,14 @@ static void join(struct str *out, const struct strlist *l)
 /* Who has, or had, the pid. From where something was thrown away nobody goes on. */
 static void add_before(struct ops_state *st, struct session *b, struct str *requested)
 {
-	struct sock *k = session_sock(b, slice_text(NSP_MAIN));
+	struct sock *k = session_sock(b, slice_of(NSP_MAIN));
 
 	if (!k)
 		return;
 	join(requested, &b->requested);
 	st->flags |= OPS_STATE_HAS_BEFORE;
-	st->before = (struct ops_before){.socket_id = slice_text(k->id),
-		.caller = person_caller(k->person),
+	st->before = (struct ops_before){.socket_id = slice_of(k->id),
+		.caller = caller_view(k->caller),
 		.cursor = b->has_lost ? UINT64_MAX : b->acked,
 		.requested = {.p = str_c(requested), .len = requested->len}};
 }
@@ -117,11 +112,11 @@ void session_lookup(struct conn *c, const struct wire_frame *f, bool is_decided)
 	st.flags = admin_is_watched(c->hub->sessions->admin) ? OPS_STATE_WATCHED : 0;
 	st.posts_n = s->posts_n;
 	st.events_allowed = take_tokens(s, f->lookup.events);
-	st.caller = person_caller(s->person);
+	st.caller = caller_view(s->caller);
 	for (size_t i = 0; i < s->socks_n; i++)
-		st.sockets[i] = (struct ops_socket){.nsp = slice_text(s->socks[i].nsp),
-			.socket_id = slice_text(s->socks[i].id),
-			.caller = person_caller(s->socks[i].person)};
+		st.sockets[i] = (struct ops_socket){.nsp = slice_of(s->socks[i].nsp),
+			.socket_id = slice_of(s->socks[i].id),
+			.caller = caller_view(s->socks[i].caller)};
 	st.sockets_n = s->socks_n;
 	st.pending = (struct slice){.p = str_c(&s->pending), .len = s->pending.len};
 	if (s->subs.n) {
@@ -205,7 +200,7 @@ static bool catch_up(struct session *s, struct slice topic, uint64_t at)
 static bool follow(struct session *s, const struct op *op)
 {
 	struct slice known = rights_bytes(s->rights);
-	struct sock *k = session_sock(s, slice_text(NSP_MAIN));
+	struct sock *k = session_sock(s, slice_of(NSP_MAIN));
 
 	if (!op->rights.len ||
 		(known.len == op->rights.len && memcmp(known.p, op->rights.p, known.len) == 0))
@@ -255,23 +250,30 @@ static bool rows(struct session *s, const struct op *op)
 	return catch_up(s, op->topic, op->id);
 }
 
+static bool is_of(const struct sock *k, const struct caller_view *c)
+{
+	struct caller_view owner = caller_view(k->caller);
+
+	return k->caller && caller_is_same(&owner, c);
+}
+
 /* ---- APPLY ---- */
 
 /* false: s was closed. */
 static bool identity(struct session *s, const struct op *op)
 {
 	struct sock *k = session_sock(s, op->nsp);
-	struct person *p;
+	struct caller *p;
 
-	if (!k || !person_is(k->person, &op->caller))
+	if (!k || !is_of(k, &op->caller))
 		return true;
-	p = person_new(&op->caller);
-	if (s->person == k->person) {
-		person_put(s->person);
-		s->person = person_ref(p);
+	p = caller_new(&op->caller);
+	if (s->caller == k->caller) {
+		caller_unref(s->caller);
+		s->caller = caller_ref(p);
 	}
-	person_put(k->person);
-	k->person = p;
+	caller_unref(k->caller);
+	k->caller = p;
 	k->is_warned = false;
 	store_session(s);
 	session_recheck(s, k);
@@ -282,7 +284,7 @@ static bool identity(struct session *s, const struct op *op)
 /* The rights may have been lost when this was on its way: session_recheck(). */
 static bool subscribe(struct session *s, const struct op *op)
 {
-	struct sock *k = session_sock(s, slice_text(NSP_MAIN));
+	struct sock *k = session_sock(s, slice_of(NSP_MAIN));
 	struct bytes b = bytes_of(op->bytes.p, op->bytes.len);
 	struct subs asked;
 	bool is_alive = true;
@@ -411,7 +413,7 @@ static struct trial trial_of(const struct session *s)
 	struct trial t = {.s = s, .cursor = session_cursor(s), .nsps_n = s->socks_n};
 
 	for (size_t i = 0; i < s->socks_n; i++)
-		t.nsps[i] = slice_text(s->socks[i].nsp);
+		t.nsps[i] = slice_of(s->socks[i].nsp);
 	return t;
 }
 
@@ -444,7 +446,7 @@ static bool may_resume(const struct trial *t, const struct op *op)
 		(op->id < ss->hub->floor || (before ? before->has_lost : op->id > ss->hub->tail)))
 		return false;
 	k = before ? session_sock(before, op->nsp) : NULL;
-	return !before || (k && person_is(k->person, &op->caller));
+	return !before || (k && is_of(k, &op->caller));
 }
 
 static enum wire_done try_connect(struct trial *t, const struct op *op)

@@ -25,12 +25,12 @@
 
 static int64_t left_ms(const struct sock *k)
 {
-	return k->person->expires_s * 1000 - clock_wall_ms();
+	return k->caller->expires_s * 1000 - clock_wall_ms();
 }
 
 static bool expires(const struct sock *k)
 {
-	return k->person && k->person->expires_s > 0;
+	return k->caller && k->caller->expires_s > 0;
 }
 
 int64_t session_token_ms(const struct session *s, int64_t now)
@@ -60,7 +60,7 @@ static bool warn(struct session *s, struct sock *k)
 
 	k->is_warned = true;
 	store_session(s);
-	clock_rfc3339(k->person->expires_s * 1000, expires_at);
+	clock_rfc3339(k->caller->expires_s * 1000, expires_at);
 	str_addf(&args, "\"token_expiring\",{\"expires_in\":%lld,\"expires_at\":\"%s\"}",
 		(long long)(left / 1000), expires_at);
 	/* With the wish to hear that it was understood: the status counts it. */
@@ -103,7 +103,7 @@ void session_end(struct session *s, struct sock *k, const char *code, const char
 	str_add_json(&args, message);
 	str_addc(&args, '}');
 	log_info("session_end", "socket %s of %s: %s", k->id,
-		k->person ? k->person->username : "nobody", code);
+		k->caller ? k->caller->username : "nobody", code);
 	/* Socket.IO protocol, "Disconnection from a namespace". */
 	str_adds(&packet, "41");
 	if (strcmp(k->nsp, NSP_MAIN) != 0)
@@ -144,8 +144,8 @@ static void note(struct sessions *ss, uint64_t user_id, uint64_t apikey_id, cons
 	ss->lately->last[i].at_ms = clock_ms();
 }
 
-/* Does the person hold what was revoked? */
-static bool holds(const struct person *p, uint64_t user_id, uint64_t apikey_id, const char *jti)
+/* Does the caller hold what was revoked? */
+static bool holds(const struct caller *p, uint64_t user_id, uint64_t apikey_id, const char *jti)
 {
 	if (!p)
 		return false;
@@ -157,9 +157,9 @@ static bool holds(const struct person *p, uint64_t user_id, uint64_t apikey_id, 
 static bool is_held(const struct session *s, uint64_t user_id, uint64_t apikey_id, const char *jti)
 {
 	for (size_t i = 0; i < s->socks_n; i++)
-		if (holds(s->socks[i].person, user_id, apikey_id, jti))
+		if (holds(s->socks[i].caller, user_id, apikey_id, jti))
 			return true;
-	return holds(s->person, user_id, apikey_id, jti);
+	return holds(s->caller, user_id, apikey_id, jti);
 }
 
 static void end_for(struct session *s, struct sock *k, enum err why)
@@ -170,33 +170,34 @@ static void end_for(struct session *s, struct sock *k, enum err why)
 		session_close(s, END_SERVER_DISCONNECT); /* handshake done, no namespace yet */
 }
 
-/* The socket that a person's end ends; NULL: there is none yet. */
-static struct sock *sock_of(struct session *s, const struct person *p)
+/* The socket that a caller's end ends; NULL: there is none yet. */
+static struct sock *sock_of(struct session *s, const struct caller *p)
 {
 	for (size_t i = 0; i < s->socks_n; i++)
-		if (s->socks[i].person == p)
+		if (s->socks[i].caller == p)
 			return &s->socks[i];
 	return s->socks_n ? &s->socks[0] : NULL;
 }
 
-static void ask_about(struct hub *hub, const struct session *s, const struct person *p)
+static void ask_about(struct hub *hub, const struct caller *c)
 {
-	struct reader_who who = {.ref = s->num,
-		.user_id = p->user_id,
-		.apikey_id = p->apikey_id,
-		.expires_at_s = p->expires_s};
+	struct caller_view who = caller_view(c);
 
-	if (strlen(p->jti) < sizeof(who.jti))
-		memcpy(who.jti, p->jti, strlen(p->jti) + 1);
 	reader_ask_principal(hub->reader, &who);
 }
 
-/* Have we asked about p for an earlier session of this round? */
-static bool is_asked(const struct person **asked, size_t n, const struct person *p)
+static bool is_same_token(const struct caller *a, const struct caller *b)
+{
+	struct caller_view va = caller_view(a), vb = caller_view(b);
+
+	return a && b && caller_is_same_token(&va, &vb);
+}
+
+/* Have we asked about c for an earlier session of this round? */
+static bool is_asked(const struct caller **asked, size_t n, const struct caller *c)
 {
 	for (size_t i = 0; i < n; i++)
-		if (asked[i]->user_id == p->user_id && asked[i]->apikey_id == p->apikey_id &&
-			strcmp(asked[i]->jti, p->jti) == 0)
+		if (is_same_token(asked[i], c))
 			return true;
 	return false;
 }
@@ -205,18 +206,18 @@ static bool is_asked(const struct person **asked, size_t n, const struct person 
 
 static void recheck(struct sessions *ss, uint64_t user_id, uint64_t apikey_id)
 {
-	const struct person **asked = xcalloc(ASKED_MAX, sizeof(*asked));
+	const struct caller **asked = xcalloc(ASKED_MAX, sizeof(*asked));
 	struct session *s;
 	uint32_t num = 0;
 	size_t n = 0;
 
 	while ((s = sessions_next(ss, &num))) {
 		for (size_t i = 0; i <= s->socks_n; i++) {
-			struct person *p = i < s->socks_n ? s->socks[i].person : s->person;
+			struct caller *p = i < s->socks_n ? s->socks[i].caller : s->caller;
 
 			if (!holds(p, user_id, apikey_id, NULL) || is_asked(asked, n, p))
 				continue;
-			ask_about(ss->hub, s, p);
+			ask_about(ss->hub, p);
 			if (n < ASKED_MAX)
 				asked[n++] = p;
 		}
@@ -233,7 +234,7 @@ static void end_token(struct sessions *ss, const char *jti)
 		if (s->state == SESSION_CLOSING || !is_held(s, 0, 0, jti))
 			continue;
 		for (size_t i = 0; i <= s->socks_n; i++) {
-			struct person *p = i < s->socks_n ? s->socks[i].person : s->person;
+			struct caller *p = i < s->socks_n ? s->socks[i].caller : s->caller;
 
 			if (!holds(p, 0, 0, jti))
 				continue;
@@ -269,8 +270,8 @@ void sessions_revoke(struct sessions *ss, const struct record *r)
 
 void session_ask_rights(struct session *s, const struct sock *k)
 {
-	if (k->person)
-		ask_about(s->hub, s, k->person);
+	if (k->caller)
+		ask_about(s->hub, k->caller);
 }
 
 /* There were more of late than are kept: then it may be anybody. */
@@ -292,20 +293,14 @@ void session_recheck(struct session *s, const struct sock *k)
 		const char *jti = l->last[i].jti[0] ? l->last[i].jti : NULL;
 
 		if (now - l->last[i].at_ms < LATELY_MS &&
-			holds(k->person, l->last[i].user_id, l->last[i].apikey_id, jti)) {
-			ask_about(s->hub, s, k->person);
+			holds(k->caller, l->last[i].user_id, l->last[i].apikey_id, jti)) {
+			ask_about(s->hub, k->caller);
 			return;
 		}
 	}
 }
 
 /* ---- what the database said ---- */
-
-static bool is_same(const struct person *p, const struct reader_who *who)
-{
-	return p && p->user_id == who->user_id && p->apikey_id == who->apikey_id &&
-	       strcmp(p->jti, who->jti) == 0;
-}
 
 /* false: s was closed. */
 static bool set_rights(struct session *s, const struct principal *now)
@@ -322,7 +317,7 @@ static bool set_rights(struct session *s, const struct principal *now)
 /* false: s was closed. */
 static bool judge(struct session *s, struct sock *k, const struct reader_mail *m)
 {
-	if (m->err != ERR_OK || m->principal->tenant_id != k->person->tenant_id) {
+	if (m->err != ERR_OK || m->principal->tenant_id != k->caller->tenant_id) {
 		end_for(s, k, m->err == ERR_OK ? ERR_TOKEN_REVOKED : m->err);
 		return false;
 	}
@@ -341,16 +336,16 @@ void session_principal_came(struct hub *hub, struct reader_mail *m)
 	uint32_t num = 0;
 
 	if (!m->is_done) {
-		reader_ask_principal(hub->reader, &m->who);
+		ask_about(hub, m->who);
 		return;
 	}
 	while ((s = sessions_next(hub->sessions, &num))) {
 		bool is_alive = s->state != SESSION_CLOSING;
 
 		for (size_t i = 0; is_alive && i < s->socks_n; i++)
-			if (is_same(s->socks[i].person, &m->who))
+			if (is_same_token(s->socks[i].caller, m->who))
 				is_alive = judge(s, &s->socks[i], m);
-		if (is_alive && !s->socks_n && is_same(s->person, &m->who) && m->err != ERR_OK)
+		if (is_alive && !s->socks_n && is_same_token(s->caller, m->who) && m->err != ERR_OK)
 			end_for(s, NULL, m->err);
 	}
 }

@@ -3,7 +3,7 @@
  * changed in a user's rights counts for living sessions at once.
  *
  * An "_auth" event names a token, a user or an API key. A token is ended here; of a user or key the
- * database is asked anew (reader.h), once for each person, and its sockets end or go on with what
+ * database is asked anew (reader.h), once for each caller, and its sockets end or go on with what
  * they may get now. The loop thread's.
  */
 #ifndef CMDB_SESSION_AUTH_H
@@ -20,9 +20,9 @@ struct sessions;
 struct sock;
 
 void session_principal_came(struct hub *hub, struct reader_mail *m);
-/* Was what k's person holds revoked a moment ago, when this was on its way? Asks the database. */
+/* Was what k's caller holds revoked a moment ago, when this was on its way? Asks the database. */
 void session_recheck(struct session *s, const struct sock *k);
-/* Asks the database what k's person may by now. */
+/* Asks the database what k's caller may by now. */
 void session_ask_rights(struct session *s, const struct sock *k);
 void sessions_revoke(struct sessions *ss, const struct record *r); /* an "_auth" event */
 /* When to look at its tokens next, monotonic; INT64_MAX: never. */

@@ -54,7 +54,7 @@ static void inherit(struct heritage *h, struct session *from)
 	}
 }
 
-static bool count_user(struct session *s, const struct person *p)
+static bool count_user(struct session *s, const struct caller *p)
 {
 	char user[24];
 
@@ -124,7 +124,7 @@ bool session_connect(struct session *s, const struct op *op)
 {
 	struct sessions *ss = s->hub->sessions;
 	bool is_main = slice_is(op->nsp, NSP_MAIN);
-	struct person *p = person_new(&op->caller);
+	struct caller *p = caller_new(&op->caller);
 	unsigned char pid[SESSION_KEY_SIZE];
 	struct heritage h = {.acked = 0};
 	struct subs gone = {0};
@@ -133,17 +133,17 @@ bool session_connect(struct session *s, const struct op *op)
 	bool ok;
 
 	if (!count_user(s, p)) {
-		person_put(p);
+		caller_unref(p);
 		return refuse_connect(s, op->nsp);
 	}
 	k = &s->socks[s->socks_n];
 	*k = (struct sock){.nsp = slice_dup(op->nsp),
 		.id = slice_dup(op->socket_id),
-		.person = p,
+		.caller = p,
 		.joined_wall_ms = clock_wall_ms(),
 		.has_offsets = op->flags & OP_OFFSETS};
-	if (!s->person && p->user_id)
-		s->person = person_ref(p);
+	if (!s->caller && p->user_id)
+		s->caller = caller_ref(p);
 	if (is_main && op->pid.len) {
 		session_key(pid, op->pid);
 		before = session_find_pid(ss, pid);

@@ -19,15 +19,15 @@
 #define RECORD_VERSION 0x16
 
 enum sock_flag { SOCK_OFFSETS = 1, SOCK_WARNED = 2 };
-enum flag { HAS_PID = 1, HAS_LOST = 2, IS_ANSWERED = 4, HAS_PERSON = 8, DULL_TAGS = 16 };
+enum flag { HAS_PID = 1, HAS_LOST = 2, IS_ANSWERED = 4, HAS_CALLER = 8, DULL_TAGS = 16 };
 
 /* ---- writing ---- */
 
-static void put_person(struct str *rec, const struct person *p)
+static void put_caller(struct str *rec, const struct caller *c)
 {
-	struct ops_caller c = person_caller(p);
+	struct caller_view v = caller_view(c);
 
-	ops_caller_put(rec, &c);
+	caller_put(rec, &v);
 }
 
 static void put_text(struct str *rec, const char *text)
@@ -62,7 +62,7 @@ void session_record_put(struct str *rec, const struct session *s)
 	bytes_put(rec,
 		(s->has_pid ? HAS_PID : 0) | (s->has_lost ? HAS_LOST : 0) |
 			(s->has_dull_tags ? DULL_TAGS : 0) | (s->is_answered ? IS_ANSWERED : 0) |
-			(s->person ? HAS_PERSON : 0),
+			(s->caller ? HAS_CALLER : 0),
 		1);
 	str_add(rec, s->key, sizeof(s->key));
 	str_add(rec, s->pid, sizeof(s->pid));
@@ -70,14 +70,14 @@ void session_record_put(struct str *rec, const struct session *s)
 	put_text(rec, s->client_id);
 	put_text(rec, s->address);
 	put_text(rec, s->about);
-	put_person(rec, s->person);
+	put_caller(rec, s->caller);
 	bytes_put(rec, s->socks_n, 1);
 	for (size_t i = 0; i < s->socks_n; i++) {
 		const struct sock *k = &s->socks[i];
 
 		put_text(rec, k->nsp);
 		put_text(rec, k->id);
-		put_person(rec, k->person);
+		put_caller(rec, k->caller);
 		bytes_put(rec, (uint64_t)k->joined_wall_ms, 8);
 		bytes_put(rec,
 			(k->has_offsets ? SOCK_OFFSETS : 0) | (k->is_warned ? SOCK_WARNED : 0), 1);
@@ -107,11 +107,11 @@ void session_record_put(struct str *rec, const struct session *s)
 
 /* ---- reading ---- */
 
-static struct person *read_person(struct bytes *b)
+static struct caller *read_caller(struct bytes *b)
 {
-	struct ops_caller c = ops_caller_get(b);
+	struct caller_view v = caller_get(b);
 
-	return person_new(&c);
+	return caller_new(&v);
 }
 
 /* Wall clock, in milliseconds. */
@@ -144,7 +144,7 @@ static void read_socks(struct bytes *b, struct session *s)
 
 		k->nsp = slice_dup(bytes_text(b));
 		k->id = slice_dup(bytes_text(b));
-		k->person = read_person(b);
+		k->caller = read_caller(b);
 		k->joined_wall_ms = read_time(b);
 		flags = bytes_u8(b);
 		k->has_offsets = flags & SOCK_OFFSETS;
@@ -260,10 +260,10 @@ struct session *session_record_get(struct sessions *ss, uint32_t num, struct byt
 	s->client_id = slice_dup(bytes_text(b));
 	s->address = slice_dup(bytes_text(b));
 	s->about = slice_dup(bytes_text(b));
-	s->person = read_person(b);
-	if (!(flags & HAS_PERSON)) {
-		person_put(s->person);
-		s->person = NULL;
+	s->caller = read_caller(b);
+	if (!(flags & HAS_CALLER)) {
+		caller_unref(s->caller);
+		s->caller = NULL;
 	}
 	read_socks(b, s);
 	s->subs = subs;

@@ -55,12 +55,12 @@ static struct saver_row row_of(const struct session *s, struct str *record, stru
 		row.ended_at_ms = now - (clock_ms() - s->ended_ms);
 	if (k) {
 		row.socket_id = k->id;
-		row.username = k->person->username;
-		row.jti = k->person->jti;
-		row.tenant_id = k->person->tenant_id;
-		row.user_id = k->person->user_id;
-		row.apikey_id = k->person->apikey_id;
-		row.token_expires_at_ms = k->person->expires_s * 1000;
+		row.username = k->caller->username;
+		row.jti = k->caller->jti;
+		row.tenant_id = k->caller->tenant_id;
+		row.user_id = k->caller->user_id;
+		row.apikey_id = k->caller->apikey_id;
+		row.token_expires_at_ms = k->caller->expires_s * 1000;
 		row.connected_at_ms = k->joined_wall_ms;
 	}
 	for (size_t i = 0; i < s->requested.n; i++)

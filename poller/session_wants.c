@@ -22,7 +22,7 @@ static struct sock *main_sock(const struct session *s)
 
 static struct principal who_of(const struct session *s)
 {
-	struct ops_caller c = person_caller(main_sock(s)->person);
+	struct caller_view c = caller_view(main_sock(s)->caller);
 
 	return rights_of(s->rights, &c);
 }

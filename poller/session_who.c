@@ -6,57 +6,6 @@
 #include "mem.h"
 #include "sessions.h"
 
-/* ---- people ---- */
-
-struct person *person_new(const struct ops_caller *c)
-{
-	struct person *p = xcalloc(1, sizeof(*p));
-
-	p->refs = 1;
-	p->tenant_id = c->tenant_id;
-	p->user_id = c->user_id;
-	p->apikey_id = c->apikey_id;
-	p->expires_s = c->expires_s;
-	p->username = slice_dup(c->username);
-	p->jti = slice_dup(c->jti);
-	return p;
-}
-
-struct person *person_ref(struct person *p)
-{
-	p->refs++;
-	return p;
-}
-
-void person_put(struct person *p)
-{
-	if (!p || --p->refs)
-		return;
-	free(p->username);
-	free(p->jti);
-	free(p);
-}
-
-struct ops_caller person_caller(const struct person *p)
-{
-	if (!p)
-		return (struct ops_caller){.username = {.p = ""}, .jti = {.p = ""}};
-	return (struct ops_caller){
-		.tenant_id = p->tenant_id,
-		.user_id = p->user_id,
-		.apikey_id = p->apikey_id,
-		.expires_s = p->expires_s,
-		.username = {.p = p->username, .len = strlen(p->username)},
-		.jti = {.p = p->jti, .len = strlen(p->jti)},
-	};
-}
-
-bool person_is(const struct person *p, const struct ops_caller *c)
-{
-	return p && p->tenant_id == c->tenant_id && p->user_id == c->user_id &&
-	       p->apikey_id == c->apikey_id;
-}
-
 bool sock_is_main(const struct sock *k)
 {
 	return strcmp(k->nsp, "/") == 0;
@@ -64,7 +13,7 @@ bool sock_is_main(const struct sock *k)
 
 uint32_t sock_tenant(const struct sock *k)
 {
-	return k->person ? k->person->tenant_id : 0;
+	return k->caller ? k->caller->tenant_id : 0;
 }
 
 /* ---- how many a user or an address has ---- */

@@ -135,11 +135,11 @@ static void test_user(void **state)
 		"\"tenant\":\"default\",\"tenant_id\":1,\"roles\":[\"editor\",\"viewer\"],"
 		"\"departments\":[\"ops\",\"tech\"],\"permissions\":[\"x:y\"]}");
 	str_fini(&text);
-	perm_principal_free(p);
+	principal_unref(p);
 
 	assert_int_equal(principal_load_user(db, BOB, JTI_A, 1, &p), ERR_OK);
 	assert_int_equal(p->roles.n + p->departments.n + p->perms.n, 0);
-	perm_principal_free(p);
+	principal_unref(p);
 }
 
 static void test_user_revoked(void **state)
@@ -159,7 +159,7 @@ static void test_user_revoked(void **state)
 	}
 	setup(NULL);
 	assert_int_equal(principal_load_user(db, ANN, JTI_B, 1, &p), ERR_OK);
-	perm_principal_free(p);
+	principal_unref(p);
 	assert_int_equal(principal_load_user(db, 77, JTI_B, 1, &p), ERR_TOKEN_REVOKED);
 }
 
@@ -185,10 +185,10 @@ static void test_apikey(void **state)
 			dbv_s(cases[i].status), DBV_I(cases[i].expires_in_s)};
 		assert_int_equal(db_exec(db, &add_key, in, 5, NULL, NULL), ERR_OK);
 		assert_int_equal(principal_load_apikey(db, hash, &p), cases[i].want);
-		perm_principal_free(p);
+		principal_unref(p);
 		assert_int_equal(principal_load_apikey_id(db, i + 1, &p), cases[i].want);
 		assert_int_equal(p ? p->apikey_id : 0, cases[i].want ? 0 : i + 1);
-		perm_principal_free(p);
+		principal_unref(p);
 	}
 	size_t first = 0;
 	secret_hash(hash, &first, sizeof(first));
@@ -204,16 +204,16 @@ static void test_apikey(void **state)
 		"\"tenant\":\"default\",\"tenant_id\":1,\"roles\":[],\"departments\":[],"
 		"\"permissions\":[\"logs:ingest\"]}");
 	str_fini(&text);
-	perm_principal_free(p);
+	principal_unref(p);
 	/* One that never expires, and one far away. */
 	script("UPDATE api_keys SET expires_at = NULL WHERE id = 1");
 	assert_int_equal(principal_load_apikey(db, hash, &p), ERR_OK);
 	assert_int_equal(p->expires_at_s, 0);
-	perm_principal_free(p);
+	principal_unref(p);
 	script("UPDATE api_keys SET expires_at = '2100-01-01' WHERE id = 1");
 	assert_int_equal(principal_load_apikey(db, hash, &p), ERR_OK);
 	assert_int_equal(p->expires_at_s, 4102444800);
-	perm_principal_free(p);
+	principal_unref(p);
 	script("UPDATE tenants SET status = 'disabled' WHERE id = 1");
 	assert_int_equal(principal_load_apikey(db, hash, &p), ERR_TOKEN_REVOKED);
 	memset(hash, 0, sizeof(hash));

@@ -7,6 +7,9 @@
 #include "hub.h"
 #include "mem.h"
 #include "session.h"
+#include "session_poll.h"
+#include "session_who.h"
+#include "sessions.h"
 
 #define N_MAX 500
 #define TENANTS 2
@@ -15,7 +18,7 @@
 static struct sessions all;
 static struct hub hub = {.sessions = &all};
 static struct session sessions[N_MAX];
-static struct person people[TENANTS][NAMES];
+static struct caller people[TENANTS][NAMES];
 static char addresses[][16] = {"192.0.2.1", "192.0.2.2"};
 static char main_nsp[] = "/", socket_id[] = "socket";
 
@@ -55,19 +58,7 @@ uint64_t session_cursor(const struct session *s)
 
 uint32_t sock_tenant(const struct sock *k)
 {
-	return k->person ? k->person->tenant_id : 0;
-}
-
-struct person *person_ref(struct person *p)
-{
-	p->refs++;
-	return p;
-}
-
-void person_put(struct person *p)
-{
-	if (p)
-		p->refs--;
+	return k->caller ? k->caller->tenant_id : 0;
 }
 
 /* ---- the world ---- */
@@ -79,7 +70,8 @@ static void make_people(void)
 			struct str name = STR_INIT;
 
 			str_addf(&name, "user%u", i);
-			people[t][i] = (struct person){.tenant_id = t + 1,
+			people[t][i] = (struct caller){.refs = 1,
+				.tenant_id = t + 1,
 				.user_id = t * NAMES + i + 1,
 				.username = str_take(&name)};
 		}
@@ -102,8 +94,8 @@ static void make_sessions(size_t n)
 			.cursor = (uint64_t)(random() % 12),
 			.heard_n = (uint64_t)(random() % 4),
 			.sent_n = (uint64_t)(random() % 4)};
-		s->person = &people[random() % TENANTS][random() % NAMES];
-		s->socks[0] = (struct sock){.nsp = main_nsp, .id = socket_id, .person = s->person};
+		s->caller = &people[random() % TENANTS][random() % NAMES];
+		s->socks[0] = (struct sock){.nsp = main_nsp, .id = socket_id, .caller = s->caller};
 		s->socks_n = s->state == SESSION_JOINED;
 	}
 }
@@ -166,7 +158,7 @@ static uint64_t key(const struct session *s, const char *sort, uint32_t tenant)
 	case 'm':
 		return s->heard_n + s->sent_n;
 	default:
-		return (uint64_t)s->person->username[4];
+		return (uint64_t)s->caller->username[4];
 	}
 }
 
@@ -180,7 +172,7 @@ static size_t place(const struct session *s, size_t n, uint32_t tenant, const ch
 		const struct session *o = &sessions[i];
 		uint64_t other = key(o, sort, tenant);
 
-		if (!tenant || o->person->tenant_id == tenant)
+		if (!tenant || o->caller->tenant_id == tenant)
 			before += other == own ? o->num < s->num : down ? other > own : other < own;
 	}
 	return before;
@@ -191,7 +183,7 @@ static void look_through(size_t n, uint32_t tenant, const char *sort, bool down,
 	size_t total = 0, seen = 0, on_page = 1;
 
 	for (size_t i = 0; i < n; i++)
-		total += !tenant || sessions[i].person->tenant_id == tenant;
+		total += !tenant || sessions[i].caller->tenant_id == tenant;
 	for (size_t page = 1; on_page > 0; page++) {
 		struct str args = STR_INIT;
 		struct json_object *o, *items;
@@ -233,7 +225,7 @@ static void pages_are_the_whole(void **state)
 	}
 	for (size_t t = 0; t < TENANTS; t++)
 		for (size_t i = 0; i < NAMES; i++)
-			assert_int_equal(people[t][i].refs, 0);
+			assert_int_equal(people[t][i].refs, 1);
 }
 
 static void filters_count(void **state)
@@ -244,7 +236,7 @@ static void filters_count(void **state)
 	srandom(2);
 	make_sessions(N_MAX);
 	for (size_t i = 0; i < N_MAX; i++) {
-		bool is_own = sessions[i].person->tenant_id == 2;
+		bool is_own = sessions[i].caller->tenant_id == 2;
 
 		by_ip += is_own && sessions[i].address == addresses[0];
 		behind += is_own && expected_lag(&sessions[i], 2) >= 3;

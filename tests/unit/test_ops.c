@@ -8,7 +8,7 @@
 		.p = (text), .len = sizeof(text) - 1 \
 	}
 
-static const struct ops_caller somebody = {.tenant_id = 3,
+static const struct caller_view somebody = {.tenant_id = 3,
 	.user_id = 1ULL << 40,
 	.apikey_id = 0,
 	.expires_s = 1900000000,
@@ -68,7 +68,7 @@ static void assert_slice(struct slice got, struct slice expected)
 		assert_memory_equal(got.p, expected.p, got.len);
 }
 
-static void assert_caller(const struct ops_caller *got, const struct ops_caller *expected)
+static void assert_caller(const struct caller_view *got, const struct caller_view *expected)
 {
 	assert_int_equal(got->tenant_id, expected->tenant_id);
 	assert_true(got->user_id == expected->user_id);
@@ -186,19 +186,6 @@ static void states_come_out_as_they_went_in(void **state)
 	str_fini(&s);
 }
 
-static void a_caller_is_made_of_a_principal(void **state)
-{
-	char name[] = "apikey:x";
-	const struct principal p = {.tenant_id = 2, .apikey_id = 9, .username = name};
-	struct ops_caller c = ops_caller_of(&p);
-
-	assert_int_equal(c.tenant_id, 2);
-	assert_int_equal(c.user_id, 0);
-	assert_int_equal(c.apikey_id, 9);
-	assert_slice(c.username, (struct slice)SLICE("apikey:x"));
-	assert_slice(c.jti, (struct slice)SLICE(""));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -206,7 +193,6 @@ int main(void)
 		cmocka_unit_test(cut_operations_are_bad),
 		cmocka_unit_test(what_is_no_operation_is_bad),
 		cmocka_unit_test(states_come_out_as_they_went_in),
-		cmocka_unit_test(a_caller_is_made_of_a_principal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

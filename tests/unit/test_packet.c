@@ -9,11 +9,6 @@
 #define NO_ID UINT64_MAX
 #define PLACE(num) "{\"_placeholder\":true,\"num\":" #num "}"
 
-static struct slice slice_of(const char *text)
-{
-	return (struct slice){text, strlen(text)};
-}
-
 static void assert_text(struct slice got, const char *expected)
 {
 	if (!slice_is(got, expected))

@@ -55,7 +55,7 @@ static void grants(void **state)
 		{"logs:read", "websites", "read", false},
 	};
 	for (size_t i = 0; i < ARRAY_N(rows); i++) {
-		struct principal *p = xcalloc(1, sizeof(*p));
+		struct principal *p = principal_new();
 		char perm[64];
 		strlist_add(&p->perms, "other:read", 10);
 		strlist_add(&p->perms, rows[i].granted, strlen(rows[i].granted));
@@ -65,7 +65,7 @@ static void grants(void **state)
 			fail_msg("%s with %s", perm, rows[i].granted);
 		assert_int_equal(perm_is_all(p), strcmp(rows[i].granted, "*") == 0);
 		assert_int_equal(perm_has(p, "*"), perm_is_all(p));
-		perm_principal_free(p);
+		principal_unref(p);
 	}
 }
 
@@ -75,7 +75,7 @@ static void who_has_nothing_may_nothing(void **state)
 	assert_false(perm_has(&none, "websites:read"));
 	assert_false(perm_has2(&none, "", ""));
 	assert_false(perm_is_all(&none));
-	perm_principal_free(NULL);
+	principal_unref(NULL);
 }
 
 static void lists(void **state)

@@ -111,13 +111,13 @@ static struct reader_mail *wait_for(struct desk *d)
 }
 
 static void assert_principal(
-	struct desk *d, const struct reader_who *who, enum err err, const char *username)
+	struct desk *d, const struct caller_view *who, enum err err, const char *username)
 {
 	reader_ask_principal(d->reader, who);
 	struct reader_mail *m = wait_for(d);
 	assert_int_equal(m->job, READER_PRINCIPAL);
 	assert_true(m->is_done);
-	assert_int_equal(m->who.ref, who->ref);
+	assert_int_equal(m->who->user_id, who->user_id);
 	assert_int_equal(m->err, err);
 	if (username)
 		assert_string_equal(m->principal->username, username);
@@ -182,11 +182,11 @@ static void large_rows_are_read_in_parts(void **state)
 
 static void principals(void **state)
 {
-	const struct reader_who ann = {
-		.ref = 11, .user_id = ANN, .expires_at_s = 4102444800, .jti = JTI};
-	const struct reader_who key = {.ref = 12, .apikey_id = 5};
-	const struct reader_who nobody = {.ref = 13, .user_id = 99, .jti = JTI};
-	const struct reader_who no_key = {.ref = 14, .apikey_id = 99};
+	const struct caller_view ann = {
+		.user_id = ANN, .expires_s = 4102444800, .jti = {JTI, sizeof(JTI) - 1}};
+	const struct caller_view key = {.apikey_id = 5};
+	const struct caller_view nobody = {.user_id = 99, .jti = {JTI, sizeof(JTI) - 1}};
+	const struct caller_view no_key = {.apikey_id = 99};
 	struct desk d;
 
 	desk_open(&d);
@@ -198,7 +198,7 @@ static void principals(void **state)
 	assert_true(perm_has(p, "nodes:read"));
 	assert_string_equal(p->jti, JTI);
 	assert_int_equal(p->expires_at_s, 4102444800);
-	perm_principal_free(p);
+	principal_unref(p);
 
 	assert_principal(&d, &ann, ERR_OK, "ann");
 	assert_principal(&d, &key, ERR_OK, "apikey:k");
@@ -213,7 +213,7 @@ static void principals(void **state)
 /* Not knowing is not a refusal. */
 static void without_a_database(void **state)
 {
-	const struct reader_who ann = {.ref = 1, .user_id = ANN, .jti = JTI};
+	const struct caller_view ann = {.user_id = ANN, .jti = {JTI, sizeof(JTI) - 1}};
 	struct desk d;
 
 	script("RENAME TABLE tenants TO other");

@@ -3,7 +3,7 @@
 #include "revoked.h"
 
 static const struct slice no_jti = {.p = "", .len = 0};
-static const struct caller user = {.user_id = 5, .jti = "aa"}, key = {.apikey_id = 5};
+static const struct caller_view user = {.user_id = 5, .jti = {"aa", 2}}, key = {.apikey_id = 5};
 
 static void each_kind_means_its_own(void **state)
 {

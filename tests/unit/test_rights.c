@@ -42,7 +42,7 @@ static void the_same_are_kept_once(void **state)
 
 static void they_are_the_callers(void **state)
 {
-	const struct ops_caller ann = {.tenant_id = 3, .user_id = 7};
+	const struct caller_view ann = {.tenant_id = 3, .user_id = 7};
 	struct str bytes = bytes_of_role("editor");
 	struct rights_set set = {0};
 	struct rights *r = rights_get(&set, slice(&bytes));

@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "ctx.h"
 #include "identity.h"
+#include "loop.h"
 #include "mariadb.h"
 #include "ops.h"
 #include "park.h"
@@ -29,8 +30,8 @@ static struct shm *page;
 static struct config cfg;
 static struct app app;
 static struct worker worker = {.app = &app};
-static struct principal ann = {.user_id = 7, .tenant_id = 1};
-static struct principal bob = {.user_id = 8, .tenant_id = 2};
+static struct principal ann = {.refs = 1, .user_id = 7, .tenant_id = 1};
+static struct principal bob = {.refs = 1, .user_id = 8, .tenant_id = 2};
 
 #define STMT(var, text, in_n, out_n)        \
 	static const struct db_stmt var = { \
@@ -41,19 +42,10 @@ STMT(connection, "SELECT CONNECTION_ID()", 0, 1);
 STMT(kill_one, "KILL ?", 1, 0);
 
 /* What requests do that are not run here. */
-enum err identity_get(struct ctx *ctx, struct identity **id)
+enum err identity_get(struct ctx *ctx, const struct principal **who)
 {
-	*id = NULL;
+	*who = NULL;
 	return ERR_UNAUTHENTICATED;
-}
-
-const struct principal *identity_who(const struct identity *id)
-{
-	return NULL;
-}
-
-void identity_put(struct identity *id)
-{
 }
 
 void loop_release(struct loop *l)
@@ -407,7 +399,7 @@ static void rows_of_an_empty_table(void **state)
 /* The items of the list, as REST shows it. */
 static void list(const struct principal *who, const char *pattern, struct str *items)
 {
-	struct ctx ctx = ctx_of(who);
+	struct ctx ctx = ctx_of(principal_ref(who));
 	size_t n;
 	const struct route *r = resource_routes(&n);
 
