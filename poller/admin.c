@@ -52,7 +52,7 @@ struct view {
 };
 
 struct admin {
-	struct sessions *ss;
+	struct hub *hub;
 	struct view *views;
 	char host[256];
 	struct event flush;
@@ -60,18 +60,19 @@ struct admin {
 
 static void on_flush(evutil_socket_t fd, short what, void *arg);
 
-struct admin *admin_new(struct sessions *ss)
+static void *admin_start(struct hub *hub)
 {
 	struct admin *a = xcalloc(1, sizeof(*a));
 
-	a->ss = ss;
+	a->hub = hub;
 	gethostname(a->host, sizeof(a->host) - 1);
-	evtimer_assign(&a->flush, ss->hub->base, on_flush, a);
+	evtimer_assign(&a->flush, hub->base, on_flush, a);
 	return a;
 }
 
-void admin_free(struct admin *a)
+static void admin_stop(void *me)
 {
+	struct admin *a = me;
 	struct view *v, *next;
 
 	evtimer_del(&a->flush);
@@ -81,11 +82,6 @@ void admin_free(struct admin *a)
 		free(v);
 	}
 	free(a);
-}
-
-bool admin_is_watched(const struct admin *a)
-{
-	return a->views != NULL;
 }
 
 /* ---- sockets ---- */
@@ -101,9 +97,8 @@ static struct sock *watching(struct session *s)
 }
 
 /* NULL: nobody looks. */
-static struct view *view_of(const struct session *s, const struct sock *k)
+static struct view *view_of(struct admin *a, const struct sock *k)
 {
-	struct admin *a = s->hub->sessions->admin;
 	uint32_t tenant_id = sock_tenant(k);
 	struct view *v = NULL;
 
@@ -119,10 +114,9 @@ static bool shows_all(const struct session *s)
 
 /* ---- watchers ---- */
 
-static void watch(struct session *s, struct sock *k)
+static void watch(struct admin *a, struct session *s, struct sock *k)
 {
-	struct admin *a = s->hub->sessions->admin;
-	struct view *v = view_of(s, k);
+	struct view *v = view_of(a, k);
 
 	if (!v) {
 		v = xcalloc(1, sizeof(*v));
@@ -133,6 +127,7 @@ static void watch(struct session *s, struct sock *k)
 	v->watchers[v->watchers_n++] =
 		(struct watcher){.session = s, .wants_config = true, .wants_list = shows_all(s)};
 	v->stats_ms = 0;
+	observers_watch(a->hub->observers);
 }
 
 /* NULL: that was the last one. */
@@ -142,6 +137,7 @@ static struct view *unwatch(struct admin *a, struct view *v, const struct sessio
 		if (v->watchers[i].session != s)
 			continue;
 		v->watchers[i] = v->watchers[--v->watchers_n];
+		observers_unwatch(a->hub->observers);
 		break;
 	}
 	if (v->watchers_n)
@@ -188,7 +184,7 @@ static void on_flush(evutil_socket_t fd, short what, void *arg)
 	HASH_ITER (hh, a->views, v, next)
 		for (size_t i = 0; i < v->watchers_n; i++)
 			session_flush(v->watchers[i].session);
-	store_flush(a->ss);
+	store_flush(a->hub->sessions);
 }
 
 /* May one more thing be shown now? */
@@ -246,10 +242,10 @@ static void add_counts(struct str *s, const struct view *v)
 static void add_stats(struct str *args, const struct admin *a, const struct view *v)
 {
 	size_t clients = 0, in_main = 0, in_admin = 0;
-	int64_t up_ms = clock_ms() - a->ss->hub->started_ms;
+	int64_t up_ms = clock_ms() - a->hub->started_ms;
 	struct session *s;
 
-	TAILQ_FOREACH (s, &a->ss->lists[SESSION_JOINED], entry) {
+	TAILQ_FOREACH (s, &a->hub->sessions->lists[SESSION_JOINED], entry) {
 		bool is_counted = false;
 
 		for (size_t i = 0; i < s->socks_n; i++) {
@@ -263,7 +259,7 @@ static void add_stats(struct str *args, const struct admin *a, const struct view
 	}
 	str_adds(args, "\"server_stats\",{");
 	str_addf(args, "\"serverId\":\"%s#%lld\",\"hostname\":\"%s\",\"pid\":%ld,", a->host,
-		(long long)a->ss->hub->cfg->poller.node_id, a->host, (long)getpid());
+		(long long)a->hub->cfg->poller.node_id, a->host, (long)getpid());
 	str_addf(args, "\"uptime\":%lld.%03lld,", (long long)up_ms / 1000, (long long)up_ms % 1000);
 	str_addf(args, "\"clientsCount\":%zu,\"pollingClientsCount\":%zu,", clients, clients);
 	str_addf(args,
@@ -359,11 +355,12 @@ static void close_all(struct admin *a)
 	}
 }
 
-void admin_tick(struct admin *a, int64_t now)
+static void admin_tick(void *me, int64_t now)
 {
+	struct admin *a = me;
 	struct view *v, *next;
 
-	if (a->views && strcmp(a->ss->hub->cfg->socketio.admin, "off") == 0)
+	if (a->views && strcmp(a->hub->cfg->socketio.admin, "off") == 0)
 		close_all(a);
 	HASH_ITER (hh, a->views, v, next) {
 		if (now - v->stats_ms < STATS_MS)
@@ -374,25 +371,25 @@ void admin_tick(struct admin *a, int64_t now)
 	}
 }
 
-void admin_adopt(struct session *s)
+static void admin_adopted(void *me, struct session *s)
 {
 	struct sock *k = watching(s);
 
 	if (k)
-		watch(s, k);
+		watch(me, s, k);
 }
 
 /* ---- what happens ---- */
 
-void admin_joined(struct session *s, struct sock *k)
+static void admin_joined(void *me, struct session *s, struct sock *k)
 {
-	struct admin *a = s->hub->sessions->admin;
+	struct admin *a = me;
 	struct str args = STR_INIT;
 	struct view *v;
 
 	if (is_admin_sock(k))
-		watch(s, k);
-	v = view_of(s, k);
+		watch(a, s, k);
+	v = view_of(a, k);
 	if (!v)
 		return;
 	v->joined++;
@@ -410,7 +407,7 @@ void admin_joined(struct session *s, struct sock *k)
 }
 
 static void show_room(
-	struct session *s, const struct sock *k, struct view *v, const char *room, bool is_joined)
+	struct admin *a, const struct sock *k, struct view *v, const char *room, bool is_joined)
 {
 	struct str args = STR_INIT;
 
@@ -421,12 +418,13 @@ static void show_room(
 	str_addc(&args, ',');
 	str_add_json(&args, k->id);
 	admin_text_now(&args);
-	show(s->hub->sessions->admin, v, &args);
+	show(a, v, &args);
 	str_fini(&args);
 }
 
 /* The UI takes a socket out of a room only when it is told that it left the room. */
-static void show_left(struct session *s, struct sock *k, struct view *v, enum session_end how)
+static void show_left(
+	struct admin *a, struct session *s, struct sock *k, struct view *v, enum session_end how)
 {
 	struct str args = STR_INIT;
 
@@ -436,51 +434,39 @@ static void show_left(struct session *s, struct sock *k, struct view *v, enum se
 	str_add_json(&args, k->id);
 	str_addf(&args, ",\"%s\"", session_end_text(how));
 	admin_text_now(&args);
-	show(s->hub->sessions->admin, v, &args);
+	show(a, v, &args);
 	str_fini(&args);
-	show_room(s, k, v, k->id, false);
+	show_room(a, k, v, k->id, false);
 	for (size_t i = 0; sock_is_main(k) && i < s->group->want.rooms.n; i++)
-		show_room(s, k, v, s->group->want.rooms.v[i], false);
+		show_room(a, k, v, s->group->want.rooms.v[i], false);
 }
 
-void admin_left(struct session *s, struct sock *k, enum session_end how)
+static void admin_left(void *me, struct session *s, struct sock *k, enum session_end how)
 {
-	struct view *v = view_of(s, k);
+	struct admin *a = me;
+	struct view *v = view_of(a, k);
 
 	if (v && is_admin_sock(k))
-		v = unwatch(s->hub->sessions->admin, v, s);
+		v = unwatch(a, v, s);
 	if (!v)
 		return;
 	v->left[how]++;
 	if (may_show_change(s, v))
-		show_left(s, k, v, how);
+		show_left(a, s, k, v, how);
 }
 
-void admin_room(struct session *s, const char *room, bool is_joined)
+static void admin_room(
+	void *me, struct session *s, struct sock *k, const char *room, bool is_joined)
 {
-	struct sock *k = session_sock(s, (struct slice){"/", 1});
-	struct view *v = k ? view_of(s, k) : NULL;
+	struct admin *a = me;
+	struct view *v = view_of(a, k);
 
 	if (v && may_show_change(s, v))
-		show_room(s, k, v, room, is_joined);
+		show_room(a, k, v, room, is_joined);
 }
 
-void admin_regrouped(struct session *s, const struct group *was)
-{
-	const struct strlist *before = &was->want.rooms, *now = &s->group->want.rooms;
-
-	if (was == s->group)
-		return;
-	for (size_t i = 0; i < before->n; i++)
-		if (!strlist_has(now, before->v[i]))
-			admin_room(s, before->v[i], false);
-	for (size_t i = 0; i < now->n; i++)
-		if (!strlist_has(before, now->v[i]))
-			admin_room(s, now->v[i], true);
-}
-
-static void show_event(struct session *s, const char *what, const struct sock *k, struct view *v,
-	struct slice args)
+static void show_event(
+	struct admin *a, const char *what, const struct sock *k, struct view *v, struct slice args)
 {
 	struct str text = STR_INIT;
 
@@ -491,35 +477,37 @@ static void show_event(struct session *s, const char *what, const struct sock *k
 	str_addc(&text, ',');
 	admin_text_args(&text, args);
 	admin_text_now(&text);
-	show(s->hub->sessions->admin, v, &text);
+	show(a, v, &text);
 	str_fini(&text);
 }
 
-void admin_heard(struct session *s, struct sock *k, struct slice args)
+static void admin_heard(void *me, struct session *s, struct sock *k, struct slice args)
 {
-	struct view *v = is_admin_sock(k) ? NULL : view_of(s, k);
+	struct admin *a = me;
+	struct view *v = is_admin_sock(k) ? NULL : view_of(a, k);
 
 	if (!v)
 		return;
 	v->in++;
 	v->bytes_in += args.len;
 	if (args.len && may_show(s, v))
-		show_event(s, "event_received", k, v, args);
+		show_event(a, "event_received", k, v, args);
 }
 
-void admin_sent(struct session *s, struct sock *k, struct slice args)
+static void admin_sent(void *me, struct session *s, struct sock *k, struct slice args)
 {
-	struct view *v = is_admin_sock(k) ? NULL : view_of(s, k);
+	struct admin *a = me;
+	struct view *v = is_admin_sock(k) ? NULL : view_of(a, k);
 
 	if (!v)
 		return;
 	v->out++;
 	if (may_show(s, v))
-		show_event(s, "event_sent", k, v, args);
+		show_event(a, "event_sent", k, v, args);
 }
 
 /* The last n packets of a payload are events: `42[` arguments `,` offset `]`. */
-static void show_packets(struct session *s, const struct sock *k, struct view *v,
+static void show_packets(struct admin *a, struct session *s, const struct sock *k, struct view *v,
 	const struct str *payload, size_t n)
 {
 	const char *begin = payload->p, *stop = begin + payload->len, *p = stop, *end, *comma;
@@ -534,18 +522,17 @@ static void show_packets(struct session *s, const struct sock *k, struct view *v
 		end = end ? end : stop;
 		comma = memrchr(p, ',', (size_t)(end - p));
 		if (comma && comma - p > 3)
-			show_event(s, "event_sent", k, v,
+			show_event(a, "event_sent", k, v,
 				(struct slice){p + 3, (size_t)(comma - p) - 3});
 		p = end;
 	}
 }
 
-void admin_answered(struct session *s, const struct body *b)
+static void admin_answered(void *me, struct session *s, const struct body *b)
 {
-	struct sock *k = admin_is_watched(s->hub->sessions->admin)
-				 ? session_sock(s, (struct slice){"/", 1})
-				 : NULL;
-	struct view *v = k ? view_of(s, k) : NULL;
+	struct admin *a = me;
+	struct sock *k = session_sock(s, (struct slice){"/", 1});
+	struct view *v = k ? view_of(a, k) : NULL;
 	size_t len = evbuffer_get_length(b->buf);
 	struct str payload = STR_INIT;
 
@@ -561,6 +548,19 @@ void admin_answered(struct session *s, const struct body *b)
 	str_reserve(&payload, len);
 	evbuffer_copyout(b->buf, payload.p, len);
 	payload.len = len;
-	show_packets(s, k, v, &payload, b->n);
+	show_packets(a, s, k, v, &payload, b->n);
 	str_fini(&payload);
 }
+
+const struct observer admin_observer = {
+	.start = admin_start,
+	.stop = admin_stop,
+	.tick = admin_tick,
+	.adopted = admin_adopted,
+	.joined = admin_joined,
+	.left = admin_left,
+	.room = admin_room,
+	.heard = admin_heard,
+	.sent = admin_sent,
+	.answered = admin_answered,
+};

@@ -16,27 +16,8 @@
 #ifndef CMDB_ADMIN_H
 #define CMDB_ADMIN_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "observer.h"
 
-#include "session.h"
-
-struct admin;
-struct body;
-struct sessions;
-
-struct admin *admin_new(struct sessions *ss);
-void admin_free(struct admin *a);
-bool admin_is_watched(const struct admin *a);
-void admin_adopt(struct session *s); /* it may have been a watcher before the start */
-void admin_tick(struct admin *a, int64_t now);
-/* What happened, to be counted and shown. */
-void admin_joined(struct session *s, struct sock *k);
-void admin_left(struct session *s, struct sock *k, enum session_end how); /* is leaving */
-void admin_heard(struct session *s, struct sock *k, struct slice args);
-void admin_sent(struct session *s, struct sock *k, struct slice args); /* to k alone */
-void admin_answered(struct session *s, const struct body *b);          /* with b's events */
-void admin_room(struct session *s, const char *room, bool is_joined);
-void admin_regrouped(struct session *s, const struct group *was); /* its rights have changed */
+extern const struct observer admin_observer;
 
 #endif

@@ -23,6 +23,8 @@
 #include "log.h"
 #include "mailbox.h"
 #include "mem.h"
+#include "observer.h"
+#include "observers.h"
 #include "page.h"
 #include "reader.h"
 #include "ring.h"
@@ -403,6 +405,7 @@ struct hub *hub_new(const struct config *cfg, struct event_base *base)
 	TAILQ_INIT(&hub->touched);
 	grave_init(&hub->grave, base, on_safe_point, hub);
 	mailbox_init(&hub->mailbox, base, hub);
+	hub->observers = observers_new(hub, observers);
 	hub->sessions = sessions_new(hub);
 	hub->errands = errands_new(hub);
 	hub->tail_thread = tail_new(cfg, &hub->mailbox, on_start, on_batch);
@@ -449,6 +452,7 @@ void hub_free(struct hub *hub)
 	pages_forget(hub);
 	errands_free(hub->errands);
 	sessions_free(hub->sessions);
+	observers_free(hub->observers);
 	grave_fini(&hub->grave);
 	groups_free(hub);
 	late_fini(&hub->late);

@@ -41,6 +41,7 @@ struct body;
 struct channel;
 struct errands;
 struct group;
+struct observers;
 struct reader;
 struct sessions;
 struct shm;
@@ -78,9 +79,10 @@ struct hub {
 	struct page_list pages_lru; /* the kept ones, oldest use first */
 	size_t pages_kept, pages_bytes;
 
-	struct sessions *sessions; /* sessions.h */
-	struct errands *errands;   /* errand.h */
-	struct shared_pool pool;   /* what sessions are to get that many get */
+	struct sessions *sessions;   /* sessions.h */
+	struct errands *errands;     /* errand.h */
+	struct observers *observers; /* observer.h */
+	struct shared_pool pool;     /* what sessions are to get that many get */
 
 	struct evconnlistener *listener;
 	int64_t files_ms;                /* the last look whether socket and page are there */

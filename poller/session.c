@@ -3,13 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "admin.h"
 #include "clock.h"
 #include "grave.h"
 #include "group.h"
 #include "hub.h"
 #include "log.h"
 #include "mem.h"
+#include "observer.h"
 #include "packets.h"
 #include "rights.h"
 #include "secret.h"
@@ -371,7 +371,7 @@ void session_leave(struct session *s, struct sock *k, enum session_end how)
 	struct sessions *ss = s->hub->sessions;
 	char user[24];
 
-	admin_left(s, k, how);
+	observe_left(s, k, how);
 	log_info("disconnect", "socket %s of %s in %s: %s", k->id,
 		k->caller ? k->caller->username : "nobody", k->nsp, session_end_text(how));
 	if (k->caller && k->caller->user_id) {
@@ -483,7 +483,7 @@ void sessions_tick(struct sessions *ss, int64_t now)
 	}
 	sessions_over_tick(ss, now);
 	session_rows_tick(ss, now);
-	admin_tick(ss->admin, now);
+	observers_tick(ss->hub->observers, now);
 	store_flush(ss);
 }
 
@@ -542,7 +542,6 @@ struct sessions *sessions_new(struct hub *hub)
 	TAILQ_INIT(&ss->doubts);
 	TAILQ_INIT(&ss->holders);
 	ss->nothing = make_nothing(hub);
-	ss->admin = admin_new(ss);
 	store_run(ss);
 	return ss;
 }
@@ -562,7 +561,6 @@ void sessions_free(struct sessions *ss)
 	tallies_free(ss);
 	doubts_free(ss);
 	sessions_over_free(ss);
-	admin_free(ss->admin);
 	store_free(ss);
 	free(ss->slots);
 	free(ss->lately);

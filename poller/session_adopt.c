@@ -3,12 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "admin.h"
 #include "clock.h"
 #include "conn.h"
 #include "hub.h"
 #include "log.h"
 #include "mem.h"
+#include "observer.h"
 #include "session.h"
 #include "session_clock.h"
 #include "session_poll.h"
@@ -79,7 +79,7 @@ static void adopt(struct session *s)
 			tally_add(s->hub->sessions, 'u', user, 0);
 		}
 	}
-	admin_adopt(s);
+	observe_adopted(s);
 	session_wind(s);
 }
 

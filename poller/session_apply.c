@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "admin.h"
 #include "admin_command.h"
 #include "body.h"
 #include "clock.h"
@@ -13,6 +12,7 @@
 #include "hub.h"
 #include "log.h"
 #include "mem.h"
+#include "observer.h"
 #include "record.h"
 #include "rights.h"
 #include "ring.h"
@@ -109,7 +109,7 @@ void session_lookup(struct conn *c, const struct wire_frame *f, bool is_decided)
 		wire_put_done(bufferevent_get_output(c->bev), f->lookup.ticket, WIRE_DONE_OK, "");
 		return;
 	}
-	st.flags = admin_is_watched(c->hub->sessions->admin) ? OPS_STATE_WATCHED : 0;
+	st.flags = observers_are_watched(c->hub->observers) ? OPS_STATE_WATCHED : 0;
 	st.posts_n = s->posts_n;
 	st.events_allowed = take_tokens(s, f->lookup.events);
 	st.caller = caller_view(s->caller);
@@ -309,7 +309,7 @@ static void heard(struct session *s, const struct op *op)
 	s->heard_n++;
 	s->hub->sessions->stats.heard++;
 	if (k)
-		admin_heard(s, k, op->bytes);
+		observe_heard(s, k, op->bytes);
 }
 
 /* The command may be about the one it came from. */

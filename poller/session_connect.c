@@ -3,11 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "admin.h"
 #include "clock.h"
 #include "hub.h"
 #include "log.h"
 #include "mem.h"
+#include "observer.h"
 #include "packets.h"
 #include "session.h"
 #include "session_auth.h"
@@ -183,7 +183,7 @@ bool session_connect(struct session *s, const struct op *op)
 		ok = session_tell_gone(s, &gone, "revoked");
 	subs_fini(&gone);
 	if (ok) {
-		admin_joined(s, k);
+		observe_joined(s, k);
 		session_wind(s);
 	}
 	return ok;

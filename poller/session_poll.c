@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "admin.h"
 #include "answer.h"
 #include "body.h"
 #include "clock.h"
@@ -13,6 +12,7 @@
 #include "hub.h"
 #include "log.h"
 #include "mem.h"
+#include "observer.h"
 #include "packets.h"
 #include "record.h"
 #include "session.h"
@@ -67,7 +67,7 @@ void session_answered(struct session *s, struct conn *c, const struct body *b)
 	s->sent_n += b->n;
 	s->hub->sessions->stats.sent += b->n;
 	store_answered(s);
-	admin_answered(s, b);
+	observe_answered(s, b);
 }
 
 void session_reply(struct session *s, const char *text)

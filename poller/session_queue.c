@@ -2,10 +2,10 @@
 
 #include <string.h>
 
-#include "admin.h"
 #include "body.h"
 #include "hub.h"
 #include "log.h"
+#include "observer.h"
 #include "packets.h"
 #include "session.h"
 #include "session_store.h"
@@ -175,7 +175,7 @@ bool session_emit(struct session *s, struct sock *k, struct slice args, uint64_t
 	str_add(&packet, str_c(&after), after.len);
 	is_queued = session_queue(s, packet.p, packet.len);
 	if (is_queued)
-		admin_sent(s, k, args);
+		observe_sent(s, k, args);
 	str_fini(&packet);
 	str_fini(&after);
 	return is_queued;
@@ -191,7 +191,7 @@ static void add_shared(
 		(struct slice){after.p, after.len}, topic);
 	store_piece(s, &s->queue.v[s->queue.n - 1]);
 	session_weigh(s);
-	admin_sent(s, k, (struct slice){args->bytes, args->len});
+	observe_sent(s, k, (struct slice){args->bytes, args->len});
 	str_fini(&before);
 	str_fini(&after);
 }

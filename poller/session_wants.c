@@ -2,10 +2,10 @@
 
 #include <string.h>
 
-#include "admin.h"
 #include "group.h"
 #include "hub.h"
 #include "interest.h"
+#include "observer.h"
 #include "rights.h"
 #include "session.h"
 #include "session_poll.h"
@@ -63,7 +63,7 @@ static void changed(struct session *s)
 	struct group *was = s->group;
 
 	session_make_group(s);
-	admin_regrouped(s, was);
+	observe_regrouped(s, was);
 	store_session(s);
 }
 

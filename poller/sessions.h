@@ -18,7 +18,6 @@ struct session_stats {
 	uint64_t heard, sent, acks, resent, limited, overflows, dup_polls, subscriptions;
 };
 
-struct admin;
 struct doubt;
 struct group;
 struct hub;
@@ -48,7 +47,6 @@ struct sessions {
 	struct group *nothing;    /* the group of those that want no events */
 	struct journal *journal;
 	struct saver *saver;
-	struct admin *admin;
 	bool is_adopted; /* those of before the start are here */
 	int64_t saved_ms, refreshed_ms;
 	struct session_stats stats;

@@ -1,0 +1,7 @@
+#include "observers.h"
+
+#include <stddef.h>
+
+#include "admin.h"
+
+const struct observer *const observers[] = {&admin_observer, NULL};
