@@ -11,14 +11,16 @@
 #include "poller.h"
 #include "out.h"
 #include "rows.h"
+#include "stream.h"
 
 #define PAYLOAD_MAX (1024 * 1024)
 
 static const struct db_stmt log_now = {
 	.name = "events.log",
 	.sql = "SELECT (SELECT COUNT(*) FROM ws_events), (SELECT MIN(id) FROM ws_events),"
-	       " (SELECT MAX(id) FROM ws_events), floor, epoch FROM ws_log",
-	.cols_n = 5,
+	       " (SELECT MAX(id) FROM ws_events), floor, GREATEST(floor, brief_floor), epoch"
+	       " FROM ws_log",
+	.cols_n = 6,
 };
 static const struct db_stmt per_topic = {
 	.name = "events.topics",
@@ -55,12 +57,23 @@ static const struct section {
 	const char *cols, *shown;
 } sections[] = {
 	{"topics", &per_topic, "topic:s rows:u first_id:u last_id:u",
-		"topic rows first_id last_id"},
+		"topic retention rows first_id last_id"},
 	{"hours", &per_hour, "hour:s rows:u", "hour rows"},
 	{"pollers", &per_poller, "node_id:u tail:u lag_rows:u seen_at:t",
 		"node_id tail lag_rows seen_at"},
 };
 #define SECTIONS_N (sizeof(sections) / sizeof(sections[0]))
+
+/* The class of each topic. */
+static void add_retention(struct json_object *topics)
+{
+	for (size_t i = 0; i < json_object_array_length(topics); i++) {
+		struct json_object *row = json_object_array_get_idx(topics, i);
+		enum retention r = stream_retention(json_get_str(row, "topic"));
+
+		json_object_object_add(row, "retention", json_object_new_string(retention_name(r)));
+	}
+}
 
 static enum ctl_exit events_stats(struct call *call)
 {
@@ -70,14 +83,15 @@ static enum ctl_exit events_stats(struct call *call)
 
 	if (status != CTL_OK)
 		return status;
-	e = rows_query(
-		call->db, &log_now, NULL, 0, "rows:u first_id:u last_id:u floor:u epoch:s", &log);
+	e = rows_query(call->db, &log_now, NULL, 0,
+		"rows:u first_id:u last_id:u floor:u brief_floor:u epoch:s", &log);
 	for (size_t i = 0; e == ERR_OK && i < SECTIONS_N; i++)
 		e = rows_query(call->db, sections[i].st, NULL, 0, sections[i].cols, &rows[i]);
 	if (e != ERR_OK) {
 		status = cmd_fail_db(call, e, "cannot read the log");
 		goto out;
 	}
+	add_retention(rows[0]);
 	all = json_object_get(json_object_array_get_idx(log, 0));
 	if (call->json)
 		for (size_t i = 0; i < SECTIONS_N; i++)

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "cut.h"
 #include "migrations.h"
 #include "schema.h"
 #include "shape.h"
@@ -34,19 +35,6 @@ static const struct db_stmt get_rights = {
 	       " WHERE PRIVILEGE_TYPE IN ('REPLICATION SLAVE', 'BINLOG MONITOR')",
 	.cols_n = 1,
 };
-static const struct db_stmt get_old = {
-	.name = "doctor.old",
-	.sql = "SELECT COUNT(*) FROM (SELECT id FROM ws_events WHERE "
-	       " created_at < NOW(3) - INTERVAL ? DAY LIMIT 1) o",
-	.params_n = 1,
-	.cols_n = 1,
-};
-static const struct db_stmt get_surplus = {
-	.name = "doctor.surplus",
-	.sql = "SELECT id FROM ws_events ORDER BY id DESC LIMIT 1 OFFSET ?",
-	.params_n = 1,
-	.cols_n = 1,
-};
 static const struct db_stmt get_next_id = {
 	.name = "doctor.next_id",
 	.sql = "SELECT AUTO_INCREMENT FROM information_schema.TABLES"
@@ -55,12 +43,11 @@ static const struct db_stmt get_next_id = {
 };
 static const struct db_set sql = {
 	.name = "doctor",
-	.stmts = (const struct db_stmt *const[]){&get_vars, &get_rights, &get_old, &get_surplus,
-		&get_next_id, NULL},
+	.stmts = (const struct db_stmt *const[]){&get_vars, &get_rights, &get_next_id, NULL},
 	.is_lazy = true,
 };
-static const struct db_set *const sets[] = {&sql, &schema_sql, &shape_sql, &doctor_live_sql,
-	&doctor_rights_sql, &doctor_server_sql, NULL};
+static const struct db_set *const sets[] = {&sql, &cut_sql, &schema_sql, &shape_sql,
+	&doctor_live_sql, &doctor_rights_sql, &doctor_server_sql, NULL};
 
 /* ---- accounts ---- */
 
@@ -358,34 +345,57 @@ void check_schema(struct doctor *d, struct finding *f)
 	str_fini(&why);
 }
 
-/* A day and a tenth of grace: pruning runs by the hour. */
+/* How late pruning may be: it runs by the hour, for what is kept briefly more often. */
+static const struct {
+	int64_t grace_s;
+	const char *age, *cure;
+} retention_checks[RETENTION_N] = {
+	[RETENTION_LASTING] = {86400, "retention_days",
+		"run cmdbctl events prune from cron, every hour"},
+	[RETENTION_BRIEF] = {3600, "brief_retention_s",
+		"run cmdbctl events prune --class brief from cron, every few minutes"},
+};
+
+/* *over: the key of the limit that the class is over, with some grace; NULL: none. */
+static enum err find_over(const struct doctor *d, enum retention r, const char **over)
+{
+	const struct cut_limits keep = cut_limits_of(d->cfg, r);
+	const struct cut_limits by_age = {keep.keep_s + retention_checks[r].grace_s, CUT_ANY};
+	const struct cut_limits by_rows = {CUT_ANY, keep.rows + keep.rows / 10};
+	uint64_t cut;
+	enum err e = cut_find(d->db, r, &by_age, UINT64_MAX, &cut);
+
+	*over = NULL;
+	if (e == ERR_OK && cut)
+		*over = retention_checks[r].age;
+	else if (e == ERR_OK)
+		e = cut_find(d->db, r, &by_rows, UINT64_MAX, &cut);
+	if (e == ERR_OK && cut && !*over)
+		*over = r == RETENTION_BRIEF ? "brief_retention_rows" : "retention_rows";
+	return e;
+}
+
 void check_retention(struct doctor *d, struct finding *f)
 {
-	struct db_val days[1] = {DBV_I(d->cfg->events.retention_days + 1)};
-	struct db_val rows[1] = {
-		DBV_I(d->cfg->events.retention_rows + d->cfg->events.retention_rows / 10)};
-	const struct db_val *row = NULL;
-	bool is_old, is_long;
-
 	if (!d->db) {
 		finding_skip(f, "the database was not reached");
 		return;
 	}
-	if (db_one(d->db, &get_old, days, 1, &row) != ERR_OK || !row)
-		goto failed;
-	is_old = dbv_u(&row[0]) > 0;
-	if (db_one(d->db, &get_surplus, rows, 1, &row) != ERR_OK)
-		goto failed;
-	is_long = row != NULL;
-	if (is_old || is_long)
-		finding_bad(f, VERDICT_WARN, "run cmdbctl events prune from cron, every hour",
-			"there are %s than events.retention_%s allows",
-			is_old ? "older events" : "more events", is_old ? "days" : "rows");
-	else
-		finding_ok(f, "within %lld days and %lld rows",
-			(long long)d->cfg->events.retention_days,
-			(long long)d->cfg->events.retention_rows);
-	return;
-failed:
-	finding_bad(f, VERDICT_FAIL, "cmdbctl migrate", "%s", db_errmsg(d->db));
+	for (int r = 0; r < RETENTION_N; r++) {
+		const char *over;
+
+		if (find_over(d, (enum retention)r, &over) != ERR_OK) {
+			finding_bad(f, VERDICT_FAIL, "cmdbctl migrate", "%s", db_errmsg(d->db));
+			return;
+		}
+		if (over) {
+			finding_bad(f, VERDICT_WARN, retention_checks[r].cure,
+				"there are more or older events than events.%s allows", over);
+			return;
+		}
+	}
+	finding_ok(f, "within %lld days and %lld rows, brief topics %lld s and %lld rows",
+		(long long)d->cfg->events.retention_days, (long long)d->cfg->events.retention_rows,
+		(long long)d->cfg->events.brief_retention_s,
+		(long long)d->cfg->events.brief_retention_rows);
 }

@@ -1,57 +1,49 @@
 /*
- * `cmdbctl events prune`: takes old rows out of ws_events. The order is what makes it safe:
- *   1. find the newest id to go. It lies below everything retention keeps, and not above the tail
- * of any poller that was there within the last day, so no event goes before it was delivered;
- *   2. raise ws_log.floor to it, and commit: a cursor below is now answered with a reset;
- *   3. have the poller read the floor; wait until it says so;
+ * `cmdbctl events prune`: takes old rows out of ws_events, for each class of retention. The order
+ * is what makes it safe:
+ *   1. find the newest id of the class to go. It lies below everything that its retention keeps,
+ * and not above the tail of any poller that was there lately, so no event goes before it was
+ * delivered;
+ *   2. raise the class's floor in ws_log to it, and commit: a cursor below is now answered with a
+ * reset, if it is one of the class's topics;
+ *   3. have the poller read the floors; wait until it says so;
  *   4. delete up to the floor, in small transactions. Dying here is harmless: the next run goes on.
  */
-#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "cut.h"
 #include "events.h"
+#include "expired.h"
+#include "floors.h"
 #include "poller.h"
 #include "rows.h"
 
+#define DAY_S 86400
 #define CHUNK "5000"
+#define CHUNK_N 5000
 #define POLLER_TIMEOUT_MS 10000
 #define TRIES 20
-#define LEEWAY_MAX_S 300 /* auth.leeway_s */
-#define SESSIONS_KEEP_S 86400
+/* A poller that has not been seen for longer holds up nothing: clients of it that missed something
+ * are told. */
+#define AWAY_MAX_S 86400
+#define AWAY_MIN_S 600
 
-/* The last row before the first that is younger. A row dated in the future is not young, it is
- * wrong: it must not stop pruning for ever. */
-static const struct db_stmt older_than = {
-	.name = "prune.older",
-	.sql = "SELECT MAX(id) FROM ws_events WHERE id < COALESCE((SELECT MIN(id) FROM ws_events"
-	       " WHERE created_at >= NOW(3) - INTERVAL ? DAY"
-	       " AND created_at < NOW(3) + INTERVAL 1 DAY), 18446744073709551615)",
-	.params_n = 1,
-	.cols_n = 1,
-};
-/* Ids have gaps: the row is counted, not the id. */
-static const struct db_stmt beyond_newest = {
-	.name = "prune.beyond",
-	.sql = "SELECT id FROM ws_events ORDER BY id DESC LIMIT 1 OFFSET ?",
-	.params_n = 1,
-	.cols_n = 1,
-};
 static const struct db_stmt least_tail = {
 	.name = "prune.tail",
-	.sql = "SELECT MIN(tail) FROM ws_pollers WHERE seen_at > NOW(3) - INTERVAL 1 DAY"
+	.sql = "SELECT MIN(tail) FROM ws_pollers WHERE seen_at > NOW(3) - INTERVAL ? SECOND"
 	       " AND epoch IN ('', (SELECT epoch FROM ws_log))",
-	.cols_n = 1,
-};
-static const struct db_stmt raise_floor = {
-	.name = "prune.raise",
-	.sql = "UPDATE ws_log SET floor = GREATEST(floor, ?)",
 	.params_n = 1,
-};
-static const struct db_stmt read_floor = {
-	.name = "prune.floor",
-	.sql = "SELECT floor FROM ws_log",
 	.cols_n = 1,
 };
+static const struct db_stmt raise_floors = {
+	.name = "prune.raise",
+	.sql = "UPDATE ws_log SET floor = GREATEST(floor, ?),"
+	       " brief_floor = GREATEST(brief_floor, ?)",
+	.params_n = RETENTION_N,
+};
+
+/* What lasts longest goes with all that lies between. */
 static const struct db_stmt count_below = {
 	.name = "prune.count",
 	.sql = "SELECT COUNT(*) FROM ws_events WHERE id <= ?",
@@ -63,87 +55,54 @@ static const struct db_stmt delete_below = {
 	.sql = "DELETE FROM ws_events WHERE id <= ? ORDER BY id LIMIT " CHUNK,
 	.params_n = 1,
 };
-
-/* What else runs out. Each deletes a chunk at a time; ? is a number of seconds to keep. */
-#define EXPIRED(var, table, column)                                   \
-	static const struct db_stmt var = {                           \
-		.name = "prune." table,                               \
-		.sql = "DELETE FROM " table " WHERE " column          \
-		       " < NOW(3) - INTERVAL ? SECOND LIMIT " CHUNK,  \
-		.params_n = 1,                                        \
-	};                                                            \
-	static const struct db_stmt var##_count = {                   \
-		.name = "prune." table ".count",                      \
-		.sql = "SELECT COUNT(*) FROM " table " WHERE " column \
-		       " < NOW(3) - INTERVAL ? SECOND",               \
-		.params_n = 1,                                        \
-		.cols_n = 1,                                          \
-	}
-EXPIRED(revoked_tokens, "revoked_tokens", "expires_at");
-/* The row also says which access token came with it, for as long as that may be revoked. */
-EXPIRED(refresh_tokens, "refresh_tokens",
-	"access_expires_at < NOW(3) - INTERVAL 5 MINUTE AND expires_at");
-EXPIRED(idempotency_keys, "idempotency_keys", "created_at");
-EXPIRED(auth_failures, "auth_failures", "window_ends");
-/* Pollers keep their own in order; these are of one that does not come back. */
-EXPIRED(sessions, "ws_sessions", "seen_at");
+static const struct db_stmt count_of_topic = {
+	.name = "prune.count_topic",
+	.sql = "SELECT COUNT(*) FROM ws_events WHERE topic = ? AND id > ? AND id <= ?",
+	.params_n = 3,
+	.cols_n = 1,
+};
+static const struct db_stmt delete_of_topic = {
+	.name = "prune.delete_topic",
+	.sql = "DELETE FROM ws_events WHERE topic = ? AND id <= ? ORDER BY id LIMIT " CHUNK,
+	.params_n = 2,
+};
 
 static const struct db_set sql = {
 	.name = "events_prune",
-	.stmts = (const struct db_stmt *const[]){&older_than, &beyond_newest, &least_tail,
-		&raise_floor, &read_floor, &count_below, &delete_below, &revoked_tokens,
-		&revoked_tokens_count, &refresh_tokens, &refresh_tokens_count, &idempotency_keys,
-		&idempotency_keys_count, &auth_failures, &auth_failures_count, &sessions,
-		&sessions_count, NULL},
+	.stmts = (const struct db_stmt *const[]){&least_tail, &raise_floors, &floors_stmt,
+		&count_below, &delete_below, &count_of_topic, &delete_of_topic, NULL},
 	.is_lazy = true,
 };
-static const struct db_set *const sets[] = {&sql, NULL};
+static const struct db_set *const sets[] = {&sql, &cut_sql, &expired_sql, NULL};
 
 struct prune {
 	struct call *call;
-	bool is_dry;
-	bool has_bar;
-	uint64_t floor, events, total;
+	unsigned classes; /* a set, as in floors.h */
+	bool is_dry, has_bar;
+	struct floors floors;
+	uint64_t gone[RETENTION_N], done, total; /* rows */
 };
 
-/* The one number a query gives; 0 for NULL or no row, then *is_null is set. */
-static enum err number(
-	struct db *db, const struct db_stmt *st, int64_t param, uint64_t *n, bool *is_null)
+static bool does(const struct prune *p, enum retention r)
 {
-	struct db_val in[1] = {DBV_I(param)};
+	return p->classes & FLOORS_ONE(r);
+}
+
+/* The one number a query gives; `none` for NULL or no row. */
+static enum err number(struct db *db, const struct db_stmt *st, const struct db_val *in,
+	uint64_t none, uint64_t *n)
+{
 	const struct db_val *row;
 	enum err e = db_one(db, st, in, (size_t)st->params_n, &row);
 
-	if (e != ERR_OK)
-		return e;
-	*is_null = !row || row[0].type == DB_NULL;
-	*n = *is_null ? 0 : dbv_u(&row[0]);
-	return ERR_OK;
-}
-
-static enum err find_floor(struct prune *p)
-{
-	const struct config *cfg = p->call->cfg;
-	int64_t days = opt_number(p->call, "days", cfg->events.retention_days);
-	int64_t rows = opt_number(p->call, "rows", cfg->events.retention_rows);
-	uint64_t by_days, by_rows, tail;
-	bool none;
-	enum err e;
-
-	if ((e = number(p->call->db, &older_than, days, &by_days, &none)) ||
-		(e = number(p->call->db, &beyond_newest, rows, &by_rows, &none)))
-		return e;
-	p->floor = by_days > by_rows ? by_days : by_rows;
-	if ((e = number(p->call->db, &least_tail, 0, &tail, &none)))
-		return e;
-	if (!none && tail < p->floor)
-		p->floor = tail;
-	return ERR_OK;
+	if (e == ERR_OK)
+		*n = row && row[0].type != DB_NULL ? dbv_u(&row[0]) : none;
+	return e;
 }
 
 static void bar(const struct prune *p)
 {
-	int percent = p->total ? (int)(p->events * 100 / p->total) : 100;
+	int percent = p->total ? (int)(p->done * 100 / p->total) : 100;
 
 	if (!p->has_bar)
 		return;
@@ -154,10 +113,136 @@ static void bar(const struct prune *p)
 	fflush(stderr);
 }
 
+/* ---- the floors ---- */
+
+static struct cut_limits limits_of(const struct prune *p, enum retention r)
+{
+	struct cut_limits keep = cut_limits_of(p->call->cfg, r);
+
+	if (r == RETENTION_BRIEF) {
+		keep.keep_s = opt_number(p->call, "brief-seconds", keep.keep_s);
+		keep.rows = opt_number(p->call, "brief-rows", keep.rows);
+	} else {
+		keep.keep_s = opt_number(p->call, "days", keep.keep_s / DAY_S) * DAY_S;
+		keep.rows = opt_number(p->call, "rows", keep.rows);
+	}
+	return keep;
+}
+
+/* What is kept for an hour does not wait for a day for a poller. */
+static int64_t away_s(const struct cut_limits *keep)
+{
+	if (keep->keep_s > AWAY_MAX_S)
+		return AWAY_MAX_S;
+	return keep->keep_s > AWAY_MIN_S ? keep->keep_s : AWAY_MIN_S;
+}
+
+static enum err find_cut(struct prune *p, enum retention r, uint64_t *cut)
+{
+	const struct cut_limits keep = limits_of(p, r);
+	uint64_t tail;
+	enum err e = number(p->call->db, &least_tail, (struct db_val[]){DBV_I(away_s(&keep))},
+		UINT64_MAX, &tail);
+
+	return e == ERR_OK ? cut_find(p->call->db, r, &keep, tail, cut) : e;
+}
+
+static enum err read_floors(struct prune *p)
+{
+	const struct db_val *row;
+	enum err e = db_one(p->call->db, &floors_stmt, NULL, 0, &row);
+
+	if (e == ERR_OK && row)
+		p->floors = floors_of_row(row);
+	return e;
+}
+
+/* Raises the floors to where it is to be cut, and takes what they are then: another run, or one
+ * that died, may have raised them further. */
+static enum err set_floors(struct prune *p)
+{
+	struct floors cut = {0};
+	struct db_val in[RETENTION_N];
+	enum err e = ERR_OK;
+
+	for (int r = 0; r < RETENTION_N && e == ERR_OK; r++) {
+		if (does(p, (enum retention)r))
+			e = find_cut(p, (enum retention)r, &cut.of[r]);
+		in[r] = DBV_U(cut.of[r]);
+	}
+	if (e == ERR_OK && !p->is_dry)
+		e = db_exec(p->call->db, &raise_floors, in, RETENTION_N, NULL, NULL);
+	if (e == ERR_OK)
+		e = read_floors(p);
+	floors_raise(&p->floors, &cut);
+	return e;
+}
+
+/* Has the poller of this host know the floors. No poller: nobody to answer from memory. */
+static enum ctl_exit tell_poller(const struct prune *p)
+{
+	struct str why = STR_INIT;
+	struct poller *poller = NULL;
+	enum poller_found found =
+		poller_open(p->call->cfg->poller.socket, POLLER_TIMEOUT_MS, &poller, &why);
+	struct floors floors = {0};
+	uint64_t tail = 0;
+	bool knows = found == POLLER_ABSENT;
+	enum ctl_exit status = CTL_OK;
+
+	if (found == POLLER_OPEN) {
+		knows = poller_refresh(poller, &floors, &tail, &why) &&
+			!floors_raise(&floors, &p->floors);
+		if (!knows && !why.len)
+			str_adds(&why, "it says that they are lower");
+	}
+	if (!knows)
+		status = cmd_fail(CTL_UNREACHABLE,
+			"the poller does not take the new floors, so nothing was deleted: %s",
+			str_c(&why));
+	poller_close(poller);
+	str_fini(&why);
+	return status;
+}
+
+/* ---- the rows ---- */
+
+/* Up to where what lasts goes, all goes. */
+static uint64_t all_goes_upto(const struct prune *p)
+{
+	return does(p, RETENTION_LASTING) ? p->floors.of[RETENTION_LASTING] : 0;
+}
+
+static enum err count(struct prune *p)
+{
+	enum err e = ERR_OK;
+
+	if (does(p, RETENTION_LASTING))
+		e = number(p->call->db, &count_below,
+			(struct db_val[]){DBV_U(p->floors.of[RETENTION_LASTING])}, 0,
+			&p->gone[RETENTION_LASTING]);
+	for (const struct stream *st = streams; st->topic && e == ERR_OK; st++) {
+		enum retention r = st->retention;
+		uint64_t n;
+
+		if (r == RETENTION_LASTING || !does(p, r))
+			continue;
+		e = number(p->call->db, &count_of_topic,
+			(struct db_val[]){
+				dbv_s(st->topic), DBV_U(all_goes_upto(p)), DBV_U(p->floors.of[r])},
+			0, &n);
+		if (e == ERR_OK)
+			p->gone[r] += n;
+	}
+	for (int r = 0; r < RETENTION_N; r++)
+		p->total += p->gone[r];
+	return e;
+}
+
 /* Runs a chunked DELETE until nothing is left, each chunk its own transaction; one that ran into a
- * lock is tried again. Adds what is gone to *all. */
-static enum err delete_all(
-	struct prune *p, const struct db_stmt *st, struct db_val param, uint64_t *all)
+ * lock is tried again. */
+static enum err delete_chunks(
+	struct prune *p, const struct db_stmt *st, const struct db_val *in, enum retention r)
 {
 	unsigned tries = 0;
 	uint64_t n;
@@ -165,110 +250,109 @@ static enum err delete_all(
 
 	do {
 		n = 0;
-		e = db_exec(p->call->db, st, &param, 1, &n, NULL);
+		e = db_exec(p->call->db, st, in, (size_t)st->params_n, &n, NULL);
 		tries = e == ERR_DB_RETRY ? tries + 1 : 0;
-		*all += n;
-		if (all == &p->events)
-			bar(p);
+		p->gone[r] += n;
+		p->done += n;
+		bar(p);
 	} while ((e == ERR_OK && n > 0) || (e == ERR_DB_RETRY && tries < TRIES));
 	return e;
 }
 
-/* Has the poller of this host know the floor. No poller: nobody to answer from memory. */
-static enum ctl_exit tell_poller(const struct prune *p)
+static enum err delete_events(struct prune *p)
 {
-	struct str why = STR_INIT;
-	struct poller *poller = NULL;
-	enum poller_found found =
-		poller_open(p->call->cfg->poller.socket, POLLER_TIMEOUT_MS, &poller, &why);
-	uint64_t floor = 0, tail = 0;
-	bool knows = found == POLLER_ABSENT;
-	enum ctl_exit status = CTL_OK;
+	enum err e = ERR_OK;
 
-	if (found == POLLER_OPEN) {
-		knows = poller_refresh(poller, &floor, &tail, &why) && floor >= p->floor;
-		if (!knows && !why.len)
-			str_addf(&why, "it says the floor is %llu", (unsigned long long)floor);
-	}
-	if (!knows)
-		status = cmd_fail(CTL_UNREACHABLE,
-			"the poller does not take the new floor, so nothing was deleted: %s",
-			str_c(&why));
-	poller_close(poller);
-	str_fini(&why);
-	return status;
+	memset(p->gone, 0, sizeof(p->gone));
+	if (does(p, RETENTION_LASTING))
+		e = delete_chunks(p, &delete_below,
+			(struct db_val[]){DBV_U(p->floors.of[RETENTION_LASTING])},
+			RETENTION_LASTING);
+	for (const struct stream *st = streams; st->topic && e == ERR_OK; st++)
+		if (st->retention != RETENTION_LASTING && does(p, st->retention))
+			e = delete_chunks(p, &delete_of_topic,
+				(struct db_val[]){
+					dbv_s(st->topic), DBV_U(p->floors.of[st->retention])},
+				st->retention);
+	if (p->has_bar)
+		fputs("\r\033[K", stderr);
+	return e;
 }
 
-static enum err delete_expired(struct prune *p, struct json_object *o)
+static enum err remove_all(const struct prune *p, const struct expired_kind *kind, uint64_t *all)
 {
-	const struct {
-		const char *name;
-		const struct db_stmt *remove, *count;
-		int64_t keep_s;
-	} kinds[] = {
-		{"revoked_tokens", &revoked_tokens, &revoked_tokens_count, LEEWAY_MAX_S},
-		{"refresh_tokens", &refresh_tokens, &refresh_tokens_count, LEEWAY_MAX_S},
-		{"idempotency_keys", &idempotency_keys, &idempotency_keys_count,
-			p->call->cfg->http.idempotency_ttl_s},
-		{"auth_failures", &auth_failures, &auth_failures_count, 0},
-		{"ws_sessions", &sessions, &sessions_count, SESSIONS_KEEP_S},
-	};
+	unsigned tries = 0;
+	uint64_t n;
+	enum err e;
 
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		uint64_t all = 0;
-		bool none;
-		enum err e;
+	do {
+		e = expired_remove(p->call->db, kind, p->call->cfg, CHUNK_N, &n);
+		tries = e == ERR_DB_RETRY ? tries + 1 : 0;
+		*all += n;
+	} while ((e == ERR_OK && n > 0) || (e == ERR_DB_RETRY && tries < TRIES));
+	return e;
+}
 
-		if (p->is_dry)
-			e = number(p->call->db, kinds[i].count, kinds[i].keep_s, &all, &none);
-		else
-			e = delete_all(p, kinds[i].remove, DBV_I(kinds[i].keep_s), &all);
+static enum err delete_expired(const struct prune *p, struct json_object *o)
+{
+	for (const struct expired_kind *kind = expired_kinds; kind->table; kind++) {
+		uint64_t n = 0;
+		enum err e = p->is_dry ? expired_count(p->call->db, kind, p->call->cfg, &n)
+				       : remove_all(p, kind, &n);
+
 		if (e != ERR_OK)
 			return e;
-		json_object_object_add(o, kinds[i].name, json_object_new_uint64(all));
+		json_object_object_add(o, kind->table, json_object_new_uint64(n));
 	}
 	return ERR_OK;
 }
 
-/* Raises the floor and takes what it is then: another run, or one that died, may have raised it
- * further. */
-static enum err set_floor(struct prune *p)
-{
-	struct db_val in[1] = {DBV_U(p->floor)};
-	bool none;
-	enum err e = db_exec(p->call->db, &raise_floor, in, 1, NULL, NULL);
+/* ---- the command ---- */
 
-	return e == ERR_OK ? number(p->call->db, &read_floor, 0, &p->floor, &none) : e;
+static void add_number(struct json_object *o, const char *name, uint64_t n)
+{
+	json_object_object_add(o, name, json_object_new_uint64(n));
+}
+
+static struct json_object *report(const struct prune *p)
+{
+	struct json_object *o = json_object_new_object();
+	uint64_t events = 0;
+
+	for (int r = 0; r < RETENTION_N; r++)
+		events += p->gone[r];
+	json_object_object_add(o, "dry_run", json_object_new_boolean(p->is_dry));
+	add_number(o, "floor", p->floors.of[RETENTION_LASTING]);
+	add_number(o, "brief_floor", p->floors.of[RETENTION_BRIEF]);
+	add_number(o, "events", events);
+	add_number(o, "brief_events", p->gone[RETENTION_BRIEF]);
+	return o;
 }
 
 enum ctl_exit events_prune(struct call *call)
 {
+	const char *only = opt_text(call, "class");
+	int r = only ? retention_find(only) : 0;
 	struct prune p = {.call = call,
+		.classes = only && r >= 0 ? FLOORS_ONE(r) : FLOORS_ALL,
 		.is_dry = opt_flag(call, "dry-run"),
 		.has_bar = isatty(STDERR_FILENO) != 0};
-	enum ctl_exit status = cmd_db(call, sets);
 	struct json_object *o;
-	bool none;
+	enum ctl_exit status;
 	enum err e;
 
-	if (status != CTL_OK)
+	if (r < 0)
+		return cmd_fail(CTL_USAGE, "--class is lasting or brief, not \"%s\"", only);
+	if ((status = cmd_db(call, sets)) != CTL_OK)
 		return status;
-	if ((e = find_floor(&p)) || (!p.is_dry && (e = set_floor(&p))) ||
-		(e = number(call->db, &count_below, (int64_t)p.floor, &p.total, &none)))
+	if ((e = set_floors(&p)) || (e = count(&p)))
 		return cmd_fail_db(call, e, "nothing was deleted");
 	if (!p.is_dry && (status = tell_poller(&p)) != CTL_OK)
 		return status;
-	o = json_object_new_object();
-	json_object_object_add(o, "dry_run", json_object_new_boolean(p.is_dry));
-	json_object_object_add(o, "floor", json_object_new_uint64(p.floor));
-	if (p.is_dry)
-		p.events = p.total;
-	else
-		e = delete_all(&p, &delete_below, DBV_U(p.floor), &p.events);
-	if (p.has_bar)
-		fputs("\r\033[K", stderr);
-	json_object_object_add(o, "events", json_object_new_uint64(p.events));
-	if (e == ERR_OK)
+	if (!p.is_dry)
+		e = delete_events(&p);
+	o = report(&p);
+	if (e == ERR_OK && !only)
 		e = delete_expired(&p, o);
 	if (e == ERR_OK)
 		rows_print_one(call, o);
@@ -279,8 +363,14 @@ enum ctl_exit events_prune(struct call *call)
 }
 
 const struct opt events_prune_opts[] = {
+	{"class", OPT_TEXT, "CLASS", "only what is kept so: lasting or brief", 0, 0},
 	{"days", OPT_NUMBER, "N", "keep what is younger (events.retention_days)", 1, 36500},
 	{"rows", OPT_NUMBER, "N", "keep the newest N at most (events.retention_rows)", 1,
+		1000000000000},
+	{"brief-seconds", OPT_NUMBER, "N",
+		"of brief topics, keep what is younger (events.brief_retention_s)", 0, 3153600000},
+	{"brief-rows", OPT_NUMBER, "N",
+		"of these keep the newest N at most (events.brief_retention_rows)", 0,
 		1000000000000},
 	{"dry-run", OPT_FLAG, NULL, "only say what would go", 0, 0},
 	{0},

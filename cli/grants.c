@@ -15,7 +15,7 @@ static const struct grant fcgi_grants[] = {
 
 static const struct grant poller_grants[] = {
 	{"SELECT", "ws_events", false, NULL},
-	{"SELECT, UPDATE (epoch, floor, made_at)", "ws_log", false, NULL},
+	{"SELECT, UPDATE (epoch, floor, brief_floor, made_at)", "ws_log", false, NULL},
 	{"SELECT, INSERT, UPDATE", "ws_pollers", false, NULL},
 	{"SELECT, INSERT, UPDATE, DELETE", "ws_sessions", false, NULL},
 	/* Who a live session belongs to by now. No SELECT shows it a hash of a password or key; the

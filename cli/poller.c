@@ -231,14 +231,14 @@ bool poller_cast(struct poller *p, uint32_t tenant_id, const char *room, const s
 	return answered(p, json, why);
 }
 
-bool poller_refresh(struct poller *p, uint64_t *floor, uint64_t *tail, struct str *why)
+bool poller_refresh(struct poller *p, struct floors *floors, uint64_t *tail, struct str *why)
 {
 	struct wire_frame f;
 
 	wire_put_bare(p->out, WIRE_REFRESH);
 	if (!await(p, WIRE_REFRESHED, &f, why))
 		return false;
-	*floor = f.refreshed.floor;
+	memcpy(floors->of, f.refreshed.floor, sizeof(floors->of));
 	*tail = f.refreshed.tail;
 	wire_drop(p->in, &f);
 	return true;

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "floors.h"
 #include "str.h"
 
 struct poller;
@@ -41,8 +42,8 @@ bool poller_ask(struct poller *p, const char *question, uint32_t tenant_id,
 /* An event for the sockets of a tenant in a room ("": all), args as of CAST; json says how many. */
 bool poller_cast(struct poller *p, uint32_t tenant_id, const char *room, const struct str *args,
 	struct str *json, struct str *why);
-/* Makes the poller read epoch and floor again; waits until it has. */
-bool poller_refresh(struct poller *p, uint64_t *floor, uint64_t *tail, struct str *why);
+/* Makes the poller read epoch and floors again; waits until it has. */
+bool poller_refresh(struct poller *p, struct floors *floors, uint64_t *tail, struct str *why);
 /* Tells the poller of that socket that something was committed; no error if there is none. */
 void poller_ring(const char *socket_path);
 

@@ -7,7 +7,9 @@
 
 #include "app.h"
 #include "clock.h"
+#include "floors.h"
 #include "identity.h"
+#include "interest.h"
 #include "log.h"
 #include "on_sync.h"
 #include "secret.h"
@@ -193,6 +195,21 @@ static uint64_t read_offset(const struct socket_work *w, const struct packet *p)
 	return id;
 }
 
+/* Below it something that the socket is sent by right may have been pruned. (What it had
+ * subscribed to, its poller knows.) */
+static uint64_t oldest_point(const struct socket_work *w, const struct principal *who)
+{
+	const struct floors floors = floors_of_page(w->ctx->shm);
+	const struct subs none = {0};
+	struct wire_interest want;
+	unsigned classes;
+
+	interest_make(who, &none, 1, &want);
+	classes = floors_classes(&want);
+	wire_interest_fini(&want);
+	return floors_min(&floors, classes);
+}
+
 static void find_past(struct socket_work *w, const struct packet *p, const char *pid,
 	const struct principal *who, struct past *past)
 {
@@ -208,7 +225,7 @@ static void find_past(struct socket_work *w, const struct packet *p, const char 
 	if (offset > past->point)
 		past->point = offset;
 	tail = atomic_load(&page->tail);
-	past->can_resume = past->point >= atomic_load(&page->floor) && past->point <= tail &&
+	past->can_resume = past->point >= oldest_point(w, who) && past->point <= tail &&
 			   tail - past->point <= (uint64_t)w->ctx->cfg->socketio.max_replay;
 }
 

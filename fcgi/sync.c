@@ -5,6 +5,7 @@
 
 #include "app.h"
 #include "cache.h"
+#include "floors.h"
 #include "mem.h"
 #include "ops.h"
 #include "resources.h"
@@ -15,7 +16,6 @@
 
 #define LOOKED_AT_MAX 5000 /* events read to find SYNC_EVENTS_MAX that the caller sees */
 
-static const struct db_stmt sql_floor = {"sync.floor", "SELECT floor FROM ws_log LIMIT 1", 0, 1};
 static const struct db_stmt sql_missed = {"sync.missed",
 	"SELECT id, event_type, payload, room, name FROM ws_events "
 	"WHERE tenant_id = ? AND topic = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?",
@@ -25,7 +25,7 @@ static const struct db_stmt sql_last = {"sync.last",
 	"ORDER BY id DESC LIMIT 1",
 	3, 1};
 
-static const struct db_stmt *const stmts[] = {&sql_floor, &sql_missed, &sql_last, NULL};
+static const struct db_stmt *const stmts[] = {&floors_stmt, &sql_missed, &sql_last, NULL};
 const struct db_set sync_sql = {"sync", stmts, false};
 
 enum { COL_ID, COL_TYPE, COL_PAYLOAD, COL_ROOM, COL_NAME };
@@ -93,6 +93,12 @@ static void put_emit(
 
 /* ---- what was missed ---- */
 
+/* Up to where events of the topic may be gone. */
+static uint64_t topic_floor(const struct sync *s, struct floors floors)
+{
+	return floors.of[stream_retention(s->ask->topic)];
+}
+
 /* Is `since` of this log, and not so old that the page knows it to be pruned? */
 static bool may_have_events(const struct sync *s)
 {
@@ -103,7 +109,7 @@ static bool may_have_events(const struct sync *s)
 		return false;
 	if (ask->epoch && strcmp(ask->epoch, page->epoch) != 0)
 		return false;
-	return ask->since >= atomic_load(&page->floor);
+	return ask->since >= topic_floor(s, floors_of_page(page));
 }
 
 static bool is_seen(const struct sync *s, const struct db_val *column)
@@ -176,10 +182,10 @@ static enum err read_missed(struct sync *s)
 	}
 	if (s->is_too_much)
 		return ERR_OK;
-	/* Pruning raises the floor before it deletes: who does not see rows sees the floor. */
-	e = db_one(db, &sql_floor, NULL, 0, &row);
+	/* Pruning raises a floor before it deletes: who does not see rows sees the floor. */
+	e = db_one(db, &floors_stmt, NULL, 0, &row);
 	if (e == ERR_OK)
-		s->is_too_much = !row || dbv_u(&row[0]) > s->ask->since;
+		s->is_too_much = !row || topic_floor(s, floors_of_row(row)) > s->ask->since;
 	return e;
 }
 
@@ -196,7 +202,7 @@ static void put_missed(const struct sync *s, struct str *ops)
 
 static enum err read_version(struct sync *s, uint64_t *version)
 {
-	const uint64_t floor = atomic_load(&s->note.page->floor), tail = s->note.tail;
+	const uint64_t floor = topic_floor(s, floors_of_page(s->note.page)), tail = s->note.tail;
 	const struct db_val in[] = {
 		DBV_U(s->ctx->who->tenant_id), dbv_s(s->ask->topic), DBV_U(tail)};
 	const struct db_val *row;

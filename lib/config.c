@@ -115,6 +115,11 @@ const struct config_row config_rows[CONFIG_ROWS_N] = {
 		"Events older than this are pruned by `cmdbctl events prune`."),
 	KEY(events, retention_rows, INT, "1000000", 1000, 10000000000, "rows",
 		"Most events that pruning leaves."),
+	KEY(events, brief_retention_s, INT, "3600", 60, 31 * DAY_S, "s",
+		"Events of topics that are kept briefly (logs, stats) and are older than this are "
+		"pruned by `cmdbctl events prune`."),
+	KEY(events, brief_retention_rows, INT, "200000", 1000, 10000000000, "rows",
+		"Most events of these topics that pruning leaves."),
 	KEY(events, db_socket, TEXT, "", 0, 107, "",
 		"UNIX socket of the server through which events are written, where cmdb-poller "
 		"works. Empty, "

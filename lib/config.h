@@ -42,6 +42,7 @@ struct config {
 		int64_t timeout_s, timeout_max_s, limit, sse_heartbeat_s;
 		int64_t max_per_user, max_per_address;
 		int64_t retention_days, retention_rows;
+		int64_t brief_retention_s, brief_retention_rows;
 		char *db_socket, *db_host, *db_user, *db_password, *db_tls_ca;
 		int64_t db_port; /* where cmdb-poller works, if that is not [database] */
 	} events;

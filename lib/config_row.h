@@ -20,7 +20,7 @@ struct config_row {
 	const char *help;
 };
 
-#define CONFIG_ROWS_N 97
+#define CONFIG_ROWS_N 99
 extern const struct config_row config_rows[CONFIG_ROWS_N];
 
 /* Every key at its default. */

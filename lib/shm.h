@@ -22,8 +22,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "stream.h"
+
 #define SHM_MAGIC 0x62646d63u
-#define SHM_VERSION 3u
+#define SHM_VERSION 4u
 #define SHM_GEN_N 4096u
 #define SHM_EPOCH_SIZE 33
 #define SHM_LEASE_MS 1500
@@ -71,8 +73,8 @@ struct shm {
 	char epoch[SHM_EPOCH_SIZE];
 	/* Monotonic; renewed by the poller while its tail follows the table. */
 	_Atomic int64_t lease_until_ms;
-	_Atomic uint64_t tail;  /* last released id */
-	_Atomic uint64_t floor; /* ids up to here may be pruned */
+	_Atomic uint64_t tail;               /* last released id */
+	_Atomic uint64_t floor[RETENTION_N]; /* ids up to here may be pruned: floors.h */
 	/* The event at the tail, and the digits of the date it was created: by it the next poller
 	 * tells the log from another one with the same ids. id 0: none. */
 	_Atomic uint64_t mark_id, mark_stamp;

@@ -118,8 +118,9 @@ static bool decode(struct bytes *c, struct wire_frame *f, uint8_t type)
 		f->done.why = bytes_text(c);
 		return true;
 	case WIRE_REFRESHED:
-		f->refreshed.floor = bytes_u64(c);
 		f->refreshed.tail = bytes_u64(c);
+		for (int r = 0; r < RETENTION_N; r++)
+			f->refreshed.floor[r] = bytes_u64(c);
 		return true;
 	case WIRE_ANSWER:
 		f->answer.ticket = bytes_u64(c);
@@ -408,12 +409,13 @@ void wire_put_done(struct evbuffer *out, uint64_t ticket, enum wire_done what, c
 	send_fields(out, WIRE_DONE, &s);
 }
 
-void wire_put_refreshed(struct evbuffer *out, uint64_t floor, uint64_t tail)
+void wire_put_refreshed(struct evbuffer *out, uint64_t tail, const uint64_t floor[RETENTION_N])
 {
 	struct str s = STR_INIT;
 
-	bytes_put(&s, floor, 8);
 	bytes_put(&s, tail, 8);
+	for (int r = 0; r < RETENTION_N; r++)
+		bytes_put(&s, floor[r], 8);
 	send_fields(out, WIRE_REFRESHED, &s);
 }
 

@@ -37,7 +37,7 @@
  *             their number in the topic's row. One of which there is no such view shows nothing.
  *   CANCEL    u64 ticket                       an unknown one is ignored (it may be answered)
  *   DOORBELL  (nothing)                        this host has committed an event
- *   REFRESH   (nothing)                        read epoch and floor again; answered by REFRESHED
+ *   REFRESH   (nothing)                        read epoch and floors again; answered by REFRESHED
  *   RECHECK   u64 since                        tell again what was revoked by events after since;
  *                                              answered by REVOKEDs, before answers to later WAITs
  *
@@ -89,7 +89,7 @@
  *             MORE_*: they may do more than before; who is parked for them is to ask again.
  *   SESSION   u64 ticket, blob state (struct ops_state)
  *   DONE      u64 ticket, u8 what (enum wire_done), text why
- *   REFRESHED u64 floor, u64 tail
+ *   REFRESHED u64 tail, RETENTION_N * u64 floor (of each class, in the order of enum retention)
  *   ANSWER    u64 ticket, u8 what (enum wire_answer), blob json
  *             BAD: an array of {"field","problem"}; of any other but OK, nothing.
  *   ERROR     text                             then the connection is closed
@@ -109,6 +109,7 @@
 #include "bytes.h"
 #include "perm.h"
 #include "str.h"
+#include "stream.h"
 
 #define WIRE_VERSION 4u
 #define WIRE_TO_POLLER_MAX (64u * 1024 * 1024)    /* frame length a poller takes */
@@ -254,7 +255,7 @@ struct wire_frame {
 			struct slice jti;
 		} revoked;
 		struct {
-			uint64_t floor, tail;
+			uint64_t tail, floor[RETENTION_N];
 		} refreshed;
 		struct {
 			uint64_t ticket;
@@ -321,7 +322,7 @@ void wire_put_revoked(
 	struct evbuffer *out, enum wire_revoke what, uint64_t user_id, const char *jti);
 void wire_put_session(struct evbuffer *out, uint64_t ticket, const struct str *state);
 void wire_put_done(struct evbuffer *out, uint64_t ticket, enum wire_done what, const char *why);
-void wire_put_refreshed(struct evbuffer *out, uint64_t floor, uint64_t tail);
+void wire_put_refreshed(struct evbuffer *out, uint64_t tail, const uint64_t floor[RETENTION_N]);
 void wire_put_answer(
 	struct evbuffer *out, uint64_t ticket, enum wire_answer what, const struct str *json);
 void wire_put_error(struct evbuffer *out, const char *text);

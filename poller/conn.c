@@ -321,7 +321,7 @@ static const char *on_frame(struct conn *c, const struct wire_frame *f)
 		return NULL;
 	case WIRE_REFRESH:
 		c->wants_refreshed = true;
-		reader_ask(c->hub->reader, READER_FLOOR, 0, 0);
+		reader_ask(c->hub->reader, READER_FLOORS, 0, 0);
 		return NULL;
 	case WIRE_ASK:
 		ask_begin(c, f);
@@ -412,6 +412,6 @@ void conn_refreshed(struct hub *hub)
 		if (!c->wants_refreshed)
 			continue;
 		c->wants_refreshed = false;
-		wire_put_refreshed(bufferevent_get_output(c->bev), hub->floor, hub->tail);
+		wire_put_refreshed(bufferevent_get_output(c->bev), hub->tail, hub->floors.of);
 	}
 }

@@ -54,7 +54,7 @@ bool conn_is_clogged(const struct conn *c);
 /* Is the process there? Not if the other end of its connection is closed, noticed or not. */
 bool conn_has_process(const struct hub *hub, uint64_t process);
 void conn_let_in(struct hub *hub);    /* if it is open: who said HELLO before it was */
-void conn_refreshed(struct hub *hub); /* who asked for it is told the floor */
+void conn_refreshed(struct hub *hub); /* who asked for it is told the floors */
 /* An "_auth" event: tells all. Out of turn: who is not there now will not find it in the ring where
  * it looks, and is told that there was something. */
 void conn_revoke(struct hub *hub, const struct record *r, bool is_out_of_turn);

@@ -121,6 +121,7 @@ struct group *group_get(struct hub *hub, const void *key, size_t len)
 		free(g);
 		return NULL;
 	}
+	g->classes = floors_classes(&g->want);
 	g->key = xmalloc(len);
 	memcpy(g->key, key, len);
 	g->key_len = len;

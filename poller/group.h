@@ -27,6 +27,7 @@ struct group {
 	char *key; /* the interest's bytes */
 	size_t key_len;
 	struct wire_interest want;
+	unsigned classes; /* of retention, whose floors count for it */
 	struct waiter_list parked;
 	size_t waiters_n;           /* in any state, and sessions; a group without any is swept */
 	struct member_list members; /* sessions, in any state, that it is the group of */

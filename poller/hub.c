@@ -41,7 +41,7 @@
 #define STALL_MS 2000
 #define SAVE_MS 1000
 #define NOTE_PAUSE_MS 4000
-#define FLOOR_MS 1000
+#define FLOORS_MS 1000
 #define FILES_MS 1000
 
 /* ---- what the threads tell ---- */
@@ -81,7 +81,7 @@ static void on_start(struct mail *mail, void *owner)
 	memcpy(hub->epoch_why, s->why, sizeof(hub->epoch_why));
 	reader_set_epoch(hub->reader, hub->epoch);
 	hub->tail = s->tail;
-	hub->floor = s->floor;
+	hub->floors = s->floors;
 	ring_init(&hub->ring, (size_t)hub->cfg->poller.ring_events,
 		(size_t)hub->cfg->poller.ring_bytes, s->tail);
 	hub->is_started = true;
@@ -92,7 +92,7 @@ static void on_start(struct mail *mail, void *owner)
 			"cannot make %s: %s (the poller's account needs to write "
 			"beside poller.socket)",
 			str_c(&path), strerror(errno));
-	atomic_store(&hub->shm->floor, hub->floor);
+	floors_publish(hub->shm, &hub->floors);
 	str_fini(&path);
 	/* Who loads a dump is likely at it still: a note now would be in its way. */
 	hub->saved_ms = is_another ? clock_ms() + NOTE_PAUSE_MS : 0;
@@ -175,9 +175,9 @@ static void on_answer(struct mail *mail, void *owner)
 		if (!strcmp(m->epoch, hub->epoch))
 			wait_page_came(hub, m);
 		break;
-	case READER_FLOOR:
+	case READER_FLOORS:
 		if (m->is_done && hub->is_started && !strcmp(m->epoch, hub->epoch))
-			wait_floor_raised(hub, m->floor);
+			wait_floors_raised(hub, &m->floors);
 		conn_refreshed(hub);
 		break;
 	case READER_PRINCIPAL:
@@ -310,7 +310,7 @@ static bool restore_page(struct hub *hub, const char *path)
 
 	if (!now)
 		return false;
-	atomic_store(&now->floor, hub->floor);
+	floors_publish(now, &hub->floors);
 	atomic_store(&now->tail, atomic_load(&old->tail));
 	atomic_store(&now->mark_stamp, atomic_load(&old->mark_stamp));
 	atomic_store(&now->mark_table, atomic_load(&old->mark_table));
@@ -373,9 +373,9 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		hub->saved_ms = now;
 		reader_ask(hub->reader, READER_SAVE, 0, hub->tail);
 	}
-	if (hub->is_ready && now - hub->floor_ms >= FLOOR_MS) {
-		hub->floor_ms = now;
-		reader_ask(hub->reader, READER_FLOOR, 0, 0);
+	if (hub->is_ready && now - hub->floors_ms >= FLOORS_MS) {
+		hub->floors_ms = now;
+		reader_ask(hub->reader, READER_FLOORS, 0, 0);
 		groups_sweep(hub);
 	}
 }

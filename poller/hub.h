@@ -28,6 +28,7 @@
 
 #include "config.h"
 #include "conn.h"
+#include "floors.h"
 #include "grave.h"
 #include "late.h"
 #include "mailbox.h"
@@ -65,7 +66,8 @@ struct hub {
 	bool is_started, is_ready;
 	char epoch[33];
 	char epoch_why[160]; /* it is not the one of before; "": it is */
-	uint64_t tail, floor;
+	uint64_t tail;
+	struct floors floors;
 	struct ring ring;
 	struct late late;
 
@@ -93,7 +95,7 @@ struct hub {
 	struct body *answer;    /* being made: of the tickets of those in touched; NULL: none */
 	int64_t out_of_turn_ms; /* the last "_auth" event that was not where it is looked for */
 	struct event *tick;
-	int64_t saved_ms, floor_ms;
+	int64_t saved_ms, floors_ms;
 	int64_t tick_ms, stall_ms; /* the last tick, and the last that came far too late */
 	uint64_t saved_tail;
 	struct hub_stats stats;

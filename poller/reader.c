@@ -21,7 +21,6 @@ static const struct db_stmt sql_page = {"page",
 	RECORD_COLUMNS_N};
 static const struct db_stmt sql_next = {
 	"next", "SELECT id FROM ws_events WHERE id > ? ORDER BY id LIMIT 1", 1, 1};
-static const struct db_stmt sql_floor = {"floor", "SELECT floor FROM ws_log", 0, 1};
 static const struct db_stmt sql_save = {"save",
 	"INSERT INTO ws_pollers (node_id, tail, epoch, seen_at) VALUES (?, ?, ?, NOW(3)) "
 	"ON DUPLICATE KEY UPDATE tail = VALUES(tail), epoch = VALUES(epoch), "
@@ -29,7 +28,8 @@ static const struct db_stmt sql_save = {"save",
 	3, 0};
 
 static const struct db_set set = {"reader",
-	(const struct db_stmt *const[]){&sql_page, &sql_next, &sql_floor, &sql_save, NULL}, false};
+	(const struct db_stmt *const[]){&sql_page, &sql_next, &floors_stmt, &sql_save, NULL},
+	false};
 
 struct reader {
 	const struct config *cfg;
@@ -159,6 +159,16 @@ static enum err read_one(struct reader *r, const struct db_stmt *st, const struc
 	return e;
 }
 
+static enum err read_floors(struct reader *r, struct floors *floors)
+{
+	const struct db_val *row;
+	enum err e = db_one(r->db, &floors_stmt, NULL, 0, &row);
+
+	if (!e && row)
+		*floors = floors_of_row(row);
+	return e;
+}
+
 /* Adds the records after < id <= upto to m. */
 static enum err read_rows(
 	struct reader *r, struct reader_mail *m, uint64_t after, uint64_t upto, size_t *bytes)
@@ -234,12 +244,12 @@ static enum err work(struct reader *r, struct reader_mail *m)
 		if (e)
 			return e;
 		break;
-	case READER_FLOOR:
+	case READER_FLOORS:
 		break;
 	}
-	/* After the rows: pruning raises the floor before it deletes, so rows that were deleted
+	/* After the rows: pruning raises a floor before it deletes, so rows that were deleted
 	 * before we read have their floor already. */
-	return read_one(r, &sql_floor, NULL, 0, &m->floor);
+	return read_floors(r, &m->floors);
 }
 
 static struct reader_mail *next_job(struct reader *r)

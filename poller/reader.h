@@ -1,6 +1,6 @@
 /*
  * The database work that is not following the tail: pages of old events for cursors that lie before
- * the ring, the retention floor, who the holder of a token or API key is by now (which goes before
+ * the ring, retention's floors, who the holder of a token or API key is by now (which goes before
  * all else), and noting how far this poller has come. One thread, one connection, a queue of jobs
  * in order; answers are mails to the loop.
  */
@@ -13,11 +13,12 @@
 #include "caller.h"
 #include "config.h"
 #include "err.h"
+#include "floors.h"
 #include "mailbox.h"
 #include "perm.h"
 #include "record.h"
 
-enum reader_job { READER_PAGE, READER_FLOOR, READER_SAVE, READER_PRINCIPAL };
+enum reader_job { READER_PAGE, READER_FLOORS, READER_SAVE, READER_PRINCIPAL };
 
 /* A job, and its answer. */
 struct reader_mail {
@@ -28,8 +29,8 @@ struct reader_mail {
 			       * less where the rows up to there are large enough for one. SAVE:
 			       * upto is the tail */
 	bool is_done;         /* false: the database did not answer; ask again */
-	uint64_t floor;       /* PAGE, FLOOR: the retention floor, read after the rows: they are
-			       * complete for every cursor that is not below it */
+	struct floors floors; /* PAGE, FLOORS: read after the rows: they are complete for every
+			       * cursor that is not below those of what it wants */
 	uint64_t next_id;     /* PAGE without records: the next id after upto, 0 for none */
 	size_t n;
 	struct record **records; /* PAGE: the opener takes them */

@@ -56,10 +56,11 @@ static void join(struct str *out, const struct strlist *l)
 	}
 }
 
-/* Who has, or had, the pid. From where something was thrown away nobody goes on. */
+/* Who has, or had, the pid. From where something was thrown away, or pruned, nobody goes on. */
 static void add_before(struct ops_state *st, struct session *b, struct str *requested)
 {
 	struct sock *k = session_sock(b, slice_of(NSP_MAIN));
+	bool has_lost = b->has_lost || wait_has_expired(b->hub, b->group, b->acked);
 
 	if (!k)
 		return;
@@ -67,7 +68,7 @@ static void add_before(struct ops_state *st, struct session *b, struct str *requ
 	st->flags |= OPS_STATE_HAS_BEFORE;
 	st->before = (struct ops_before){.socket_id = slice_of(k->id),
 		.caller = caller_view(k->caller),
-		.cursor = b->has_lost ? UINT64_MAX : b->acked,
+		.cursor = has_lost ? UINT64_MAX : b->acked,
 		.requested = {.p = str_c(requested), .len = requested->len}};
 }
 
@@ -443,7 +444,8 @@ static bool may_resume(const struct trial *t, const struct op *op)
 		return false;
 	/* The log may have become another one since this was decided. */
 	if ((op->flags & OP_RESUMES) &&
-		(op->id < ss->hub->floor || (before ? before->has_lost : op->id > ss->hub->tail)))
+		(op->id < ss->hub->floors.of[RETENTION_LASTING] ||
+			(before ? before->has_lost : op->id > ss->hub->tail)))
 		return false;
 	k = before ? session_sock(before, op->nsp) : NULL;
 	return !before || (k && is_of(k, &op->caller));

@@ -239,7 +239,7 @@ static bool hold(struct session *s, struct conn *c, uint64_t ticket)
 	s->poll = w;
 	if (s->state == SESSION_CLOSING) {
 		answer_closing(s, false);
-	} else if (w->cursor < hub->floor && s->group != hub->sessions->nothing) {
+	} else if (wait_has_expired(hub, s->group, w->cursor)) {
 		session_expired(s);
 	} else {
 		go_on(s, session_take(s));

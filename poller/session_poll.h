@@ -39,7 +39,8 @@ void session_listed(struct session *s); /* it has been given a list */
 /* Answers the held GET if there is something for it. */
 void session_flush(struct session *s);
 bool session_skips(const struct session *s, const struct record *r);
-/* Its cursor is below the floor: it cannot be told all it missed, and has to start anew. */
+/* Its cursor is below a floor that counts for it: it cannot be told all it missed, and has to start
+ * anew. */
 void session_expired(struct session *s);
 
 #endif

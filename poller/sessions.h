@@ -54,7 +54,7 @@ struct sessions {
 
 struct sessions *sessions_new(struct hub *hub);
 void sessions_free(struct sessions *ss);
-/* hub->epoch, tail and floor are those of another log: no cursor of before means anything in it.
+/* hub->epoch, tail and floors are those of another log: no cursor of before means anything in it.
  * Sessions that follow it end, and none is recovered from before. */
 void sessions_epoch_changed(struct sessions *ss);
 void sessions_stop(struct sessions *ss);

@@ -138,7 +138,8 @@ void status_render(struct hub *hub, struct str *s)
 		str_add_json(s, hub->epoch_why);
 	}
 	add_number(s, "tail", hub->tail);
-	add_number(s, "floor", hub->floor);
+	add_number(s, "floor", hub->floors.of[RETENTION_LASTING]);
+	add_number(s, "brief_floor", hub->floors.of[RETENTION_BRIEF]);
 	add_number(s, "newest_seen", atomic_load(&st->seen));
 	add_number(s, "released", atomic_load(&st->released));
 	add_number(s, "reads", atomic_load(&st->reads));

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "config.h"
+#include "floors.h"
 #include "mailbox.h"
 #include "record.h"
 #include "str.h"
@@ -36,8 +37,9 @@ struct tail_stats {
 struct tail_start {
 	struct mail mail;
 	char epoch[33];
-	char why[160];        /* it is another one; "" at an ordinary start */
-	uint64_t floor, tail; /* events above `tail` follow in batches */
+	char why[160]; /* it is another one; "" at an ordinary start */
+	uint64_t tail; /* events above it follow in batches */
+	struct floors floors;
 };
 
 enum tail_batch_kind {

@@ -7,7 +7,7 @@
  *
  * - the next id is one that was seen already (TRUNCATE, a dump, a server that lacks the last
  *   commits)
- * - retention's floor lies above the next id
+ * - a floor of retention lies above the next id
  * - the epoch is older than the table that has it: it came with a dump
  * - an epoch of before is back
  * - table and newest event are others now: it was replaced, and has grown past that since
@@ -31,7 +31,7 @@
 
 /* CREATE_TIME is cut to the second: who makes an epoch in a table makes it no earlier. */
 static const struct db_stmt sql_log = {"log",
-	"SELECT l.epoch, l.floor,"
+	"SELECT l.floor, l.brief_floor, l.epoch,"
 	" (SELECT AUTO_INCREMENT FROM information_schema.TABLES"
 	"  WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'ws_events'),"
 	" l.made_at < (SELECT CREATE_TIME FROM information_schema.TABLES"
@@ -39,14 +39,15 @@ static const struct db_stmt sql_log = {"log",
 	" (SELECT CREATE_TIME FROM information_schema.TABLES"
 	"  WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'ws_events')"
 	" FROM ws_log l",
-	0, 5};
-enum { LOG_EPOCH, LOG_FLOOR, LOG_NEXT, LOG_IS_OLD, LOG_TABLE };
+	0, RETENTION_N + 4};
+enum { LOG_EPOCH = RETENTION_N, LOG_NEXT, LOG_IS_OLD, LOG_TABLE };
 /* Never before the table was made, whatever clock its file goes by. */
 static const struct db_stmt sql_new_epoch = {"new_epoch",
-	"UPDATE ws_log SET epoch = ?, floor = ?, made_at = GREATEST(NOW(3), COALESCE("
+	"UPDATE ws_log SET epoch = ?, floor = ?, brief_floor = ?,"
+	" made_at = GREATEST(NOW(3), COALESCE("
 	"(SELECT CREATE_TIME FROM information_schema.TABLES"
 	"  WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'ws_log'), NOW(3))) WHERE epoch = ?",
-	3, 0};
+	RETENTION_N + 2, 0};
 static const struct db_stmt sql_mark = {
 	"mark", "SELECT created_at FROM ws_events WHERE id = ?", 1, 1};
 static const struct db_stmt sql_largest = {
@@ -79,9 +80,10 @@ static enum err read_u64(struct tail *t, const struct db_stmt *st, const struct 
 /* The log as the database has it now. */
 struct found {
 	char epoch[33];
-	uint64_t floor, next_id; /* next_id 0: not known, or there is none */
-	uint64_t table;          /* when ws_events was made */
-	bool is_old;             /* the epoch is of an earlier table */
+	struct floors floors;
+	uint64_t next_id; /* 0: not known, or there is none */
+	uint64_t table;   /* when ws_events was made */
+	bool is_old;      /* the epoch is of an earlier table */
 };
 
 static enum err find_log(struct tail *t, struct found *f)
@@ -93,7 +95,7 @@ static enum err find_log(struct tail *t, struct found *f)
 		e = ERR_DB;
 	if (e)
 		return e;
-	*f = (struct found){.floor = dbv_u(&row[LOG_FLOOR]),
+	*f = (struct found){.floors = floors_of_row(row),
 		.next_id = dbv_u(&row[LOG_NEXT]),
 		.table = record_stamp(&row[LOG_TABLE]),
 		.is_old = dbv_u(&row[LOG_IS_OLD])};
@@ -140,6 +142,7 @@ static bool is_past(const struct tail *t, const char *epoch)
 static enum err compare(
 	struct tail *t, const struct found *f, const struct known *k, struct str *why)
 {
+	uint64_t floor = floors_min(&f->floors, FLOORS_ALL);
 	bool is_another;
 	enum err e;
 
@@ -157,9 +160,9 @@ static enum err compare(
 	else if (f->next_id && f->next_id <= k->newest)
 		str_addf(why, "the next event's id is %llu, event %llu was there before",
 			(unsigned long long)f->next_id, (unsigned long long)k->newest);
-	else if (f->next_id && f->next_id <= f->floor)
+	else if (f->next_id && f->next_id <= floor)
 		str_addf(why, "the next event's id is %llu, events up to %llu were pruned before",
-			(unsigned long long)f->next_id, (unsigned long long)f->floor);
+			(unsigned long long)f->next_id, (unsigned long long)floor);
 	else if (is_another)
 		str_addf(why, "event %llu is another one now", (unsigned long long)k->mark.id);
 	return ERR_OK;
@@ -167,18 +170,28 @@ static enum err compare(
 
 /* ---- another log ---- */
 
+/* One that lies above all there is was the log's before. */
+static uint64_t floor_in_new_log(const struct found *f, uint64_t floor)
+{
+	return f->next_id && floor >= f->next_id ? 0 : floor;
+}
+
 /* ERR_OK with f->epoch as it was: another poller came first, look again. */
 static enum err make_epoch(struct tail *t, struct found *f)
 {
 	unsigned char random[16];
 	char hex[33];
-	uint64_t n, floor = f->next_id && f->floor >= f->next_id ? 0 : f->floor;
+	struct db_val in[RETENTION_N + 2];
+	uint64_t n;
 	enum err e;
 
 	secret_random(random, sizeof(random));
 	secret_hex(hex, random, sizeof(random));
-	const struct db_val in[] = {dbv_s(hex), DBV_U(floor), dbv_s(f->epoch)};
-	e = db_exec(t->db, &sql_new_epoch, in, 3, &n, NULL);
+	in[0] = dbv_s(hex);
+	for (int r = 0; r < RETENTION_N; r++)
+		in[1 + r] = DBV_U(floor_in_new_log(f, f->floors.of[r]));
+	in[1 + RETENTION_N] = dbv_s(f->epoch);
+	e = db_exec(t->db, &sql_new_epoch, in, RETENTION_N + 2, &n, NULL);
 	if (e == ERR_DB_DENIED && !t->is_refused)
 		log_error("epoch", "cannot begin a new epoch: the poller's account lacks UPDATE on "
 				   "ws_log (cmdbctl migrate --grants)");
@@ -225,6 +238,7 @@ static enum err settle_log(
  */
 static enum err find_begin(struct tail *t, const struct found *f, uint64_t *begin)
 {
+	const uint64_t floor = f->floors.of[RETENTION_LASTING]; /* up to it, nothing is left */
 	const struct db_val in[] = {DBV_I(t->cfg->poller.node_id), dbv_s(f->epoch)};
 	uint64_t largest, own;
 	enum err e = read_u64(t, &sql_largest, NULL, 0, &largest);
@@ -233,15 +247,15 @@ static enum err find_begin(struct tail *t, const struct found *f, uint64_t *begi
 		e = read_u64(t, &sql_own_tail, in, 2, &own);
 	if (e)
 		return e;
-	if (largest < f->floor)
-		largest = f->floor;
+	if (largest < floor)
+		largest = floor;
 	*begin = largest > WARM_EVENTS ? largest - WARM_EVENTS : 0;
 	if (own && own < *begin)
 		*begin = own;
 	if (largest > REWIND_MAX && *begin < largest - REWIND_MAX)
 		*begin = largest - REWIND_MAX;
-	if (*begin < f->floor)
-		*begin = f->floor;
+	if (*begin < floor)
+		*begin = floor;
 	return ERR_OK;
 }
 
@@ -253,7 +267,7 @@ static void post_start(struct tail *t, const struct found *f, uint64_t begin, co
 	s->mail.discard = discard_start;
 	memcpy(s->epoch, f->epoch, sizeof(s->epoch));
 	memccpy(s->why, str_c(why), '\0', sizeof(s->why) - 1);
-	s->floor = f->floor;
+	s->floors = f->floors;
 	s->tail = begin;
 	mailbox_post(t->to, &s->mail);
 }
@@ -297,9 +311,10 @@ static enum err begin(struct tail *t, const struct found *f, const struct str *w
 	post_start(t, f, at, why);
 	t->is_started = true;
 	t->started_ms = t->checked_ms = clock_ms();
-	log_info("tail_start", "epoch %s, from event %llu, next %llu, floor %llu", f->epoch,
-		(unsigned long long)at, (unsigned long long)f->next_id,
-		(unsigned long long)f->floor);
+	log_info("tail_start", "epoch %s, from event %llu, next %llu, floors %llu and %llu",
+		f->epoch, (unsigned long long)at, (unsigned long long)f->next_id,
+		(unsigned long long)f->floors.of[RETENTION_LASTING],
+		(unsigned long long)f->floors.of[RETENTION_BRIEF]);
 	return ERR_OK;
 }
 

@@ -398,7 +398,7 @@ void wait_page_came(struct hub *hub, struct reader_mail *m)
 		return;
 	}
 	page_fill(hub, p, m);
-	wait_floor_raised(hub, m->floor);
+	wait_floors_raised(hub, &m->floors);
 	while ((w = TAILQ_FIRST(&p->waiters)))
 		waiter_move(w, WAITER_NEW, &waiters);
 	page_keep(hub, p);
@@ -424,25 +424,42 @@ static void take_all(struct waiter_list *from, struct waiter_list *to)
 		waiter_move(w, w->state, to);
 }
 
-/* Rows up to the floor may be gone: who has not got past it cannot be given all, and is told. */
-void wait_floor_raised(struct hub *hub, uint64_t floor)
+/* Where this poller was away for so long that pruning has not waited for it, even who has all up to
+ * the tail has missed something. */
+static void take_left_behind(struct hub *hub, struct waiter_list *waiting)
+{
+	for (struct group *g = hub->groups; g; g = g->hh.next)
+		if (wait_has_expired(hub, g, hub->tail))
+			take_all(&g->parked, waiting);
+}
+
+bool wait_has_expired(const struct hub *hub, const struct group *g, uint64_t cursor)
+{
+	return cursor < floors_min(&hub->floors, g->classes);
+}
+
+/* Rows up to a floor may be gone: who wants what they were and has not got past it cannot be given
+ * all, and is told. A page that has been read has them still. */
+void wait_floors_raised(struct hub *hub, const struct floors *floors)
 {
 	struct waiter_list waiting = TAILQ_HEAD_INITIALIZER(waiting);
 	struct page *p, *next;
 	struct waiter *w;
 
-	if (floor <= hub->floor)
+	if (!floors_raise(&hub->floors, floors))
 		return;
-	hub->floor = floor;
-	atomic_store(&hub->shm->floor, floor);
+	floors_publish(hub->shm, &hub->floors);
 	HASH_ITER (hh, hub->pages, p, next) {
 		take_all(&p->waiters, &waiting);
-		if (!p->is_loading && p->upto <= floor)
+		if (!p->is_loading && p->upto <= hub->floors.of[RETENTION_LASTING])
 			page_free(hub, p);
 	}
+	take_left_behind(hub, &waiting);
 	while ((w = TAILQ_FIRST(&waiting))) {
+		if (w->state == WAITER_PARKED)
+			w->cursor = hub->tail;
 		wait_recall(w);
-		if (w->cursor < floor)
+		if (wait_has_expired(hub, w->group, w->cursor))
 			answer_reset(w, "expired", &hub->stats.resets_expired);
 		else
 			page_wait(w);
@@ -535,7 +552,7 @@ bool wait_begin(struct conn *c, const struct wire_frame *f, const char **why)
 		answer_reset(w, "epoch", &hub->stats.resets_epoch);
 		return true;
 	}
-	if (w->cursor < hub->floor || late_missed(hub, g, w->cursor)) {
+	if (wait_has_expired(hub, g, w->cursor) || late_missed(hub, g, w->cursor)) {
 		answer_reset(w, "expired", &hub->stats.resets_expired);
 		return true;
 	}

@@ -28,6 +28,7 @@
 
 struct body;
 struct conn;
+struct floors;
 struct group;
 struct hub;
 struct reader_mail;
@@ -75,6 +76,8 @@ void wait_tail_moved(struct hub *hub); /* looks after the AHEAD ones */
  * way through them is told to read anew. */
 void wait_came_late(struct hub *hub, const struct record *r);
 void wait_page_came(struct hub *hub, struct reader_mail *m);
-void wait_floor_raised(struct hub *hub, uint64_t floor);
+void wait_floors_raised(struct hub *hub, const struct floors *floors);
+/* Is what the waiters of g want no longer complete behind this cursor? */
+bool wait_has_expired(const struct hub *hub, const struct group *g, uint64_t cursor);
 
 #endif

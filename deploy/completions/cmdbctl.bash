@@ -1,7 +1,7 @@
 # bash completion of cmdbctl: the output of `cmdbctl completion bash`.
 _cmdbctl() {
 	local cur=${COMP_WORDS[COMP_CWORD]} words=() w value=
-	local valued=' --config --set --schema --account-host --seed --redo --mark-done --description --tenant --role --department --display-name --scope --expires-days --ttl --topics --room --since -n --url --api-key-file --token --name --days --rows --event --data --domain --status --search --line-group --cache-rule --origin-mode --origin-group --origin-set --redirect-url --redirect-status-code --https --if-version '
+	local valued=' --config --set --schema --account-host --seed --redo --mark-done --description --tenant --role --department --display-name --scope --expires-days --ttl --topics --room --since -n --url --api-key-file --token --name --class --days --rows --brief-seconds --brief-rows --event --data --domain --status --search --line-group --cache-rule --origin-mode --origin-group --origin-set --redirect-url --redirect-status-code --https --if-version '
 	for w in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
 		if [[ $w == '=' ]]; then value=1
 		elif [[ $value ]]; then value=
@@ -47,7 +47,7 @@ _cmdbctl() {
 	token:*) what=' issue check revoke' ;;
 	events:tail) what=' --topics --room --since -n -f --url --api-key-file --token' ;;
 	events:publish) what=' --tenant --room --name' ;;
-	events:prune) what=' --days --rows --dry-run' ;;
+	events:prune) what=' --class --days --rows --brief-seconds --brief-rows --dry-run' ;;
 	events:stats) what='' ;;
 	events:*) what=' tail publish prune stats' ;;
 	broadcast:*) what=' --event --data --tenant --room' ;;

@@ -161,7 +161,7 @@ def test_a_poller_that_may_not_begin_an_epoch_says_so(own_stack):
         c.execute("SELECT GRANTEE FROM information_schema.COLUMN_PRIVILEGES WHERE TABLE_NAME = 'ws_log' "
                   "AND PRIVILEGE_TYPE = 'UPDATE' LIMIT 1")
         who = c.fetchone()[0]
-        c.execute(f"REVOKE UPDATE (epoch, floor, made_at) ON ws_log FROM {who}")
+        c.execute(f"REVOKE UPDATE (epoch, floor, brief_floor, made_at) ON ws_log FROM {who}")
         c.execute("TRUNCATE ws_events")
     wait_until(lambda: admin.get("/api/ws/health").status == 503, 10)
     assert stack.status()["database"]["state"] == "down"
@@ -169,7 +169,7 @@ def test_a_poller_that_may_not_begin_an_epoch_says_so(own_stack):
     told = stack.ctl("doctor", check=False)
     assert told.returncode != 0 and "event log" in told.stdout
     with stack.connect() as db, db.cursor() as c:
-        c.execute(f"GRANT UPDATE (epoch, floor, made_at) ON ws_log TO {who}")
+        c.execute(f"GRANT UPDATE (epoch, floor, brief_floor, made_at) ON ws_log TO {who}")
     wait_until(lambda: admin.get("/api/ws/health").status == 200, 15)
     now = admin.get("/events?timeout=0").json
     ids = publish(stack, 3)

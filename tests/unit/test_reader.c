@@ -35,6 +35,7 @@ static int group_setup(void **state)
 	str_adds(&sql, "CREATE DATABASE cmdb CHARACTER SET utf8mb4; USE cmdb;");
 	unit_read_source("schema/0001_core.sql", &sql);
 	unit_read_source("schema/0007_epochs.sql", &sql);
+	unit_read_source("schema/0008_retention.sql", &sql);
 	script(sql.p);
 	script("INSERT INTO users (id, tenant_id, username, password_hash) VALUES (1, 1, 'ann', "
 	       "'');"
@@ -42,7 +43,7 @@ static int group_setup(void **state)
 	       "INSERT INTO api_keys (id, tenant_id, name, prefix, hash) VALUES (5, 1, 'k', 'x', "
 	       "'');"
 	       "INSERT INTO api_key_scopes VALUES (5, 'logs:ingest');"
-	       "UPDATE ws_log SET floor = 2;"
+	       "UPDATE ws_log SET floor = 2, brief_floor = 6;"
 	       "INSERT INTO ws_events (id, topic, event_type, payload) VALUES"
 	       " (3, 't', 'add', '1'), (4, 't', 'add', '2'), (9, 't', 'add', '3')");
 	str_addf(&set, "database.socket=%s", server.socket);
@@ -128,7 +129,7 @@ static void assert_principal(
 
 /* ---- tests ---- */
 
-static void pages_and_floor(void **state)
+static void pages_and_floors(void **state)
 {
 	struct desk d;
 
@@ -138,16 +139,18 @@ static void pages_and_floor(void **state)
 	assert_true(m->is_done);
 	assert_int_equal(m->n, 2);
 	assert_int_equal(m->records[1]->item.id, 4);
-	assert_int_equal(m->floor, 2);
+	assert_int_equal(m->floors.of[RETENTION_LASTING], 2);
+	assert_int_equal(m->floors.of[RETENTION_BRIEF], 6);
 	reader_mail_free(m);
 	reader_ask(d.reader, READER_PAGE, 4, 8);
 	m = wait_for(&d);
 	assert_int_equal(m->n, 0);
 	assert_int_equal(m->next_id, 9);
 	reader_mail_free(m);
-	reader_ask(d.reader, READER_FLOOR, 0, 0);
+	reader_ask(d.reader, READER_FLOORS, 0, 0);
 	m = wait_for(&d);
-	assert_int_equal(m->floor, 2);
+	assert_int_equal(m->floors.of[RETENTION_LASTING], 2);
+	assert_int_equal(m->floors.of[RETENTION_BRIEF], 6);
 	reader_mail_free(m);
 	desk_close(&d);
 }
@@ -231,7 +234,7 @@ static void without_a_database(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(pages_and_floor),
+		cmocka_unit_test(pages_and_floors),
 		cmocka_unit_test(large_rows_are_read_in_parts),
 		cmocka_unit_test(principals),
 		cmocka_unit_test(without_a_database),

@@ -9,6 +9,7 @@
 #include "cache.h"
 #include "clock.h"
 #include "ctx.h"
+#include "floors.h"
 #include "identity.h"
 #include "loop.h"
 #include "mariadb.h"
@@ -94,6 +95,7 @@ static void make_schema(void)
 	unit_read_source("schema/0001_core.sql", &sql);
 	unit_read_source("schema/0002_inventory.sql", &sql);
 	unit_read_source("schema/0004_event_index.sql", &sql);
+	unit_read_source("schema/0008_retention.sql", &sql);
 	script(sql.p);
 	script("INSERT INTO tenants (id, name) VALUES (2, 'other')");
 	str_fini(&sql);
@@ -160,6 +162,12 @@ static uint64_t release(void)
 	return last;
 }
 
+/* As the page knows it, of topics that last. */
+static void set_floor(uint64_t floor)
+{
+	floors_publish(page, &(struct floors){{floor, floor}});
+}
+
 static int setup(void **state)
 {
 	script("DELETE FROM domains; DELETE FROM websites; DELETE FROM line_groups;"
@@ -171,7 +179,7 @@ static int setup(void **state)
 	app.cache = cache_new();
 	atomic_store(&app.stats.cache_misses, 0);
 	atomic_store(&app.stats.cache_hits, 0);
-	atomic_store(&page->floor, 0);
+	set_floor(0);
 	release();
 	return 0;
 }
@@ -599,7 +607,7 @@ static void pruned_cursors(void **state)
 
 	publish(3, 1, "websites", NULL, NULL, "{}");
 	release();
-	atomic_store(&page->floor, since + 1);
+	set_floor(since + 1);
 	expect_rows(since, NULL);
 	expect_events(since + 1, NULL, 2);
 	expect_version(since + 3);
@@ -612,10 +620,10 @@ static void pruned_cursors(void **state)
 	str_fini(&sql);
 	/* It does not fall back when all are pruned. */
 	script("DELETE FROM ws_events");
-	atomic_store(&page->floor, since + 3);
+	set_floor(since + 3);
 	shm_raise(page, 1, "websites");
 	expect_version(since + 3);
-	atomic_store(&page->floor, since + 100);
+	set_floor(since + 100);
 	shm_raise(page, 1, "websites");
 	expect_version(since + 3);
 }

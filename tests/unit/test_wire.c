@@ -44,7 +44,7 @@ static void test_round_trip(void **state)
 	wire_put_welcome(buf, 2, 1000, "0123");
 	wire_put_deliver(buf, WIRE_SSE, 55, tickets, 2, body);
 	wire_put_revoked(buf, WIRE_REVOKE_USER, 12, "jti");
-	wire_put_refreshed(buf, 1, 2);
+	wire_put_refreshed(buf, 3, (const uint64_t[RETENTION_N]){1, 2});
 	wire_put_ask(buf, 15, "connections", 7, &about);
 	wire_put_cast(buf, 16, 7, "ticket:9", "socket", &ops);
 	wire_put_answer(buf, 15, WIRE_ANSWER_BAD, &about);
