@@ -33,7 +33,7 @@ static struct json_object *ask_poller(const struct call *call, bool *is_up)
 
 	if (poller_open(path, POLLER_TIMEOUT_MS, &p, &why) == POLLER_OPEN &&
 		poller_ask(p, "status", 0, &none, &json, &why))
-		said = json_parse(str_c(&json), json.len, &bad, &at);
+		said = json_parse_own(str_c(&json), json.len, &bad, &at);
 	if (bad)
 		str_addf(&why, "its answer is no JSON: %s at byte %zu", bad, at);
 	*is_up = said != NULL;

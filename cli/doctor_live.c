@@ -56,7 +56,7 @@ static struct json_object *ask(const struct doctor *d, struct str *why)
 
 	if (poller_open(d->cfg->poller.socket, POLLER_TIMEOUT_MS, &p, why) == POLLER_OPEN &&
 		poller_ask(p, "status", 0, &none, &json, why))
-		o = json_parse(str_c(&json), json.len, &bad, &at);
+		o = json_parse_own(str_c(&json), json.len, &bad, &at);
 	poller_close(p);
 	str_fini(&json);
 	return o;

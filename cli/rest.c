@@ -119,7 +119,7 @@ bool rest_call(struct rest *r, const char *method, const char *path, const char 
 	curl_easy_getinfo(r->curl, CURLINFO_RETRY_AFTER, &retry_after);
 	a->status = (int)status;
 	a->retry_after_s = retry_after > 0 && retry_after < 3600 ? (unsigned)retry_after : 0;
-	a->json = json_parse(str_c(&a->body), a->body.len, &bad, &at);
+	a->json = json_parse_own(str_c(&a->body), a->body.len, &bad, &at);
 	return true;
 }
 

@@ -55,7 +55,7 @@ static struct json_object *value_of(const struct db_val *v, char kind)
 		clock_from_sql(dbv_text(v), at);
 		return json_object_new_string(at);
 	case 'j':
-		return json_parse(v->s.p, v->s.len, &why, &offset);
+		return json_parse_own(v->s.p, v->s.len, &why, &offset);
 	default:
 		return json_object_new_string(dbv_text(v));
 	}

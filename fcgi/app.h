@@ -49,7 +49,7 @@ struct app {
 	pthread_mutex_t settings_lock;
 	struct settings *settings; /* under settings_lock; app_settings_get() */
 	struct settings_source source;
-	struct stats stats;
+	_Atomic uint64_t stats[STAT_N];
 	struct held held;
 	int64_t started_ms;
 	bool is_cgi, is_mod_fcgid;

@@ -214,15 +214,15 @@ static void run_db(struct ctx *ctx)
 
 static void run_timed(struct ctx *ctx)
 {
-	struct stats *stats = &ctx->worker->app->stats;
+	_Atomic uint64_t *stats = ctx->worker->app->stats;
 	int64_t from = clock_us();
 
 	if (ctx->route->flags & ROUTE_TXN)
 		route_txn_run(ctx);
 	else
 		run_db(ctx);
-	stats_add(&stats->database_us, (uint64_t)(clock_us() - from));
-	stats_add(&stats->database_n, 1);
+	figure_add(stats, STAT_DATABASE_US, (uint64_t)(clock_us() - from));
+	figure_add(stats, STAT_DATABASE, 1);
 }
 
 static void run_cached(struct ctx *ctx)
@@ -238,7 +238,7 @@ static void run_cached(struct ctx *ctx)
 			app->cache, ctx->who->tenant_id, ctx->req.path, ctx->req.query, &note);
 	if (!ctx->cached && is_elsewhere(ctx))
 		return;
-	stats_add(ctx->cached ? &app->stats.cache_hits : &app->stats.cache_misses, 1);
+	figure_add(app->stats, ctx->cached ? STAT_CACHE_HITS : STAT_CACHE_MISSES, 1);
 	if (!ctx->cached) {
 		run_timed(ctx);
 		if (ctx->res.status != 200)

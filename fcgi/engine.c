@@ -59,7 +59,7 @@ static void ask_fini(struct ask *a)
 
 static void fail(struct ctx *ctx, enum engine_error e)
 {
-	stats_add(&ctx->worker->app->stats.engine_refused, 1);
+	figure_add(ctx->worker->app->stats, STAT_ENGINE_REFUSED, 1);
 	ctx->res.status = engine_status(e);
 	ctx->res.content_type = "application/json";
 	engine_put_error(&ctx->res.body, e, NULL);
@@ -73,7 +73,7 @@ static void fail_caller(struct ctx *ctx, enum err e)
 			      : err_status(e) == 401   ? "Authentication failed"
 						       : err_text(e);
 
-	stats_add(&ctx->worker->app->stats.engine_refused, 1);
+	figure_add(ctx->worker->app->stats, STAT_ENGINE_REFUSED, 1);
 	ctx->res.status = err_status(e);
 	ctx->res.content_type = "application/json";
 	engine_put_error(&ctx->res.body, ENGINE_FORBIDDEN, message);
@@ -173,7 +173,7 @@ static void handshake(struct ctx *ctx, struct conn *conn)
 	struct str caller = STR_INIT;
 	struct park_engine *e;
 
-	stats_add(&ctx->worker->app->stats.handshakes, 1);
+	figure_add(ctx->worker->app->stats, STAT_HANDSHAKES, 1);
 	if (!find_caller(ctx, &caller))
 		return;
 	e = park(ctx, ENGINE_HANDSHAKE);
@@ -346,7 +346,7 @@ static void serve_post(
 {
 	struct str *body = &ctx->worker->body;
 
-	stats_add(&ctx->worker->app->stats.posts, 1);
+	figure_add(ctx->worker->app->stats, STAT_POSTS, 1);
 	if (strncasecmp(ctx->req.content_type, FORM_OCTETS, sizeof(FORM_OCTETS) - 1) == 0) {
 		fail(ctx, ENGINE_BAD_REQUEST);
 		return;
@@ -357,7 +357,7 @@ static void serve_post(
 		post(ctx, a, (struct slice){.p = str_c(body), .len = body->len});
 		break;
 	case CONN_BODY_TOO_LARGE:
-		stats_add(&ctx->worker->app->stats.engine_refused, 1);
+		figure_add(ctx->worker->app->stats, STAT_ENGINE_REFUSED, 1);
 		ctx->res.status = 413;
 		ctx->res.content_type = "text/plain; charset=UTF-8";
 		break;
@@ -399,7 +399,7 @@ static void serve_session(struct ctx *ctx, const struct http_meta *meta, struct 
 	} else if (lost_len > 0) {
 		post_lost(ctx, a, lost_len);
 	} else if (is_get) {
-		stats_add(&ctx->worker->app->stats.polls, 1);
+		figure_add(ctx->worker->app->stats, STAT_POLLS, 1);
 		park_of_session(ctx, ENGINE_GET, a);
 	} else {
 		serve_post(ctx, meta, conn, a);
@@ -417,7 +417,7 @@ void engine_serve(struct ctx *ctx, const struct http_meta *meta, struct conn *co
 		return;
 	}
 	if (http_own_error(meta)) {
-		stats_add(&ctx->worker->app->stats.engine_refused, 1);
+		figure_add(ctx->worker->app->stats, STAT_ENGINE_REFUSED, 1);
 		ctx->res.status = http_own_error(meta);
 		ctx->res.content_type = "text/plain; charset=UTF-8";
 		return;

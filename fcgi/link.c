@@ -104,7 +104,7 @@ static void drop(struct link *l, const char *why)
 {
 	if (l->state == LINK_UP) {
 		log_warn("poller_lost", "connection to the poller lost: %s", why);
-		stats_add(&l->app->stats.poller_losses, 1);
+		figure_add(l->app->stats, STAT_POLLER_LOSSES, 1);
 		note_tail(l);
 		l->failures = 0;
 	} else if (l->failures == 1) {
@@ -168,7 +168,7 @@ static bool on_welcome(struct link *l, const struct wire_frame *f)
 	log_at(l->app->is_cgi ? LOG_DEBUG : LOG_INFO, "poller_up",
 		"connected to the poller of node %u, tail %llu", f->welcome.node_id,
 		(unsigned long long)l->tail);
-	stats_add(&l->app->stats.poller_connects, 1);
+	figure_add(l->app->stats, STAT_POLLER_CONNECTS, 1);
 	l->failures = 0;
 	/* What was revoked while the link was down. A CGI process has parked its one request, and
 	 * asked who it is of, just now. */

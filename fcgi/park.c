@@ -151,10 +151,10 @@ static void run_job(struct job *j, struct worker *w)
 		w->is_refusing = false;
 	}
 	worker_put_settings(w);
-	stats_add(&app->stats.job_us, (uint64_t)(clock_us() - from));
+	figure_add(app->stats, STAT_JOB_US, (uint64_t)(clock_us() - from));
 	if (!is_done)
 		return;
-	stats_add(&app->stats.job_n, 1);
+	figure_add(app->stats, STAT_JOBS, 1);
 	loop_worked(app->loop, p);
 }
 
@@ -173,8 +173,8 @@ void park_end(struct park *p)
 
 	if (p->state == PARK_WAITING)
 		link_cancel(ps->link, p->ticket);
-	stats_add(&ps->app->stats.hold_ms, (uint64_t)(clock_ms() - p->parked_ms));
-	stats_add(&ps->app->stats.ended, 1);
+	figure_add(ps->app->stats, STAT_HOLD_MS, (uint64_t)(clock_ms() - p->parked_ms));
+	figure_add(ps->app->stats, STAT_HELD, 1);
 	event_del(&p->io);
 	park_set_state(p, PARK_NEW);
 	if (p->ticket)
@@ -248,7 +248,7 @@ static void make_room(struct park *p)
 		(oldest = TAILQ_FIRST(&ps->lists[PARK_ANSWERING])) != p) {
 		log_info("park", "client reads nothing, dropped for others: request_id=%s",
 			oldest->request_id);
-		stats_add(&ps->app->stats.hung_up, 1);
+		figure_add(ps->app->stats, STAT_HUNG_UP, 1);
 		park_end(oldest);
 	}
 	app_settings_put(set);
@@ -257,7 +257,7 @@ static void make_room(struct park *p)
 void park_sent(struct park *p, enum sink_state state)
 {
 	if (state == SINK_GONE) {
-		stats_add(&p->parks->app->stats.hung_up, 1);
+		figure_add(p->parks->app->stats, STAT_HUNG_UP, 1);
 		park_end(p);
 	} else if (state == SINK_FULL) {
 		p->stalled_ms = clock_ms();
@@ -284,7 +284,7 @@ void park_put_head(struct park *p, struct str *head, int status, const char *typ
 		.headers = headers};
 
 	http_put_head(head, &h);
-	stats_add(&p->parks->app->stats.requests[status / 100], 1);
+	stats_add_status(p->parks->app->stats, status);
 }
 
 enum sink_state park_put_answer(
@@ -324,9 +324,9 @@ void park_fail(struct park *p, enum err e, const char *message, const char *deta
 
 void park_refuse(struct park *p, enum err e)
 {
-	struct stats *stats = &p->parks->app->stats;
+	_Atomic uint64_t *stats = p->parks->app->stats;
 
-	stats_add(err_status(e) == 401 ? &stats->revoked : &stats->refused, 1);
+	figure_add(stats, err_status(e) == 401 ? STAT_REVOKED : STAT_REFUSED, 1);
 	p->kind->refuse(p, e);
 }
 
@@ -334,7 +334,7 @@ static void on_deadline(struct park *p)
 {
 	if (p->state == PARK_ANSWERING) {
 		log_info("park", "client reads nothing, dropped: request_id=%s", p->request_id);
-		stats_add(&p->parks->app->stats.hung_up, 1);
+		figure_add(p->parks->app->stats, STAT_HUNG_UP, 1);
 		park_end(p);
 	} else if (clock_ms() >= p->token_ends_ms) {
 		park_refuse(p, p->token_end);
@@ -370,7 +370,7 @@ void parks_add(struct parks *ps, struct park *p)
 	p->parked_ms = clock_ms();
 	p->token_end = ERR_TOKEN_EXPIRED;
 	event_assign(&p->io, ps->base, p->sink.fd, 0, on_io, p);
-	stats_add(&ps->app->stats.parked_n, 1);
+	figure_add(ps->app->stats, STAT_PARKED, 1);
 	if (revoked != REVOKED_NO)
 		park_refuse(p, revoked == REVOKED_YES ? ERR_TOKEN_REVOKED : ERR_UNAVAILABLE);
 	else

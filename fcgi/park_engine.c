@@ -86,7 +86,7 @@ static void answer_error(struct park_engine *e, enum engine_error error, const c
 {
 	struct str text = STR_INIT;
 
-	stats_add(&park_app(&e->park)->stats.engine_refused, 1);
+	figure_add(park_app(&e->park)->stats, STAT_ENGINE_REFUSED, 1);
 	engine_put_error(&text, error, message);
 	str_clear(&e->headers);
 	answer_text(e, engine_status(error), json, str_c(&text));
@@ -96,7 +96,7 @@ static void answer_error(struct park_engine *e, enum engine_error error, const c
 /* Nobody can say what became of it, and it took too long to find out. */
 static void answer_unavailable(struct park_engine *e)
 {
-	stats_add(&park_app(&e->park)->stats.refused, 1);
+	figure_add(park_app(&e->park)->stats, STAT_REFUSED, 1);
 	str_clear(&e->headers);
 	str_adds(&e->headers, "Retry-After: 1\r\n");
 	answer_text(e, 503, text_plain, "");
@@ -104,7 +104,7 @@ static void answer_unavailable(struct park_engine *e)
 
 static void answer_noop(struct park_engine *e)
 {
-	stats_add(&park_app(&e->park)->stats.expired, 1);
+	figure_add(park_app(&e->park)->stats, STAT_EXPIRED, 1);
 	answer_text(e, 200, text_plain, "6");
 }
 
@@ -260,7 +260,7 @@ static void on_hang_up(struct park *p)
 	struct body *body = body_new("6", 1);
 
 	/* A complete answer, lest the web server takes us for broken. */
-	stats_add(&park_app(p)->stats.hung_up, 1);
+	figure_add(park_app(p)->stats, STAT_HUNG_UP, 1);
 	park_put_answer(p, 200, text_plain, NULL, body);
 	body_put(body);
 	park_end(p);
@@ -293,7 +293,7 @@ static void refused(struct park_engine *e, enum wire_done what, struct slice why
 
 static void done(struct park_engine *e)
 {
-	stats_add(&park_app(&e->park)->stats.answered, 1);
+	figure_add(park_app(&e->park)->stats, STAT_ANSWERED, 1);
 	if (e->what == ENGINE_HANDSHAKE)
 		answer_text(e, 200, text_plain, str_c(&e->packet));
 	else if (e->what == ENGINE_POST && !e->is_bad)
@@ -336,7 +336,7 @@ static void on_reply(struct park *p, const struct wire_frame *f, struct body *bo
 	struct park_engine *e = of(p);
 
 	if (f->type == WIRE_DELIVER && e->what == ENGINE_GET) {
-		stats_add(&park_app(p)->stats.answered, 1);
+		figure_add(park_app(p)->stats, STAT_ANSWERED, 1);
 		park_answer(p, 200, text_plain, NULL, body);
 	} else if (f->type == WIRE_SESSION && !e->is_applying && e->what >= ENGINE_POST) {
 		on_session(e, f);

@@ -254,7 +254,7 @@ static void on_hang_up(struct park *p)
 	struct park_events *e = of(p);
 	struct body *body;
 
-	stats_add(&park_app(p)->stats.hung_up, 1);
+	figure_add(park_app(p)->stats, STAT_HUNG_UP, 1);
 	if (e->is_sse) {
 		sink_send(&p->sink, NULL, NULL, true);
 	} else if (e->has_since) {
@@ -319,7 +319,7 @@ static void on_deadline(struct park *p)
 	} else if (!e->has_since || e->timeout_ms == 0) {
 		park_refuse(p, ERR_UNAVAILABLE);
 	} else {
-		stats_add(&park_app(p)->stats.expired, 1);
+		figure_add(park_app(p)->stats, STAT_EXPIRED, 1);
 		answer_empty(e);
 	}
 }
@@ -355,7 +355,7 @@ static void on_reply(struct park *p, const struct wire_frame *f, struct body *bo
 		return;
 	}
 	if (!e->is_sse) {
-		stats_add(&park_app(p)->stats.answered, 1);
+		figure_add(park_app(p)->stats, STAT_ANSWERED, 1);
 		park_sent(p, put_answer(e, body));
 		return;
 	}

@@ -46,7 +46,7 @@ static void give_up(struct park *p)
 {
 	bool is_doubtful = !of(p)->question && of(p)->was_said;
 
-	stats_add(&park_app(p)->stats.refused, 1);
+	figure_add(park_app(p)->stats, STAT_REFUSED, 1);
 	park_fail(p, ERR_UNAVAILABLE,
 		is_doubtful
 			? "cmdb-poller does not answer any more: it is not known whether it has "
@@ -87,7 +87,7 @@ static void answer(struct park *p, struct slice data)
 	str_add(&text, data.p, data.len);
 	str_addc(&text, '}');
 	body = body_new(text.p, text.len);
-	stats_add(&park_app(p)->stats.answered, 1);
+	figure_add(park_app(p)->stats, STAT_ANSWERED, 1);
 	park_answer(p, 200, "application/json", NULL, body);
 	body_put(body);
 	str_fini(&text);

@@ -192,7 +192,7 @@ static void refuse(struct peer *p, enum err e)
 	http_put_head(&head, &h);
 	log_info("receive", "a request did not come whole: %s request_id=%s", err_code(e),
 		request_id);
-	stats_add(&p->peers->app->stats.requests[h.status / 100], 1);
+	stats_add_status(p->peers->app->stats, h.status);
 	p->sink.request_id = p->request->id;
 	p->is_cut = true;
 	p->request->fd = -1;

@@ -322,7 +322,7 @@ static void on_event(
 		handle(&call);
 		return;
 	}
-	stats_add(&w->ctx->worker->app->stats.unknown_events, 1);
+	figure_add(w->ctx->worker->app->stats, STAT_UNKNOWN_EVENTS, 1);
 	socket_ack(&call, "{\"error\":{\"code\":\"unknown_event\"}}");
 }
 

@@ -278,7 +278,7 @@ static enum err share_rows(struct sync *s, struct cached **rows)
 			cache_add(app->cache, tenant_id, path.p, "", &s->note, *rows);
 		cache_unlock_fill(app->cache, tenant_id, path.p, "");
 	}
-	stats_add(is_made ? &app->stats.cache_misses : &app->stats.cache_hits, 1);
+	figure_add(app->stats, is_made ? STAT_CACHE_MISSES : STAT_CACHE_HITS, 1);
 	str_fini(&path);
 	return e;
 }

@@ -119,7 +119,7 @@ static void reply(struct worker *w, struct ctx *ctx)
 	http_put_head(&w->head, &h);
 	conn_answer(w->conn, w->app->loop, &w->head, str_c(body),
 		has_body && !ctx->req.is_head ? body->len : 0);
-	stats_add(&w->app->stats.requests[res->status / 100], 1);
+	stats_add_status(w->app->stats, res->status);
 }
 
 /* Hands the request over to the loop. */

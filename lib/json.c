@@ -70,12 +70,15 @@ void json_add_utf8(struct str *s, const char *text, size_t len)
 	str_add(s, text + from, len - from);
 }
 
+#define INT64_MAX_TEXT "9223372036854775807"
+
 /* What json-c 0.16 lets pass with JSON_TOKENER_STRICT, found before it sees the text: control
  * characters in strings, \u0000 and lone surrogates (it makes U+FFFD of them), NaN and Infinity,
  * "-01", "1.", "2.e3", and integers out of range (it saturates). Depth is counted
  * here since json-c counts an empty array less than a full one. All else it refuses itself. */
 struct scan {
 	const char *p, *end;
+	const char *max; /* the largest integer */
 	const char *why;
 	size_t members_n;
 	int depth;
@@ -177,8 +180,9 @@ static bool scan_number(struct scan *s)
 			return fail(s, start, "a number is not written as JSON asks");
 		n = 0;
 	}
-	const char *max = is_negative ? "9223372036854775808" : "9223372036854775807";
-	if (n > 19 || (n == 19 && memcmp(digits, max, 19) > 0))
+	const char *max = is_negative ? "9223372036854775808" : s->max;
+	size_t max_len = strlen(max);
+	if (n > max_len || (n == max_len && memcmp(digits, max, n) > 0))
 		return fail(s, start, "an integer does not fit 64 bits");
 	return true;
 }
@@ -277,10 +281,10 @@ static struct json_object *parse_scanned(
 	return o;
 }
 
-static struct json_object *parse(
-	const char *text, size_t len, bool takes_twice, const char **why, size_t *offset)
+static struct json_object *parse(const char *text, size_t len, const char *max, bool takes_twice,
+	const char **why, size_t *offset)
 {
-	struct scan s = {.p = text, .end = text + len};
+	struct scan s = {.p = text, .end = text + len, .max = max};
 
 	*why = NULL;
 	*offset = utf8_span(text, len);
@@ -302,14 +306,19 @@ static struct json_object *parse(
 
 struct json_object *json_parse(const char *text, size_t len, const char **why, size_t *offset)
 {
-	return parse(text, len, false, why, offset);
+	return parse(text, len, INT64_MAX_TEXT, false, why, offset);
+}
+
+struct json_object *json_parse_own(const char *text, size_t len, const char **why, size_t *offset)
+{
+	return parse(text, len, "18446744073709551615", false, why, offset);
 }
 
 struct json_object *json_parse_js(const char *text, size_t len, const char **why)
 {
 	size_t offset;
 
-	return parse(text, len, true, why, &offset);
+	return parse(text, len, INT64_MAX_TEXT, true, why, &offset);
 }
 
 void json_print(struct str *s, struct json_object *o)

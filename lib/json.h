@@ -18,6 +18,8 @@
  * *offset to the byte it was seen at (0 for a key given twice and a number too large for a double).
  * A valid text `null` also gives NULL, with *why NULL. */
 struct json_object *json_parse(const char *text, size_t len, const char **why, size_t *offset);
+/* The same of what the project's own programs say: ids and figures go up to UINT64_MAX. */
+struct json_object *json_parse_own(const char *text, size_t len, const char **why, size_t *offset);
 /* The same, but of a key that an object has twice the last counts, as for JavaScript. */
 struct json_object *json_parse_js(const char *text, size_t len, const char **why);
 /* Adds the compact text of o to s. */

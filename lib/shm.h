@@ -22,6 +22,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "figure.h"
 #include "stream.h"
 
 #define SHM_MAGIC 0x62646d63u
@@ -29,37 +30,6 @@
 #define SHM_GEN_N 4096u
 #define SHM_EPOCH_SIZE 33
 #define SHM_LEASE_MS 1500
-
-/* What the poller tells of itself, for /metrics; brought up to date a few times a second. */
-enum shm_figure {
-	SHM_WAITERS,
-	SHM_EVENTS_RELEASED,
-	SHM_EVENTS_DELIVERED,
-	SHM_READ_AGE_MS,
-	SHM_GAP_AGE_MS,
-	SHM_EVENTS_HELD,
-	SHM_DEAD_IDS,
-	SHM_LATE_EVENTS,
-	SHM_REPLAYED_PAGES,
-	SHM_RESETS_EXPIRED,
-	SHM_RESETS_EPOCH,
-	SHM_RESETS_AHEAD,
-	SHM_BINLOG_UP,
-	SHM_SESSIONS,
-	SHM_SESSIONS_OPENED,
-	SHM_SESSIONS_RECOVERED,
-	SHM_SESSIONS_ADOPTED,
-	SHM_SESSIONS_REFUSED,
-	SHM_PING_TIMEOUTS,
-	SHM_MESSAGES_SENT,
-	SHM_MESSAGES_RECEIVED,
-	SHM_MESSAGES_LIMITED,
-	SHM_SUBSCRIPTIONS,
-	SHM_ANSWERS_RESENT,
-	SHM_QUEUE_OVERFLOWS,
-	SHM_RENAMED_EVENTS,
-	SHM_FIGURE_N
-};
 
 /* The last try whether the database can be written to, of whichever process made it; times are
  * monotonic, 0: never. fcgi/probe.h */
@@ -80,7 +50,8 @@ struct shm {
 	_Atomic uint64_t mark_id, mark_stamp;
 	_Atomic uint64_t mark_table; /* when that table was made, in such digits too */
 	_Atomic uint32_t gen[SHM_GEN_N];
-	_Atomic uint64_t figure[SHM_FIGURE_N];
+	_Atomic uint64_t
+		figures[FIGURE_N]; /* the poller's, brought up to date a few times a second */
 	struct shm_probe probe;
 	uint64_t inode; /* of the file, written by its creator */
 };

@@ -43,7 +43,7 @@ static void send_to(struct conn *c, const struct body *b)
 		return;
 	log_warn("conn_slow", "process %u does not read its answers; dropping the connection",
 		c->pid);
-	c->hub->stats.conns_dropped++;
+	figure_add(c->hub->figures, FIGURE_CONNECTIONS_DROPPED, 1);
 	conn_close(c);
 }
 
@@ -54,8 +54,8 @@ void answer_send(struct hub *hub)
 
 	while ((c = TAILQ_FIRST(&hub->touched))) {
 		TAILQ_REMOVE(&hub->touched, c, touched);
-		hub->stats.answers += c->tickets_n;
-		hub->stats.delivered_events += (uint64_t)b->n * c->tickets_n;
+		figure_add(hub->figures, FIGURE_ANSWERS, c->tickets_n);
+		figure_add(hub->figures, FIGURE_EVENTS_DELIVERED, (uint64_t)b->n * c->tickets_n);
 		send_to(c, b);
 		c->tickets_n = 0;
 	}

@@ -90,7 +90,7 @@ static void on_gone(struct bufferevent *bev, short what, void *arg)
 static void refuse(struct conn *c, const char *why)
 {
 	log_warn("protocol_error", "process %u: %s", c->pid, why);
-	c->hub->stats.protocol_errors++;
+	figure_add(c->hub->figures, FIGURE_PROTOCOL_ERRORS, 1);
 	wire_put_error(bufferevent_get_output(c->bev), why);
 	bufferevent_disable(c->bev, EV_READ);
 	bufferevent_setcb(c->bev, NULL, on_flushed, on_gone, c);
@@ -228,7 +228,7 @@ static void on_cancel(struct conn *c, uint64_t ticket)
 	errands_cancel(c->hub->errands, c, ticket);
 	if (!w)
 		return;
-	c->hub->stats.cancels++;
+	figure_add(c->hub->figures, FIGURE_CANCELLED, 1);
 	s = w->session;
 	wait_end(w);
 	if (s)

@@ -299,7 +299,7 @@ static struct body *body_of_hits(
 	for (i = 0; i < g->hits_n && (is_late || body_has_room(b, g->want.limit)); i++)
 		body_add(b, g->hits[i]);
 	body_finish(b, i < g->hits_n ? b->last_id : cursor, i < g->hits_n);
-	hub->stats.bodies++;
+	figure_add(hub->figures, FIGURE_BODIES_RENDERED, 1);
 	return b;
 }
 

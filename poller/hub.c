@@ -408,7 +408,7 @@ struct hub *hub_new(const struct config *cfg, struct event_base *base)
 	hub->observers = observers_new(hub, observers);
 	hub->sessions = sessions_new(hub);
 	hub->errands = errands_new(hub);
-	hub->tail_thread = tail_new(cfg, &hub->mailbox, on_start, on_batch);
+	hub->tail_thread = tail_new(cfg, hub->figures, &hub->mailbox, on_start, on_batch);
 	hub->binlog = binlog_new(cfg, hub->tail_thread);
 	hub->reader = reader_new(cfg, &hub->mailbox, on_answer);
 	hub->tick = event_new(base, -1, EV_PERSIST, on_tick, hub);

@@ -28,6 +28,7 @@
 
 #include "config.h"
 #include "conn.h"
+#include "figure.h"
 #include "floors.h"
 #include "grave.h"
 #include "late.h"
@@ -47,11 +48,6 @@ struct reader;
 struct sessions;
 struct shm;
 struct tail;
-
-struct hub_stats {
-	uint64_t delivered_events, answers, bodies, timeouts, cancels, page_reads, page_hits;
-	uint64_t resets_expired, resets_epoch, resets_ahead, protocol_errors, conns_dropped;
-};
 
 struct hub {
 	const struct config *cfg;
@@ -98,7 +94,7 @@ struct hub {
 	int64_t saved_ms, floors_ms;
 	int64_t tick_ms, stall_ms; /* the last tick, and the last that came far too late */
 	uint64_t saved_tail;
-	struct hub_stats stats;
+	_Atomic uint64_t figures[FIGURE_N]; /* lib/figure.h */
 };
 
 struct hub *hub_new(const struct config *cfg, struct event_base *base);

@@ -73,7 +73,7 @@ struct page *page_ask(struct hub *hub, uint64_t after)
 	p->is_loading = true;
 	TAILQ_INIT(&p->waiters);
 	HASH_ADD(hh, hub->pages, after, sizeof(p->after), p);
-	hub->stats.page_reads++;
+	figure_add(hub->figures, FIGURE_PAGE_READS, 1);
 	reader_ask(hub->reader, READER_PAGE, p->after, p->upto);
 	return p;
 }

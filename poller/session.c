@@ -252,7 +252,7 @@ bool sessions_evict(struct sessions *ss)
 
 	if (!s)
 		return false;
-	ss->stats.evicted++;
+	figure_add(ss->hub->figures, FIGURE_SESSIONS_EVICTED, 1);
 	session_drop(s, END_CONNECT_TIMEOUT);
 	return true;
 }
@@ -285,13 +285,13 @@ enum wire_done session_open(struct sessions *ss, const struct wire_frame *f, con
 	address = slice_dup(f->open.address);
 	if (!tally_add(ss, 'a', address, cfg->socketio.max_per_address)) {
 		free(address);
-		ss->stats.refused++;
+		figure_add(ss->hub->figures, FIGURE_SESSIONS_REFUSED, 1);
 		return WIRE_DONE_LIMIT;
 	}
 	if (!make_room(ss)) {
 		tally_drop(ss, 'a', address);
 		free(address);
-		ss->stats.refused++;
+		figure_add(ss->hub->figures, FIGURE_SESSIONS_REFUSED, 1);
 		return WIRE_DONE_LIMIT;
 	}
 	session_key(key, f->open.sid);
@@ -310,7 +310,7 @@ enum wire_done session_open(struct sessions *ss, const struct wire_frame *f, con
 	s->acked = s->cursor = ss->hub->tail;
 	session_wind(s);
 	store_session(s);
-	ss->stats.opened++;
+	figure_add(ss->hub->figures, FIGURE_SESSIONS_OPENED, 1);
 	log_debug("connect", "session %s from %s", s->client_id, s->address);
 	return WIRE_DONE_OK;
 }
@@ -428,7 +428,7 @@ static void end_life(struct session *s, enum session_end how)
 	s->end = how;
 	s->begin_ms = 0;
 	if (s->state == SESSION_OPEN || s->state == SESSION_JOINED) {
-		ss->stats.closed[how]++;
+		figure_add(ss->hub->figures, FIGURE_ENDED + how, 1);
 		leave_all(s, how);
 	}
 }

@@ -61,7 +61,7 @@ static void adopt(struct session *s)
 	int64_t now = clock_ms();
 	char user[24];
 
-	s->hub->sessions->stats.adopted++;
+	figure_add(s->hub->figures, FIGURE_SESSIONS_ADOPTED, 1);
 	if (s->state == SESSION_GONE)
 		return;
 	tally_add(s->hub->sessions, 'a', s->address, 0);
@@ -116,9 +116,9 @@ void sessions_adopted(struct sessions *ss)
 			adopt(s);
 	ss->is_adopted = true;
 	store_adopted(ss);
-	if (ss->stats.adopted)
+	if (figure_get(ss->hub->figures, FIGURE_SESSIONS_ADOPTED))
 		log_info("adopted", "%llu sessions of before the start",
-			(unsigned long long)ss->stats.adopted);
+			(unsigned long long)figure_get(ss->hub->figures, FIGURE_SESSIONS_ADOPTED));
 	conn_let_in(ss->hub);
 }
 

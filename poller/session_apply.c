@@ -43,7 +43,7 @@ static uint16_t take_tokens(struct session *s, uint16_t wanted)
 		s->tokens = rate * 2000;
 	allowed = s->tokens / 1000 < wanted ? s->tokens / 1000 : wanted;
 	s->tokens -= allowed * 1000;
-	s->hub->sessions->stats.limited += (uint64_t)(wanted - allowed);
+	figure_add(s->hub->figures, FIGURE_RATE_LIMITED, (uint64_t)(wanted - allowed));
 	return (uint16_t)allowed;
 }
 
@@ -147,7 +147,7 @@ static void remember_request(struct session *s, struct slice topic)
 
 	if (!strlist_has(&s->requested, name) && s->requested.n < OPS_REQUESTED_MAX) {
 		strlist_add(&s->requested, name, topic.len);
-		s->hub->sessions->stats.subscriptions++;
+		figure_add(s->hub->figures, FIGURE_SUBSCRIPTIONS, 1);
 		store_session(s);
 	}
 	free(name);
@@ -308,7 +308,7 @@ static void heard(struct session *s, const struct op *op)
 	struct sock *k = session_sock(s, op->nsp);
 
 	s->heard_n++;
-	s->hub->sessions->stats.heard++;
+	figure_add(s->hub->figures, FIGURE_MESSAGES_RECEIVED, 1);
 	if (k)
 		observe_heard(s, k, op->bytes);
 }
@@ -385,7 +385,7 @@ static bool run(struct session *s, const struct op *op)
 		heard(s, op);
 		return true;
 	case OP_ACKED:
-		s->hub->sessions->stats.acks++;
+		figure_add(s->hub->figures, FIGURE_ACKNOWLEDGED, 1);
 		return true;
 	case OP_ADMIN:
 		return command(s, op);

@@ -86,7 +86,7 @@ static bool refuse_connect(struct session *s, struct slice nsp)
 	struct str json = STR_INIT;
 	bool ok;
 
-	s->hub->sessions->stats.refused++;
+	figure_add(s->hub->figures, FIGURE_SESSIONS_REFUSED, 1);
 	str_adds(&json, LIMIT_TEXT);
 	ok = queue_packet(s, '4', nsp, &json);
 	str_fini(&json);
@@ -164,7 +164,8 @@ bool session_connect(struct session *s, const struct op *op)
 
 		session_begin_rights(s, op->rights, &gone);
 		set_cursor(s, from > h.acked ? from : h.acked);
-		ss->stats.recovered += (op->flags & OP_RESUMES) != 0;
+		figure_add(
+			ss->hub->figures, FIGURE_SESSIONS_RECOVERED, (op->flags & OP_RESUMES) != 0);
 		if (!(op->flags & OP_RESUMES))
 			session_begin_later(s);
 	}

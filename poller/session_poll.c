@@ -65,7 +65,7 @@ void session_answered(struct session *s, struct conn *c, const struct body *b)
 	s->cursor = b->cursor;
 	s->is_answered = true;
 	s->sent_n += b->n;
-	s->hub->sessions->stats.sent += b->n;
+	figure_add(s->hub->figures, FIGURE_MESSAGES_SENT, b->n);
 	store_answered(s);
 	observe_answered(s, b);
 }
@@ -203,7 +203,7 @@ void session_listed(struct session *s)
 /* Two GETs at once: the first is told that the session is closed, the second is refused. */
 static void refuse_second(struct session *s, struct conn *c, uint64_t ticket)
 {
-	s->hub->sessions->stats.dup_polls++;
+	figure_add(s->hub->figures, FIGURE_TWO_POLLS_AT_ONCE, 1);
 	session_drop(s, END_TRANSPORT_ERROR);
 	done(c, ticket, WIRE_DONE_BAD);
 }
@@ -213,7 +213,7 @@ void session_settle(struct session *s, bool is_again)
 	if (!s->is_answered)
 		return;
 	if (is_again) {
-		s->hub->sessions->stats.resent++;
+		figure_add(s->hub->figures, FIGURE_ANSWERS_RESENT, 1);
 		s->cursor = s->acked;
 	} else {
 		if (s->begin_ms == SESSION_BEGIN_LATER && !packets_is_empty(&s->inflight))

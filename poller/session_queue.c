@@ -66,7 +66,7 @@ static void overflow(struct session *s)
 	struct str packet = STR_INIT, after = STR_INIT;
 
 	log_info("overflow", "session %s does not fetch its replies: closed", s->client_id);
-	s->hub->sessions->stats.overflows++;
+	figure_add(s->hub->figures, FIGURE_QUEUE_OVERFLOWS, 1);
 	session_throw_away(s);
 	if (k) {
 		put_event(s, k, resync, 0, false, &packet, &after);
@@ -163,7 +163,7 @@ static void put_event(struct session *s, struct sock *k, struct slice args, uint
 		str_addf(after, ",\"%s:%llu\"", s->hub->epoch, (unsigned long long)offset);
 	str_addc(after, ']');
 	s->sent_n++;
-	s->hub->sessions->stats.sent++;
+	figure_add(s->hub->figures, FIGURE_MESSAGES_SENT, 1);
 }
 
 bool session_emit(struct session *s, struct sock *k, struct slice args, uint64_t offset, bool ack)

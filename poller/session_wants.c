@@ -163,7 +163,7 @@ bool session_subscribe(struct session *s, const struct subs *asked)
 		} else if (!subs_add(&s->subs, sub)) {
 			is_alive = tell(s, sub, "limit");
 		} else {
-			s->hub->sessions->stats.subscriptions++;
+			figure_add(s->hub->figures, FIGURE_SUBSCRIPTIONS, 1);
 			is_new = true;
 		}
 	}

@@ -13,11 +13,6 @@
 #include "rights.h"
 #include "session.h"
 
-struct session_stats {
-	uint64_t opened, closed[END_N], recovered, adopted, refused, evicted;
-	uint64_t heard, sent, acks, resent, limited, overflows, dup_polls, subscriptions;
-};
-
 struct doubt;
 struct group;
 struct hub;
@@ -49,7 +44,6 @@ struct sessions {
 	struct saver *saver;
 	bool is_adopted; /* those of before the start are here */
 	int64_t saved_ms, refreshed_ms;
-	struct session_stats stats;
 };
 
 struct sessions *sessions_new(struct hub *hub);

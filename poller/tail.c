@@ -37,7 +37,7 @@ static void discard_batch(struct mail *mail)
 	tail_batch_free((struct tail_batch *)mail);
 }
 
-struct tail *tail_new(const struct config *cfg, struct mailbox *to,
+struct tail *tail_new(const struct config *cfg, _Atomic uint64_t *figures, struct mailbox *to,
 	void (*open_start)(struct mail *, void *), void (*open_batch)(struct mail *, void *))
 {
 	static const struct db_set *const read_sets[] = {
@@ -48,6 +48,7 @@ struct tail *tail_new(const struct config *cfg, struct mailbox *to,
 	pthread_condattr_t attr;
 
 	t->cfg = cfg;
+	t->figures = figures;
 	t->to = to;
 	t->open_start = open_start;
 	t->open_batch = open_batch;
@@ -80,7 +81,7 @@ void tail_free(struct tail *t)
 
 void tail_wake(struct tail *t, enum source source)
 {
-	atomic_fetch_add(&t->stats.wakes[source], 1);
+	figure_add(t->figures, FIGURE_WAKES_BINLOG + source, 1);
 	pthread_mutex_lock(&t->lock);
 	t->is_woken = true;
 	pthread_cond_signal(&t->cond);
@@ -89,7 +90,7 @@ void tail_wake(struct tail *t, enum source source)
 
 void tail_announce(struct tail *t, const uint64_t *ids, size_t n)
 {
-	atomic_fetch_add(&t->stats.wakes[SOURCE_BINLOG], 1);
+	figure_add(t->figures, FIGURE_WAKES_BINLOG, 1);
 	pthread_mutex_lock(&t->lock);
 	/* What does not fit is found by the read it wakes, and protected by its lock until then. */
 	for (size_t i = 0; i < n && t->announced_n < TAIL_ANNOUNCED_MAX; i++)
@@ -101,7 +102,7 @@ void tail_announce(struct tail *t, const uint64_t *ids, size_t n)
 
 void tail_unpromise(struct tail *t)
 {
-	atomic_fetch_add(&t->stats.wakes[SOURCE_BINLOG], 1);
+	figure_add(t->figures, FIGURE_WAKES_BINLOG, 1);
 	pthread_mutex_lock(&t->lock);
 	t->is_unpromised = t->is_woken = true;
 	pthread_cond_signal(&t->cond);
@@ -150,7 +151,7 @@ static bool wait_until(struct tail *t, int64_t due_us)
 	pthread_mutex_lock(&t->lock);
 	while (!t->is_woken && !t->is_stopping) {
 		if (pthread_cond_timedwait(&t->cond, &t->lock, &at) == ETIMEDOUT) {
-			atomic_fetch_add(&t->stats.wakes[SOURCE_TIMER], 1);
+			figure_add(t->figures, FIGURE_WAKES_TIMER, 1);
 			break;
 		}
 	}
@@ -175,7 +176,8 @@ static void note_renamed(struct tail *t, struct record *const *records, size_t n
 	}
 	if (!last)
 		return;
-	renamed += atomic_fetch_add(&t->stats.renamed, renamed);
+	figure_add(t->figures, FIGURE_RENAMED_EVENTS, renamed);
+	renamed = figure_get(t->figures, FIGURE_RENAMED_EVENTS);
 	if (t->renamed_told_ms && now < t->renamed_told_ms + RENAMED_TELL_MS)
 		return;
 	log_warn("event_name",
@@ -203,10 +205,9 @@ void tail_post(struct tail *t, struct record **records, size_t n, enum tail_batc
 static void publish_stats(struct tail *t, bool is_held)
 {
 	atomic_store(&t->stats.read_ok_ms, clock_ms());
-	atomic_store(&t->stats.tail, t->order.tail);
 	atomic_store(&t->stats.seen, t->order.seen);
-	atomic_store(&t->stats.pending, t->order.pending_n);
-	atomic_store(&t->stats.dead, t->order.dead_ids);
+	figure_set(t->figures, FIGURE_EVENTS_HELD, t->order.pending_n);
+	figure_set(t->figures, FIGURE_DEAD_IDS, t->order.dead_ids);
 	atomic_store(&t->stats.gap_since_ms, is_held ? t->order.gap_since_ms : 0);
 }
 

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "config.h"
+#include "figure.h"
 #include "floors.h"
 #include "mailbox.h"
 #include "record.h"
@@ -20,16 +21,12 @@
 
 enum source { SOURCE_BINLOG, SOURCE_DOORBELL, SOURCE_TIMER, SOURCE_N };
 
-/* Written by the tail thread, read by any. */
+/* Written by the tail thread, read by any; what it counts goes into the figures. */
 struct tail_stats {
-	_Atomic uint64_t wakes[SOURCE_N];
-	_Atomic uint64_t released, dead, late, given_up, probes, reads;
-	_Atomic uint64_t renamed; /* events with a name that none may have */
-	_Atomic uint64_t tail, seen, pending;
+	_Atomic uint64_t seen;
 	_Atomic int64_t gap_since_ms; /* 0: no gap is held */
 	_Atomic int64_t read_ok_ms;   /* the last read of the table that succeeded */
 	_Atomic bool is_db_up;
-	_Atomic uint64_t epoch_changes; /* the log was another one, since this start */
 };
 
 /* The log as it was found, at the start and when it has become another one: all that was told of
@@ -61,7 +58,7 @@ struct tail_batch {
 struct tail;
 
 /* open_start and open_batch run on the loop thread and free what they take. */
-struct tail *tail_new(const struct config *cfg, struct mailbox *to,
+struct tail *tail_new(const struct config *cfg, _Atomic uint64_t *figures, struct mailbox *to,
 	void (*open_start)(struct mail *, void *), void (*open_batch)(struct mail *, void *));
 void tail_run(struct tail *t);  /* starts the thread */
 void tail_stop(struct tail *t); /* ends and joins it; at most as long as a query takes */

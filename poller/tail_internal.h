@@ -59,6 +59,7 @@ struct tail {
 	int64_t awaited_retry_us;
 	int64_t renamed_told_ms; /* 0: never */
 	struct tail_stats stats;
+	_Atomic uint64_t *figures;
 };
 
 /* ---- tail.c ---- */

@@ -302,7 +302,7 @@ static enum err begin(struct tail *t, const struct found *f, const struct str *w
 	if (why->len) {
 		log_error("new_epoch", "the event log is another one: %s; epoch %s, was %s",
 			str_c(why), f->epoch, *t->epoch ? t->epoch : "not known");
-		atomic_fetch_add(&t->stats.epoch_changes, 1);
+		figure_add(t->figures, FIGURE_EPOCH_CHANGES, 1);
 	}
 	if (*t->epoch)
 		memcpy(t->past[t->past_n++ % TAIL_PAST_N], t->epoch, sizeof(t->epoch));

@@ -84,7 +84,7 @@ static void release(struct tail *t)
 		t->pending_bytes -= record_size(records[n]);
 		n++;
 	}
-	atomic_fetch_add(&t->stats.released, n);
+	figure_add(t->figures, FIGURE_RELEASED, n);
 	if (!n)
 		return;
 	t->newest = (struct tail_mark){records[n - 1]->item.id, records[n - 1]->stamp, t->table};
@@ -138,7 +138,7 @@ static enum err read_new(struct tail *t, int64_t *full)
 			&limit);
 	if (e)
 		return e;
-	atomic_fetch_add(&t->stats.reads, 1);
+	figure_add(t->figures, FIGURE_READS, 1);
 	e = db_query(t->db, &sql_read, (struct db_val[]){DBV_U(t->order.seen), DBV_I(limit)}, 2);
 	if (e)
 		return e;
@@ -164,7 +164,7 @@ static enum err read_gap(struct tail *t, struct span gap, size_t *filled)
 	*filled = 0;
 	if (e)
 		return e;
-	atomic_fetch_add(&t->stats.reads, 1);
+	figure_add(t->figures, FIGURE_READS, 1);
 	e = db_query(t->db, &sql_range,
 		(struct db_val[]){DBV_U(gap.first), DBV_U(gap.last), DBV_I(limit)}, 3);
 	if (e)
@@ -215,7 +215,7 @@ static enum err probe_gap(struct tail *t, struct span gap, enum probe_says *says
 	}
 	if (e)
 		return e;
-	atomic_fetch_add(&t->stats.probes, 1);
+	figure_add(t->figures, FIGURE_PROBES, 1);
 	e = db_query(t->probe, &sql_probe, in, 3);
 	if (e == ERR_DB_RETRY) {
 		*says = PROBE_IN_FLIGHT;
@@ -235,7 +235,7 @@ static void give_up(struct tail *t, struct span gap)
 		"poller.hold_limit_ms=%lld; going on, they will be delivered late",
 		(unsigned long long)gap.first, (unsigned long long)gap.last,
 		(long long)t->cfg->poller.hold_limit_ms);
-	atomic_fetch_add(&t->stats.given_up, gap.last - gap.first + 1);
+	figure_add(t->figures, FIGURE_GIVEN_UP_IDS, gap.last - gap.first + 1);
 	order_gap_give_up(&t->order, gap);
 	watch_add(&t->watch, gap);
 }
@@ -312,7 +312,7 @@ enum err tail_look_behind(struct tail *t)
 		db_done(t->db);
 		if (says == PROBE_IN_FLIGHT || found == limit)
 			watch_add(&t->watch, span);
-		atomic_fetch_add(&t->stats.late, (uint64_t)found);
+		figure_add(t->figures, FIGURE_LATE_EVENTS, (uint64_t)found);
 		if (found)
 			tail_post(t, records, (size_t)found, BATCH_LATE);
 		else

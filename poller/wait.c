@@ -163,11 +163,11 @@ void wait_put_off(struct waiter *w)
 	answer_partial(w, true);
 }
 
-static void answer_reset(struct waiter *w, const char *reason, uint64_t *counter)
+static void answer_reset(struct waiter *w, const char *reason, enum figure counter)
 {
 	struct hub *hub = w->conn->hub;
 
-	(*counter)++;
+	figure_add(hub->figures, counter, 1);
 	if (w->session) {
 		session_expired(w->session);
 		return;
@@ -203,7 +203,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 	if (w->state == WAITER_AHEAD &&
 		w->cursor > atomic_load(&tail_stats(hub->tail_thread)->seen)) {
-		answer_reset(w, "ahead", &hub->stats.resets_ahead);
+		answer_reset(w, "ahead", FIGURE_RESETS_AHEAD);
 		return;
 	}
 	/* What is in the log already is worth more waiting than what may come. */
@@ -211,7 +211,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 		timer_arm(w);
 		return;
 	}
-	hub->stats.timeouts++;
+	figure_add(hub->figures, FIGURE_TIMEOUTS, 1);
 	/* What is parked has been looked through up to the tail. */
 	if (w->state == WAITER_PARKED)
 		w->cursor = hub->tail;
@@ -270,7 +270,7 @@ static void answer_and_keep(struct waiter *w, uint64_t since, bool is_more)
 	}
 	w->partial = NULL;
 	body_finish(b, w->cursor, is_more);
-	hub->stats.bodies++;
+	figure_add(hub->figures, FIGURE_BODIES_RENDERED, 1);
 	group_keep(hub, g, b, since);
 	answer_one(w, b);
 }
@@ -300,7 +300,7 @@ static void go_on_ring(struct waiter *w, uint64_t since)
 	if (w->partial) {
 		answer_and_keep(w, since, false);
 	} else if (clock_ms() >= w->deadline_ms) {
-		hub->stats.timeouts++;
+		figure_add(hub->figures, FIGURE_TIMEOUTS, 1);
 		answer_partial(w, false);
 	} else {
 		wait_park(w);
@@ -370,7 +370,7 @@ void wait_go_on(struct waiter *w)
 			return;
 		}
 		page_touch(hub, p);
-		hub->stats.page_hits++;
+		figure_add(hub->figures, FIGURE_PAGE_HITS, 1);
 		if (!page_use(w, p))
 			return;
 	}
@@ -460,7 +460,7 @@ void wait_floors_raised(struct hub *hub, const struct floors *floors)
 			w->cursor = hub->tail;
 		wait_recall(w);
 		if (wait_has_expired(hub, w->group, w->cursor))
-			answer_reset(w, "expired", &hub->stats.resets_expired);
+			answer_reset(w, "expired", FIGURE_RESETS_EXPIRED);
 		else
 			page_wait(w);
 	}
@@ -485,7 +485,7 @@ void wait_came_late(struct hub *hub, const struct record *r)
 	while ((w = TAILQ_FIRST(&waiting))) {
 		wait_recall(w);
 		if (!w->session && w->cursor >= id && group_wants(w->group, r))
-			answer_reset(w, "expired", &hub->stats.resets_expired);
+			answer_reset(w, "expired", FIGURE_RESETS_EXPIRED);
 		else
 			page_wait(w);
 	}
@@ -549,11 +549,11 @@ bool wait_begin(struct conn *c, const struct wire_frame *f, const char **why)
 	w->deadline_ms = clock_ms() + (f->wait.timeout_ms < TIMEOUT_MAX_MS ? f->wait.timeout_ms
 									   : TIMEOUT_MAX_MS);
 	if (f->wait.epoch.len && !slice_is(f->wait.epoch, hub->epoch)) {
-		answer_reset(w, "epoch", &hub->stats.resets_epoch);
+		answer_reset(w, "epoch", FIGURE_RESETS_EPOCH);
 		return true;
 	}
 	if (wait_has_expired(hub, g, w->cursor) || late_missed(hub, g, w->cursor)) {
-		answer_reset(w, "expired", &hub->stats.resets_expired);
+		answer_reset(w, "expired", FIGURE_RESETS_EXPIRED);
 		return true;
 	}
 	if (w->cursor > hub->tail) {

@@ -2,6 +2,7 @@
 import re
 
 from conftest import wait_until
+from sio import Client
 
 
 def read(api):
@@ -39,3 +40,35 @@ def test_resets_are_counted_by_reason(api, admin):
     before = value(read(api), name)
     assert "reset" in admin.get("/events?since=0&epoch=other").json
     wait_until(lambda: value(read(api), name) == before + 1)
+
+
+def test_sessions_are_counted_by_state_and_what_is_kept_of_them(stack, api, admin):
+    joined = lambda: value(read(api), 'websocket_sessions{state="joined"}')
+    before = joined()
+    Client(stack.url).connect({"token": admin.token})
+    wait_until(lambda: joined() == before + 1)
+    text = read(api)
+    for state in ("open", "closing", "recoverable"):
+        value(text, f'websocket_sessions{{state="{state}"}}')
+    value(text, "websocket_held_bytes")
+    assert value(text, "cmdb_poller_journal_bytes") > 0
+    assert value(text, "cmdb_poller_journal_set_aside") == 0
+
+
+def test_status_and_metrics_say_the_same(stack, api):
+    """One table feeds both."""
+    same = {"released": "cmdb_poller_events_released_total",
+            "sessions.opened": "websocket_connections_total",
+            "sessions.queue_overflows": "websocket_queue_overflows_total",
+            "sessions.ended.ping_timeout": "websocket_ping_timeouts_total"}
+
+    def agree():
+        status, text = stack.status(), read(api)
+        for path, name in same.items():
+            v = status
+            for key in path.split("."):
+                v = v[key]
+            if v != value(text, name):
+                return False
+        return True
+    wait_until(agree)

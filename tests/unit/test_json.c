@@ -256,6 +256,32 @@ static void members(void **state)
 	json_object_put(o);
 }
 
+/* Ids go further than int64_t, and a status that has one is no bad status. */
+static void what_our_own_programs_say_is_unsigned(void **state)
+{
+	static const char *const good[] = {
+		"9223372036854775808", "18446744073709551615", "-9223372036854775808", "0"};
+	static const char *const bad[] = {
+		"18446744073709551616", "100000000000000000000", "-9223372036854775809"};
+	const char *why;
+	size_t offset;
+
+	for (size_t i = 0; i < ARRAY_N(good); i++) {
+		struct str out = STR_INIT;
+		struct json_object *o = json_parse_own(good[i], strlen(good[i]), &why, &offset);
+
+		assert_null(why);
+		json_print(&out, o);
+		assert_string_equal(str_c(&out), good[i]);
+		json_object_put(o);
+		str_fini(&out);
+	}
+	for (size_t i = 0; i < ARRAY_N(bad); i++) {
+		assert_null(json_parse_own(bad[i], strlen(bad[i]), &why, &offset));
+		assert_non_null(why);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -265,6 +291,7 @@ int main(void)
 		cmocka_unit_test(depth),
 		cmocka_unit_test(utf8),
 		cmocka_unit_test(members),
+		cmocka_unit_test(what_our_own_programs_say_is_unsigned),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

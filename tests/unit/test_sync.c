@@ -177,8 +177,8 @@ static int setup(void **state)
 	cfg.fcgi.memory_bytes = 1 << 28;
 	cfg.poller.ring_events = 65536;
 	app.cache = cache_new();
-	atomic_store(&app.stats.cache_misses, 0);
-	atomic_store(&app.stats.cache_hits, 0);
+	figure_set(app.stats, STAT_CACHE_MISSES, 0);
+	figure_set(app.stats, STAT_CACHE_HITS, 0);
 	set_floor(0);
 	release();
 	return 0;
@@ -817,8 +817,8 @@ static void rows_are_shared(void **state)
 	script("INSERT INTO line_groups (tenant_id, name) VALUES (1, 'b')");
 	cfg.fcgi.cache = false;
 	assert_int_equal(names(&ctx), 2);
-	assert_int_equal(atomic_load(&app.stats.cache_misses), 3);
-	assert_int_equal(atomic_load(&app.stats.cache_hits), 1);
+	assert_int_equal(figure_get(app.stats, STAT_CACHE_MISSES), 3);
+	assert_int_equal(figure_get(app.stats, STAT_CACHE_HITS), 1);
 }
 
 /* In the time in which many wait, rows change again and again: who has asked before what there is
@@ -898,8 +898,8 @@ static void who_ask_at_once_cost_one_select(void **state)
 		assert_non_null(is_good);
 	}
 	pthread_barrier_destroy(&start);
-	assert_int_equal(atomic_load(&app.stats.cache_misses), 1);
-	assert_int_equal(atomic_load(&app.stats.cache_hits), ASKERS - 1);
+	assert_int_equal(figure_get(app.stats, STAT_CACHE_MISSES), 1);
+	assert_int_equal(figure_get(app.stats, STAT_CACHE_HITS), ASKERS - 1);
 }
 
 int main(void)
