@@ -13,12 +13,12 @@
 #include "group.h"
 #include "hub.h"
 #include "mem.h"
+#include "observer.h"
 #include "session.h"
 #include "session_auth.h"
 #include "session_poll.h"
 #include "session_queue.h"
 #include "session_store.h"
-#include "session_who.h"
 #include "sessions.h"
 
 #define ADMIN_NSP "/admin"

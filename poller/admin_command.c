@@ -10,7 +10,6 @@
 #include "session_queue.h"
 #include "session_store.h"
 #include "session_wants.h"
-#include "session_who.h"
 #include "sessions.h"
 #include "shared.h"
 

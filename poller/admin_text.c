@@ -5,7 +5,7 @@
 
 #include "clock.h"
 #include "group.h"
-#include "session_who.h"
+#include "session.h"
 
 void admin_text_now(struct str *s)
 {

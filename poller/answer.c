@@ -5,16 +5,14 @@
 #include "hub.h"
 #include "log.h"
 #include "mem.h"
-#include "session_poll.h"
-#include "wait.h"
 
 /* A cmdb-fcgi process that does not read what it is sent is cut off: it comes back with its
  * cursors, and nothing is lost. */
 #define BACKLOG_MAX (128u * 1024 * 1024)
 
-void answer_add(struct hub *hub, struct waiter *w, struct body *b)
+void answer_add(struct conn *c, uint64_t ticket, struct body *b)
 {
-	struct conn *c = w->conn;
+	struct hub *hub = c->hub;
 
 	if (hub->answer != b) {
 		answer_send(hub);
@@ -26,10 +24,7 @@ void answer_add(struct hub *hub, struct waiter *w, struct body *b)
 		c->tickets_cap = c->tickets_cap ? c->tickets_cap * 2 : 16;
 		c->tickets = xreallocarray(c->tickets, c->tickets_cap, sizeof(*c->tickets));
 	}
-	c->tickets[c->tickets_n++] = w->ticket;
-	if (w->session)
-		session_answered(w->session, c, b);
-	wait_end(w);
+	c->tickets[c->tickets_n++] = ticket;
 }
 
 static void send_to(struct conn *c, const struct body *b)
@@ -63,8 +58,9 @@ void answer_send(struct hub *hub)
 	body_put(b);
 }
 
-void answer_one(struct waiter *w, struct body *b)
+void answer_forget(struct conn *c)
 {
-	answer_add(w->conn->hub, w, b);
-	body_put(b);
+	if (c->tickets_n)
+		TAILQ_REMOVE(&c->hub->touched, c, touched);
+	c->tickets_n = 0;
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "mem.h"
+#include "record.h"
 
 struct body *body_new(enum wire_format format, const char *epoch)
 {

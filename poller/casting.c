@@ -13,7 +13,6 @@
 #include "session.h"
 #include "session_poll.h"
 #include "session_queue.h"
-#include "session_who.h"
 #include "sessions.h"
 #include "shared.h"
 

@@ -5,26 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ask.h"
-#include "casting.h"
 #include "clock.h"
-#include "errand.h"
 #include "event.h"
 #include "grave.h"
 #include "hub.h"
 #include "json.h"
 #include "log.h"
 #include "mem.h"
-#include "reader.h"
+#include "ops.h"
 #include "ring.h"
-#include "session.h"
-#include "session_again.h"
-#include "session_apply.h"
-#include "session_poll.h"
-#include "session_store.h"
 #include "shared.h"
-#include "tail.h"
-#include "wait.h"
 
 /* A process reads what it is sent whatever else it does. One that leaves so much of it is asked for
  * nothing until it has: that bounds what it can have made here. */
@@ -48,22 +38,17 @@ static void conn_free(void *arg)
 	struct conn *c = arg;
 	struct hub *hub = c->hub;
 
-	while (c->waiters)
-		wait_end(c->waiters);
-	doubts_conn_gone(hub->sessions, c);
-	errands_conn_gone(hub->errands, c);
+	hub->handler->gone(c);
 	TAILQ_REMOVE(&hub->conns, c, entry);
 	hub->conns_n--;
 	if (c->is_welcome)
 		log_info("disconnect", "process %u", c->pid);
-	if (c->tickets_n)
-		TAILQ_REMOVE(&hub->touched, c, touched);
 	bufferevent_free(c->bev);
 	conn_return(c);
 	free(c->given);
 	free(c->tickets);
 	free(c);
-	store_flush(hub->sessions);
+	hub->handler->done(hub);
 }
 
 void conn_close(struct conn *c)
@@ -189,9 +174,7 @@ void conn_revoke(struct hub *hub, const struct record *r, bool is_out_of_turn)
 	}
 }
 
-/* The link of a process was down: what it missed is in the ring, if it was not down for long and
- * all came in turn. */
-static void on_recheck(struct conn *c, uint64_t since)
+void conn_recheck(struct conn *c, uint64_t since)
 {
 	struct evbuffer *out = bufferevent_get_output(c->bev);
 	const struct ring *ring = &c->hub->ring;
@@ -209,39 +192,7 @@ static void on_recheck(struct conn *c, uint64_t since)
 	}
 }
 
-/* ---- what clients say ---- */
-
-static struct waiter *waiter_find(struct conn *c, uint64_t ticket)
-{
-	struct waiter *w;
-
-	HASH_FIND(hh, c->waiters, &ticket, sizeof(ticket), w);
-	return w;
-}
-
-static void on_cancel(struct conn *c, uint64_t ticket)
-{
-	struct waiter *w = waiter_find(c, ticket);
-	struct session *s;
-
-	doubts_drop(c->hub->sessions, c, ticket);
-	errands_cancel(c->hub->errands, c, ticket);
-	if (!w)
-		return;
-	figure_add(c->hub->figures, FIGURE_CANCELLED, 1);
-	s = w->session;
-	wait_end(w);
-	if (s)
-		session_drop(s, END_TRANSPORT_ERROR); /* its client hung up */
-}
-
-static void on_release(struct conn *c, uint64_t ticket)
-{
-	struct waiter *w = waiter_find(c, ticket);
-
-	if (w && w->session)
-		session_release(w);
-}
+/* ---- what an APPLY may name ---- */
 
 static void take_loan(struct conn *c, struct shared *b)
 {
@@ -256,7 +207,7 @@ void conn_borrow(struct conn *c, struct shared *b)
 		take_loan(c, shared_lend(b));
 }
 
-static const char *on_body(struct conn *c, struct slice body)
+const char *conn_take_body(struct conn *c, struct slice body)
 {
 	if (c->given_n == OPS_REQUESTED_MAX || body.len > WIRE_BODIES_MAX - c->given_bytes)
 		return "more BODY than one APPLY may name";
@@ -264,74 +215,16 @@ static const char *on_body(struct conn *c, struct slice body)
 	return NULL;
 }
 
-static void on_open(struct conn *c, const struct wire_frame *f)
-{
-	const char *why = "";
-	enum wire_done what = session_open(c->hub->sessions, f, &why);
-
-	wire_put_done(bufferevent_get_output(c->bev), f->open.ticket, what,
-		what == WIRE_DONE_LIMIT ? why : "");
-}
-
-/* What web clients' requests are made of. */
-static bool is_of_clients(enum wire_type type)
-{
-	return type == WIRE_WAIT || (type >= WIRE_OPEN && type <= WIRE_BODY);
-}
+/* ---- what it says ---- */
 
 /* What is wrong with the frame, or NULL. */
 static const char *on_frame(struct conn *c, const struct wire_frame *f)
 {
-	const char *why = NULL;
-
 	if (f->type == WIRE_HELLO)
 		return c->pid ? "HELLO a second time" : on_hello(c, f);
 	if (!c->is_welcome)
 		return "the first frame must be HELLO";
-	if (c->role == WIRE_ROLE_CLI && is_of_clients(f->type))
-		return "a frame that is not for this role";
-	switch (f->type) {
-	case WIRE_WAIT:
-		return wait_begin(c, f, &why) ? NULL : why;
-	case WIRE_OPEN:
-		on_open(c, f);
-		return NULL;
-	case WIRE_POLL:
-		return session_poll(c, f, false) ? NULL : "POLL with a ticket that waits already";
-	case WIRE_RELEASE:
-		on_release(c, f->release.ticket);
-		return NULL;
-	case WIRE_LOOKUP:
-		session_lookup(c, f, false);
-		return NULL;
-	case WIRE_APPLY:
-		session_apply(c, f, false);
-		return NULL;
-	case WIRE_BODY:
-		return on_body(c, f->body);
-	case WIRE_CANCEL:
-		on_cancel(c, f->cancel.ticket);
-		return NULL;
-	case WIRE_DOORBELL:
-		if (c->hub->cfg->poller.doorbell)
-			tail_wake(c->hub->tail_thread, SOURCE_DOORBELL);
-		return NULL;
-	case WIRE_RECHECK:
-		on_recheck(c, f->recheck.since);
-		return NULL;
-	case WIRE_REFRESH:
-		c->wants_refreshed = true;
-		reader_ask(c->hub->reader, READER_FLOORS, 0, 0);
-		return NULL;
-	case WIRE_ASK:
-		ask_begin(c, f);
-		return NULL;
-	case WIRE_CAST:
-		cast_begin(c, f);
-		return NULL;
-	default:
-		return "a frame that only the poller sends";
-	}
+	return c->hub->handler->frame(c, f);
 }
 
 static void read_frames(struct conn *c)
@@ -358,7 +251,7 @@ static void read_frames(struct conn *c)
 	}
 	if (!c->is_closing && c->is_welcome && conn_is_clogged(c))
 		bufferevent_disable(bev, EV_READ);
-	store_flush(c->hub->sessions);
+	c->hub->handler->done(c->hub);
 }
 
 static void on_read(struct bufferevent *bev, void *arg)

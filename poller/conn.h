@@ -1,7 +1,8 @@
 /*
  * Connections of processes that speak lib/wire.h: of cmdb-fcgi and cmdbctl. The loop thread's.
  *
- *   conn_accept() -> HELLO -> welcome, at once or when the poller is open -> frames -> conn_close()
+ *   conn_accept() -> HELLO -> welcome, at once or when the poller is open -> frames (frames.h)
+ *   -> conn_close()
  *
  * A connection is closed at the safe point (grave.h), never in the middle of an answer: until then
  * it is in hub->conns, is_closing, and nothing more is read from it or written to it. Its waiters
@@ -42,13 +43,23 @@ struct conn {
 	TAILQ_ENTRY(conn) entry;
 	TAILQ_ENTRY(conn) touched;
 };
-TAILQ_HEAD(conn_list, conn);
+
+/* Who is told what comes on connections: frames.h. */
+struct conn_handler {
+	/* A frame behind HELLO: what is wrong with it; NULL: nothing. */
+	const char *(*frame)(struct conn *c, const struct wire_frame *f);
+	void (*gone)(struct conn *c); /* what hangs on it is to end; at the safe point */
+	/* Something was done of what was asked: answers to it may leave now. */
+	void (*done)(struct hub *hub);
+};
 
 void conn_accept(struct hub *hub, evutil_socket_t fd);
 void conn_close(struct conn *c);
 /* Keeps b, if it is not NULL, with what BODY gave, until the APPLY at hand is done. */
 void conn_borrow(struct conn *c, struct shared *b);
 void conn_return(struct conn *c);
+/* A BODY frame: what is wrong with it; NULL: nothing. */
+const char *conn_take_body(struct conn *c, struct slice body);
 /* Does it leave so much unread that it is given no more events, and asked for nothing? */
 bool conn_is_clogged(const struct conn *c);
 /* Is the process there? Not if the other end of its connection is closed, noticed or not. */
@@ -58,5 +69,8 @@ void conn_refreshed(struct hub *hub); /* who asked for it is told the floors */
 /* An "_auth" event: tells all. Out of turn: who is not there now will not find it in the ring where
  * it looks, and is told that there was something. */
 void conn_revoke(struct hub *hub, const struct record *r, bool is_out_of_turn);
+/* The link of a process was down: what it missed is in the ring, if it was not down for long and
+ * all came in turn. */
+void conn_recheck(struct conn *c, uint64_t since);
 
 #endif

@@ -20,7 +20,6 @@
 #include "ring.h"
 #include "session.h"
 #include "session_poll.h"
-#include "session_who.h"
 #include "sessions.h"
 
 #define PAGE_SIZE 20

@@ -6,7 +6,6 @@
 #include "conn.h"
 #include "hub.h"
 #include "mem.h"
-#include "session_store.h"
 #include "sessions.h"
 
 #define ERRANDS_MAX 64
@@ -67,7 +66,7 @@ static void on_step(evutil_socket_t fd, short what, void *arg)
 	}
 	if (e && !s)
 		errand_finish(es, e);
-	store_flush(es->hub->sessions);
+	es->hub->handler->done(es->hub);
 	step_soon(es);
 }
 

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "answer.h"
 #include "body.h"
 #include "conn.h"
 #include "hub.h"
@@ -315,7 +314,7 @@ static void outcome_send(struct hub *hub, struct outcome *o, uint64_t cursor, bo
 			if (conn_is_clogged(w->conn) && !is_late)
 				wait_put_off(w);
 			else
-				answer_add(hub, w, b);
+				wait_give(w, b);
 		}
 	}
 	body_put(b);

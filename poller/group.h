@@ -13,11 +13,10 @@
 
 #include <uthash.h>
 
-#include "wait.h"
+#include "hub.h"
 #include "wire.h"
 
 struct body;
-struct hub;
 struct record;
 struct session;
 

@@ -3,6 +3,7 @@
  * ring, and the roots of waiters, groups, pages, connections and sessions. All of it belongs to the
  * loop thread; nothing in it blocks.
  *
+ *   clients.h   how many there are, and may be
  *   conn.h      connections of the cmdb-fcgi processes
  *   wait.h      blocked requests, and their states
  *   group.h     who wants the same, and the fan-out
@@ -22,32 +23,38 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include <event2/event.h>
 #include <event2/listener.h>
 
 #include "config.h"
-#include "conn.h"
+#include "clients.h"
 #include "figure.h"
 #include "floors.h"
 #include "grave.h"
-#include "late.h"
 #include "mailbox.h"
-#include "page.h"
 #include "ring.h"
 #include "shared.h"
-#include "wait.h"
 
 struct binlog;
+struct conn_handler;
 struct body;
 struct channel;
+struct doubts;
 struct errands;
 struct group;
+struct late;
 struct observers;
 struct reader;
 struct sessions;
 struct shm;
 struct tail;
+
+/* Their members' headers have them. */
+TAILQ_HEAD(conn_list, conn);
+TAILQ_HEAD(page_list, page);
+TAILQ_HEAD(waiter_list, waiter);
 
 struct hub {
 	const struct config *cfg;
@@ -59,19 +66,19 @@ struct hub {
 	struct reader *reader;
 	int64_t started_ms;
 
-	bool is_started, is_ready;
+	bool is_started, is_ready, has_sessions;
 	char epoch[33];
 	char epoch_why[160]; /* it is not the one of before; "": it is */
 	uint64_t tail;
 	struct floors floors;
 	struct ring ring;
-	struct late late;
+	struct late *late;
 
 	struct group *groups;     /* by interest */
 	size_t memos_bytes;       /* of the groups' latest answers */
 	struct channel *channels; /* by tenant, kind and name */
 	size_t waiters_n;
-	size_t held_n; /* of these, requests of /events */
+	struct clients clients;
 	struct waiter_list ahead;
 	struct page *pages;
 	struct page_list pages_lru; /* the kept ones, oldest use first */
@@ -79,9 +86,11 @@ struct hub {
 
 	struct sessions *sessions;   /* sessions.h */
 	struct errands *errands;     /* errand.h */
+	struct doubts *doubts;       /* session_again.h */
 	struct observers *observers; /* observer.h */
 	struct shared_pool pool;     /* what sessions are to get that many get */
 
+	const struct conn_handler *handler;
 	struct evconnlistener *listener;
 	int64_t files_ms;                /* the last look whether socket and page are there */
 	bool is_file_lost;               /* one is not, and cannot be made */
@@ -97,21 +106,19 @@ struct hub {
 	_Atomic uint64_t figures[FIGURE_N]; /* lib/figure.h */
 };
 
-struct hub *hub_new(const struct config *cfg, struct event_base *base);
-void hub_free(struct hub *hub);
-/* Ends a start with the cure when the socket cannot be made. */
-void hub_listen(struct hub *hub);
-/* From now on the loop thread goes by cfg, which is borrowed; the other threads keep the one that
- * they were started with. */
-void hub_reload(struct hub *hub, const struct config *cfg);
-void hub_stop(struct hub *hub);          /* threads joined, tail noted, connections closed */
-bool hub_is_open(const struct hub *hub); /* the tail is known, and the sessions of before */
+/* The tail is known, and the sessions of before the start are here. */
+static inline bool hub_is_open(const struct hub *hub)
+{
+	return hub->is_ready && hub->has_sessions;
+}
+
 /* Was this process held up a moment ago (stopped, starved), so that what clients sent may not have
  * been heard yet? */
-bool hub_has_stalled(const struct hub *hub, int64_t now);
-/* May there be one client more, a waiting request or a session (poller.max_clients)? Who has not
- * shown who he is keeps out nobody: sessions without a namespace go for it, the oldest first. */
-bool hub_make_room(struct hub *hub);
-bool hub_is_following(const struct hub *hub); /* has the table been read lately? */
+#define HUB_STALL_MS 2000
+static inline bool hub_has_stalled(const struct hub *hub, int64_t now)
+{
+	return now - hub->tick_ms > HUB_STALL_MS ||
+	       (hub->stall_ms && now - hub->stall_ms < HUB_STALL_MS);
+}
 
 #endif

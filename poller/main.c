@@ -17,9 +17,9 @@
 #include "autoconf.h"
 #include "config.h"
 #include "db.h"
-#include "hub.h"
 #include "log.h"
 #include "mem.h"
+#include "poller.h"
 #include "secret.h"
 
 #define PROGRAM "cmdb-poller"
@@ -138,7 +138,7 @@ static void on_reload(evutil_socket_t signo, short what, void *arg)
 		return;
 	}
 	config_carry_over(now, before ? before : &l->at_start, CONFIG_POLLER, &changes);
-	hub_reload(l->hub, now);
+	poller_reload(l->hub, now);
 	l->read = now;
 	free_config(before);
 	config_log_init(now, PROGRAM);
@@ -171,13 +171,14 @@ int main(int argc, char **argv)
 	life.base = event_base_new();
 	if (!life.base)
 		log_fatal(EX_OSERR, "cannot make an event loop: %s", strerror(errno));
-	life.hub = hub_new(&life.at_start, life.base);
+	life.hub = poller_new(&life.at_start, life.base);
+	poller_run(life.hub);
 	catch_signals(&life);
-	hub_listen(life.hub);
+	poller_listen(life.hub);
 	event_base_dispatch(life.base);
 
-	hub_stop(life.hub);
-	hub_free(life.hub);
+	poller_stop(life.hub);
+	poller_free(life.hub);
 	for (size_t i = 0; i < 3; i++)
 		event_free(life.signals[i]);
 	event_base_free(life.base);

@@ -6,6 +6,7 @@
 #include "group.h"
 #include "hub.h"
 #include "mem.h"
+#include "session.h"
 
 struct row {
 	const struct observer *is;

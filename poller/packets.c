@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "mem.h"
+#include "shared.h"
 
 #define EVENT "42[" /* Engine.IO message, Socket.IO EVENT of "/" */
 

@@ -13,9 +13,8 @@
 
 #include <uthash.h>
 
-#include "wait.h"
+#include "hub.h"
 
-struct hub;
 struct reader_mail;
 struct record;
 
@@ -31,7 +30,6 @@ struct page {
 	TAILQ_ENTRY(page) lru;
 	UT_hash_handle hh; /* by after */
 };
-TAILQ_HEAD(page_list, page);
 
 /* The one that begins behind this id, loading or kept; NULL: none. */
 struct page *page_find(struct hub *hub, uint64_t after);

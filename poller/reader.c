@@ -9,8 +9,10 @@
 
 #include "db.h"
 #include "log.h"
+#include "mailbox.h"
 #include "mem.h"
 #include "principal.h"
+#include "record.h"
 
 #define LOSS_PAUSE_MS 200
 #define PAGE_IDS_FIRST 16

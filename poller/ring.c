@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "mem.h"
+#include "record.h"
 
 void ring_init(struct ring *r, size_t events_max, size_t bytes_max, uint64_t covered)
 {

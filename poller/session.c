@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clients.h"
 #include "clock.h"
+#include "config.h"
 #include "grave.h"
 #include "group.h"
 #include "hub.h"
@@ -13,7 +15,6 @@
 #include "packets.h"
 #include "rights.h"
 #include "secret.h"
-#include "session_again.h"
 #include "session_clock.h"
 #include "session_over.h"
 #include "session_poll.h"
@@ -21,7 +22,6 @@
 #include "session_row.h"
 #include "session_store.h"
 #include "session_wants.h"
-#include "session_who.h"
 #include "sessions.h"
 #include "wait.h"
 
@@ -95,6 +95,16 @@ struct sock *session_sock(struct session *s, struct slice nsp)
 		if (slice_is(nsp, s->socks[i].nsp))
 			return &s->socks[i];
 	return NULL;
+}
+
+bool sock_is_main(const struct sock *k)
+{
+	return strcmp(k->nsp, NSP_MAIN) == 0;
+}
+
+uint32_t sock_tenant(const struct sock *k)
+{
+	return k->caller ? k->caller->tenant_id : 0;
 }
 
 /* ---- states ---- */
@@ -266,7 +276,7 @@ static bool make_room(struct sessions *ss)
 			return false;
 	if (ss->n[SESSION_OPEN] >= (size_t)cfg->socketio.max_pending)
 		sessions_evict(ss);
-	return hub_make_room(ss->hub);
+	return clients_make_room(&ss->hub->clients, cfg->poller.max_clients);
 }
 
 enum wire_done session_open(struct sessions *ss, const struct wire_frame *f, const char **why)
@@ -283,13 +293,13 @@ enum wire_done session_open(struct sessions *ss, const struct wire_frame *f, con
 		return s->state == SESSION_OPEN ? WIRE_DONE_OK : WIRE_DONE_BAD;
 	*why = "Connection limit reached";
 	address = slice_dup(f->open.address);
-	if (!tally_add(ss, 'a', address, cfg->socketio.max_per_address)) {
+	if (!tally_add(&ss->hub->clients, 'a', address, cfg->socketio.max_per_address)) {
 		free(address);
 		figure_add(ss->hub->figures, FIGURE_SESSIONS_REFUSED, 1);
 		return WIRE_DONE_LIMIT;
 	}
 	if (!make_room(ss)) {
-		tally_drop(ss, 'a', address);
+		tally_drop(&ss->hub->clients, 'a', address);
 		free(address);
 		figure_add(ss->hub->figures, FIGURE_SESSIONS_REFUSED, 1);
 		return WIRE_DONE_LIMIT;
@@ -376,7 +386,7 @@ void session_leave(struct session *s, struct sock *k, enum session_end how)
 		k->caller ? k->caller->username : "nobody", k->nsp, session_end_text(how));
 	if (k->caller && k->caller->user_id) {
 		snprintf(user, sizeof(user), "%llu", (unsigned long long)k->caller->user_id);
-		tally_drop(ss, 'u', user);
+		tally_drop(&ss->hub->clients, 'u', user);
 	}
 	if (strcmp(k->nsp, NSP_MAIN) == 0) {
 		s->begin_ms = 0;
@@ -405,7 +415,7 @@ void session_become_gone(struct session *s)
 	struct sessions *ss = s->hub->sessions;
 
 	HASH_DEL(ss->by_key, s);
-	tally_drop(ss, 'a', s->address);
+	tally_drop(&ss->hub->clients, 'a', s->address);
 	evtimer_del(&s->timer);
 	s->ended_ms = clock_ms();
 	session_move(s, SESSION_GONE);
@@ -530,6 +540,16 @@ static struct group *make_nothing(struct hub *hub)
 	return g;
 }
 
+static size_t as_clients_n(const void *sessions)
+{
+	return sessions_live_n(sessions);
+}
+
+static bool as_clients_evict(void *sessions)
+{
+	return sessions_evict(sessions);
+}
+
 struct sessions *sessions_new(struct hub *hub)
 {
 	struct sessions *ss = xcalloc(1, sizeof(*ss));
@@ -539,10 +559,12 @@ struct sessions *sessions_new(struct hub *hub)
 	for (int i = 0; i < SESSION_STATES; i++)
 		TAILQ_INIT(&ss->lists[i]);
 	TAILQ_INIT(&ss->dirty);
-	TAILQ_INIT(&ss->doubts);
 	TAILQ_INIT(&ss->holders);
 	ss->nothing = make_nothing(hub);
-	store_run(ss);
+	store_init(ss);
+	hub->clients.sessions_n = as_clients_n;
+	hub->clients.evict = as_clients_evict;
+	hub->clients.sessions = ss;
 	return ss;
 }
 
@@ -558,8 +580,6 @@ void sessions_free(struct sessions *ss)
 	for (int i = 0; i < SESSION_STATES; i++)
 		while ((s = TAILQ_FIRST(&ss->lists[i])))
 			session_free(s);
-	tallies_free(ss);
-	doubts_free(ss);
 	sessions_over_free(ss);
 	store_free(ss);
 	free(ss->slots);

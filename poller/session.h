@@ -171,6 +171,8 @@ void session_become_gone(struct session *s);
 void session_set_pid(struct session *s, const unsigned char pid[SESSION_KEY_SIZE]);
 /* May a request with the token of this user (0: without) use it? */
 bool session_is_of(const struct session *s, uint64_t user);
+bool sock_is_main(const struct sock *k);    /* of namespace "/" */
+uint32_t sock_tenant(const struct sock *k); /* 0: it is nobody's */
 struct sock *session_sock(struct session *s, struct slice nsp);
 void session_leave(struct session *s, struct sock *k, enum session_end how);
 const char *session_end_text(enum session_end how); /* as the reference server calls it */

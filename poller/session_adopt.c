@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "clients.h"
 #include "clock.h"
+#include "config.h"
 #include "conn.h"
 #include "hub.h"
 #include "log.h"
@@ -13,7 +15,6 @@
 #include "session_clock.h"
 #include "session_poll.h"
 #include "session_store.h"
-#include "session_who.h"
 #include "sessions.h"
 
 #define PING_SPREAD_MS 1000 /* sessions to be pinged at once are, within that */
@@ -64,7 +65,7 @@ static void adopt(struct session *s)
 	figure_add(s->hub->figures, FIGURE_SESSIONS_ADOPTED, 1);
 	if (s->state == SESSION_GONE)
 		return;
-	tally_add(s->hub->sessions, 'a', s->address, 0);
+	tally_add(&s->hub->clients, 'a', s->address, 0);
 	if (s->state == SESSION_CLOSING) {
 		if (!s->close_ms || s->close_ms > now + SESSION_CLOSE_WAIT_MS)
 			s->close_ms = now + SESSION_CLOSE_WAIT_MS;
@@ -76,7 +77,7 @@ static void adopt(struct session *s)
 				continue;
 			snprintf(user, sizeof(user), "%llu",
 				(unsigned long long)s->socks[i].caller->user_id);
-			tally_add(s->hub->sessions, 'u', user, 0);
+			tally_add(&s->hub->clients, 'u', user, 0);
 		}
 	}
 	observe_adopted(s);
@@ -114,7 +115,7 @@ void sessions_adopted(struct sessions *ss)
 	for (int i = 0; i < SESSION_STATES; i++)
 		TAILQ_FOREACH (s, &ss->lists[i], entry)
 			adopt(s);
-	ss->is_adopted = true;
+	ss->hub->has_sessions = true;
 	store_adopted(ss);
 	if (figure_get(ss->hub->figures, FIGURE_SESSIONS_ADOPTED))
 		log_info("adopted", "%llu sessions of before the start",

@@ -6,10 +6,6 @@
 #include "conn.h"
 #include "hub.h"
 #include "mem.h"
-#include "session_apply.h"
-#include "session_poll.h"
-#include "session_store.h"
-#include "sessions.h"
 
 #define DOUBT_MS 500
 
@@ -53,14 +49,31 @@ void session_note_tag(struct session *s, uint64_t tag)
 /* ---- doubts ---- */
 
 struct doubt {
-	struct sessions *ss;
+	struct doubts *all;
 	struct conn *conn;
 	uint64_t ticket;
 	struct evbuffer *frame;
+	look_again_fn *look;
 	int64_t until_ms;
 	struct event timer;
 	TAILQ_ENTRY(doubt) entry;
 };
+TAILQ_HEAD(doubt_list, doubt);
+
+struct doubts {
+	struct hub *hub;
+	struct doubt_list list;
+	struct doubt *looked_at; /* it is in no list */
+};
+
+struct doubts *doubts_new(struct hub *hub)
+{
+	struct doubts *all = xcalloc(1, sizeof(*all));
+
+	all->hub = hub;
+	TAILQ_INIT(&all->list);
+	return all;
+}
 
 static void forget(struct doubt *d)
 {
@@ -74,92 +87,90 @@ static void list(struct doubt *d)
 	int64_t left = d->until_ms - clock_ms();
 	struct timeval tv = {.tv_usec = left > 0 ? left * 1000 : 0};
 
-	TAILQ_INSERT_TAIL(&d->ss->doubts, d, entry);
+	TAILQ_INSERT_TAIL(&d->all->list, d, entry);
 	evtimer_add(&d->timer, &tv);
 }
 
 static void look_again(evutil_socket_t fd, short what, void *arg)
 {
 	struct doubt *d = arg;
-	struct sessions *ss = d->ss;
+	struct doubts *all = d->all;
 	bool is_decided = clock_ms() >= d->until_ms;
 	struct wire_frame f;
 	const char *why;
 
-	TAILQ_REMOVE(&ss->doubts, d, entry);
-	ss->doubted = d;
-	if (wire_peek(d->frame, WIRE_TO_POLLER_MAX, &f, &why) == WIRE_GOT_FRAME) {
-		if (f.type == WIRE_POLL)
-			session_poll(d->conn, &f, is_decided);
-		else if (f.type == WIRE_LOOKUP)
-			session_lookup(d->conn, &f, is_decided);
-		else
-			session_apply(d->conn, &f, is_decided);
-	}
-	if (ss->doubted)
+	TAILQ_REMOVE(&all->list, d, entry);
+	all->looked_at = d;
+	if (wire_peek(d->frame, WIRE_TO_POLLER_MAX, &f, &why) == WIRE_GOT_FRAME)
+		d->look(d->conn, &f, is_decided);
+	if (all->looked_at)
 		forget(d);
-	ss->doubted = NULL;
-	store_flush(ss);
+	all->looked_at = NULL;
+	all->hub->handler->done(all->hub);
 }
 
-void doubts_add(struct sessions *ss, struct conn *c, const struct wire_frame *f, uint64_t ticket)
+void doubts_add(struct conn *c, const struct wire_frame *f, uint64_t ticket, look_again_fn *look)
 {
-	struct doubt *d = ss->doubted;
+	struct doubts *all = c->hub->doubts;
+	struct doubt *d = all->looked_at;
 
-	ss->doubted = NULL;
+	all->looked_at = NULL;
 	if (!d) {
 		char *bytes = xmalloc(f->size);
 
 		d = xcalloc(1, sizeof(*d));
-		d->ss = ss;
+		d->all = all;
 		d->conn = c;
 		d->ticket = ticket;
+		d->look = look;
 		d->until_ms = clock_ms() + DOUBT_MS;
 		d->frame = evbuffer_new();
 		evbuffer_copyout(bufferevent_get_input(c->bev), bytes, f->size);
 		evbuffer_add(d->frame, bytes, f->size);
 		free(bytes);
-		evtimer_assign(&d->timer, ss->hub->base, look_again, d);
+		evtimer_assign(&d->timer, all->hub->base, look_again, d);
 	}
 	list(d);
 }
 
-static struct doubt *find(struct sessions *ss, const struct conn *c, const uint64_t *ticket)
+static struct doubt *find(struct doubts *all, const struct conn *c, const uint64_t *ticket)
 {
 	struct doubt *d;
 
-	TAILQ_FOREACH (d, &ss->doubts, entry)
+	TAILQ_FOREACH (d, &all->list, entry)
 		if (d->conn == c && (!ticket || d->ticket == *ticket))
 			return d;
 	return NULL;
 }
 
-static void drop(struct sessions *ss, struct doubt *d)
+static void drop(struct doubt *d)
 {
-	TAILQ_REMOVE(&ss->doubts, d, entry);
+	TAILQ_REMOVE(&d->all->list, d, entry);
 	forget(d);
 }
 
-void doubts_drop(struct sessions *ss, struct conn *c, uint64_t ticket)
+void doubts_drop(struct conn *c, uint64_t ticket)
 {
-	struct doubt *d = find(ss, c, &ticket);
+	struct doubt *d = find(c->hub->doubts, c, &ticket);
 
 	if (d)
-		drop(ss, d);
+		drop(d);
 }
 
-void doubts_conn_gone(struct sessions *ss, struct conn *c)
+void doubts_conn_gone(struct conn *c)
 {
+	struct doubts *all = c->hub->doubts;
 	struct doubt *d;
 
-	while ((d = find(ss, c, NULL)))
-		drop(ss, d);
-	TAILQ_FOREACH (d, &ss->doubts, entry)
+	while ((d = find(all, c, NULL)))
+		drop(d);
+	TAILQ_FOREACH (d, &all->list, entry)
 		event_active(&d->timer, EV_TIMEOUT, 0);
 }
 
-void doubts_free(struct sessions *ss)
+void doubts_free(struct doubts *all)
 {
-	while (!TAILQ_EMPTY(&ss->doubts))
-		drop(ss, TAILQ_FIRST(&ss->doubts));
+	while (!TAILQ_EMPTY(&all->list))
+		drop(TAILQ_FIRST(&all->list));
+	free(all);
 }

@@ -24,7 +24,6 @@
 #include "session.h"
 
 struct conn;
-struct sessions;
 struct wire_frame;
 
 enum again { AGAIN_NO, AGAIN_YES, AGAIN_PERHAPS };
@@ -34,11 +33,16 @@ enum again session_again(
 /* Notes a request that is none of before: that its tag is one of before shows what tags are worth.
  */
 void session_note_tag(struct session *s, uint64_t tag);
+
+/* Requests that are in doubt. */
+struct doubts;
+struct doubts *doubts_new(struct hub *hub);
+void doubts_free(struct doubts *all);
 /* The frame at the head of c's input is looked at again when a process is found to be gone, or a
- * moment later (is_decided). */
-void doubts_add(struct sessions *ss, struct conn *c, const struct wire_frame *f, uint64_t ticket);
-void doubts_drop(struct sessions *ss, struct conn *c, uint64_t ticket);
-void doubts_conn_gone(struct sessions *ss, struct conn *c);
-void doubts_free(struct sessions *ss);
+ * moment later, and is_decided then. */
+typedef void look_again_fn(struct conn *c, const struct wire_frame *f, bool is_decided);
+void doubts_add(struct conn *c, const struct wire_frame *f, uint64_t ticket, look_again_fn *look);
+void doubts_drop(struct conn *c, uint64_t ticket);
+void doubts_conn_gone(struct conn *c);
 
 #endif

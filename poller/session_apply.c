@@ -26,9 +26,9 @@
 #include "session_queue.h"
 #include "session_store.h"
 #include "session_wants.h"
-#include "session_who.h"
 #include "sessions.h"
 #include "shared.h"
+#include "wait.h"
 
 /* ---- LOOKUP ---- */
 
@@ -103,7 +103,7 @@ void session_lookup(struct conn *c, const struct wire_frame *f, bool is_decided)
 	again = f->lookup.events ? session_again(s, &s->put, &now, f->lookup.flags & WIRE_IS_AGAIN)
 				 : AGAIN_NO;
 	if (again == AGAIN_PERHAPS && !is_decided) {
-		doubts_add(c->hub->sessions, c, f, f->lookup.ticket);
+		doubts_add(c, f, f->lookup.ticket, session_lookup);
 		return;
 	}
 	if (again == AGAIN_YES) {
@@ -573,7 +573,7 @@ void session_apply(struct conn *c, const struct wire_frame *f, bool is_decided)
 		return;
 	again = session_again(s, &s->put, &now, f->apply.flags & WIRE_IS_AGAIN);
 	if (again == AGAIN_PERHAPS && !is_decided) {
-		doubts_add(c->hub->sessions, c, f, f->apply.ticket);
+		doubts_add(c, f, f->apply.ticket, session_apply);
 		return;
 	}
 	borrow_rows(c, f->apply.ops);

@@ -16,7 +16,6 @@
 #include "session_queue.h"
 #include "session_store.h"
 #include "session_wants.h"
-#include "session_who.h"
 #include "sessions.h"
 
 #define WARN_MS 60000 /* how long before its end a token's holder is told */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clients.h"
 #include "clock.h"
 #include "hub.h"
 #include "log.h"
@@ -17,7 +18,6 @@
 #include "session_record.h"
 #include "session_store.h"
 #include "session_wants.h"
-#include "session_who.h"
 #include "sessions.h"
 #include "wait.h"
 
@@ -61,7 +61,7 @@ static bool count_user(struct session *s, const struct caller *p)
 	if (!p->user_id)
 		return true;
 	snprintf(user, sizeof(user), "%llu", (unsigned long long)p->user_id);
-	return tally_add(s->hub->sessions, 'u', user, s->hub->cfg->socketio.max_per_user);
+	return tally_add(&s->hub->clients, 'u', user, s->hub->cfg->socketio.max_per_user);
 }
 
 static bool queue_packet(struct session *s, char type, struct slice nsp, const struct str *json)

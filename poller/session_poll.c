@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "answer.h"
 #include "body.h"
 #include "clock.h"
 #include "conn.h"
@@ -59,8 +58,10 @@ static void forget_skips(struct session *s)
 
 /* ---- answering ---- */
 
-void session_answered(struct session *s, struct conn *c, const struct body *b)
+static void poll_answered(struct waiter *w, const struct body *b)
 {
+	struct session *s = w->owner;
+
 	s->poll = NULL;
 	s->cursor = b->cursor;
 	s->is_answered = true;
@@ -77,7 +78,7 @@ void session_reply(struct session *s, const char *text)
 
 	evbuffer_add(b->buf, text, strlen(text));
 	body_finish(b, session_cursor(s), false);
-	answer_one(w, b);
+	wait_give_one(w, b);
 }
 
 /* To a session that is closed. What is queued goes first, alone: stock clients take a close before
@@ -89,7 +90,7 @@ static void answer_closing(struct session *s, bool was_held)
 
 	if (b) {
 		body_finish(b, s->cursor, false);
-		answer_one(s->poll, b);
+		wait_give_one(s->poll, b);
 		session_wind(s);
 	} else {
 		bool is_bare = was_held || s->answer_packets == 1;
@@ -224,23 +225,91 @@ void session_settle(struct session *s, bool is_again)
 	s->is_answered = false;
 }
 
+/* ---- as a waiter ---- */
+
+/* Its cursor is below a floor that counts for it: it cannot be told all it missed, and has to start
+ * anew. */
+static void expire(struct session *s)
+{
+	s->has_lost = true;
+	session_close(s, END_FORCED_CLOSE);
+}
+
+static void poll_ended(struct waiter *w)
+{
+	struct session *s = w->owner;
+
+	if (s->poll == w)
+		s->poll = NULL;
+}
+
+static void poll_is_reset(struct waiter *w)
+{
+	expire(w->owner);
+}
+
+static void poll_hung_up(struct waiter *w)
+{
+	struct session *s = w->owner;
+
+	wait_end(w);
+	session_drop(s, END_TRANSPORT_ERROR);
+}
+
+static void poll_released(struct waiter *w)
+{
+	struct session *s = w->owner;
+
+	if (!packets_is_empty(&s->queue)) {
+		session_flush(s);
+	} else if (!packets_is_empty(&s->inflight)) {
+		/* It waits for old events, with packets to go before them. */
+		w->cursor = s->cursor;
+		answer_now(w, session_take(s));
+	} else {
+		session_reply(s, "6");
+	}
+}
+
+static bool poll_is_choosy(const struct waiter *w)
+{
+	const struct session *s = w->owner;
+
+	return s->skips_n > 0;
+}
+
+static bool poll_skips(const struct waiter *w, const struct record *r)
+{
+	return session_skips(w->owner, r);
+}
+
+static const struct waiter_kind poll_kind = {
+	.is_told_late = true,
+	.answered = poll_answered,
+	.ended = poll_ended,
+	.is_reset = poll_is_reset,
+	.hung_up = poll_hung_up,
+	.released = poll_released,
+	.is_choosy = poll_is_choosy,
+	.skips = poll_skips,
+};
+
 static bool hold(struct session *s, struct conn *c, uint64_t ticket)
 {
 	struct hub *hub = s->hub;
-	struct waiter *w = wait_new(c, ticket, s->group);
+	struct waiter *w = wait_new(c, ticket, s->group, &poll_kind, s);
 
 	if (!w)
 		return false;
 	if (s->group == hub->sessions->nothing)
 		s->cursor = hub->tail;
-	w->session = s;
 	w->cursor = s->cursor;
 	w->deadline_ms = INT64_MAX;
 	s->poll = w;
 	if (s->state == SESSION_CLOSING) {
 		answer_closing(s, false);
 	} else if (wait_has_expired(hub, s->group, w->cursor)) {
-		session_expired(s);
+		expire(s);
 	} else {
 		go_on(s, session_take(s));
 	}
@@ -262,6 +331,11 @@ static struct session *find(struct conn *c, const struct wire_frame *f)
 	return NULL;
 }
 
+static void poll_again(struct conn *c, const struct wire_frame *f, bool is_decided)
+{
+	session_poll(c, f, is_decided);
+}
+
 bool session_poll(struct conn *c, const struct wire_frame *f, bool is_decided)
 {
 	struct asked now = asked_of(c, f->poll.ticket, f->poll.tag);
@@ -272,7 +346,7 @@ bool session_poll(struct conn *c, const struct wire_frame *f, bool is_decided)
 		return true;
 	again = session_again(s, &s->got, &now, f->poll.flags & WIRE_IS_AGAIN);
 	if (again == AGAIN_PERHAPS && !is_decided && (s->poll || s->is_answered)) {
-		doubts_add(c->hub->sessions, c, f, f->poll.ticket);
+		doubts_add(c, f, f->poll.ticket, poll_again);
 		return true;
 	}
 	if (again != AGAIN_YES)
@@ -293,25 +367,4 @@ bool session_poll(struct conn *c, const struct wire_frame *f, bool is_decided)
 	forget_skips(s);
 	store_polled(s, again == AGAIN_YES);
 	return hold(s, c, f->poll.ticket);
-}
-
-void session_release(struct waiter *w)
-{
-	struct session *s = w->session;
-
-	if (!packets_is_empty(&s->queue)) {
-		session_flush(s);
-	} else if (!packets_is_empty(&s->inflight)) {
-		/* It waits for old events, with packets to go before them. */
-		w->cursor = s->cursor;
-		answer_now(w, session_take(s));
-	} else {
-		session_reply(s, "6");
-	}
-}
-
-void session_expired(struct session *s)
-{
-	s->has_lost = true;
-	session_close(s, END_FORCED_CLOSE);
 }

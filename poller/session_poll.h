@@ -11,20 +11,15 @@
 
 #include "clock.h"
 
-struct body;
 struct conn;
 struct record;
 struct session;
-struct waiter;
 struct wire_frame;
 
 /* false: the connection has a waiter with this ticket. */
 bool session_poll(struct conn *c, const struct wire_frame *f, bool is_decided);
-void session_release(struct waiter *w);
 /* A GET has come: what was sent before has arrived, or is to be sent again. */
 void session_settle(struct session *s, bool is_again);
-/* The answer b was given to s's held GET, which is gone. */
-void session_answered(struct session *s, struct conn *c, const struct body *b);
 /* Answers the held GET with text. */
 void session_reply(struct session *s, const char *text);
 /* Up to where all has been sent, or looked through. */
@@ -39,8 +34,5 @@ void session_listed(struct session *s); /* it has been given a list */
 /* Answers the held GET if there is something for it. */
 void session_flush(struct session *s);
 bool session_skips(const struct session *s, const struct record *r);
-/* Its cursor is below a floor that counts for it: it cannot be told all it missed, and has to start
- * anew. */
-void session_expired(struct session *s);
 
 #endif

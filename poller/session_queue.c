@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "body.h"
+#include "config.h"
 #include "hub.h"
 #include "log.h"
 #include "observer.h"

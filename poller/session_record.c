@@ -9,7 +9,6 @@
 #include "session.h"
 #include "session_queue.h"
 #include "session_wants.h"
-#include "session_who.h"
 #include "sessions.h"
 
 #define NUMS_MAX (4u * 1000 * 1000) /* numbers of sessions: there are never so many */

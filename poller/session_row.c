@@ -10,7 +10,6 @@
 #include "session_over.h"
 #include "session_record.h"
 #include "session_store.h"
-#include "session_who.h"
 #include "sessions.h"
 
 #define SAVE_MS 1000

@@ -425,11 +425,13 @@ void store_adopted(struct sessions *ss)
 
 /* ---- all of it ---- */
 
+void store_init(struct sessions *ss)
+{
+	ss->saver = saver_new(ss->hub->cfg, &ss->hub->mailbox, session_rows_loaded);
+}
+
 void store_run(struct sessions *ss)
 {
-	struct hub *hub = ss->hub;
-
-	ss->saver = saver_new(hub->cfg, &hub->mailbox, session_rows_loaded);
 	saver_run(ss->saver);
 }
 
@@ -453,7 +455,7 @@ bool store_open(struct sessions *ss)
 void store_close(struct sessions *ss)
 {
 	ss->saved_ms = 0;
-	if (ss->is_adopted)
+	if (ss->hub->has_sessions)
 		session_rows_tick(ss, clock_ms());
 	saver_stop(ss->saver);
 	journal_close(ss->journal);

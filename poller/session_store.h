@@ -33,7 +33,8 @@ void store_epoch(struct sessions *ss); /* the journal begins anew, of the hub's 
 void store_forget(struct session *s);
 void store_flush(struct sessions *ss); /* before an answer can leave */
 void store_check(struct sessions *ss); /* a journal that somebody removed begins anew */
-void store_run(struct sessions *ss);   /* starts the thread that writes the table */
+void store_init(struct sessions *ss);
+void store_run(struct sessions *ss); /* starts the thread that writes the table */
 /* Reads the journal. false: there was nothing in it, and the table is asked; then
  * sessions_adopted(). */
 bool store_open(struct sessions *ss);

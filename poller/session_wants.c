@@ -11,7 +11,6 @@
 #include "session_poll.h"
 #include "session_queue.h"
 #include "session_store.h"
-#include "session_who.h"
 #include "sessions.h"
 #include "wait.h"
 

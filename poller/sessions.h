@@ -13,15 +13,12 @@
 #include "rights.h"
 #include "session.h"
 
-struct doubt;
 struct group;
 struct hub;
 struct journal;
 struct over;
 struct revoked_lately;
 struct saver;
-struct tally;
-TAILQ_HEAD(doubt_list, doubt);
 
 struct sessions {
 	struct hub *hub;
@@ -34,15 +31,11 @@ struct sessions {
 	size_t slots_n, slots_free;    /* slots_free: where to look for a free one */
 	struct revoked_lately *lately; /* session_auth.h */
 	struct over *overs;            /* session_over.h */
-	struct doubt_list doubts;      /* session_again.h */
-	struct doubt *doubted;         /* that is being looked at */
 	uint64_t boot;                 /* clock_boot() */
-	struct tally *tallies;
-	struct rights_set rights; /* of all of them */
-	struct group *nothing;    /* the group of those that want no events */
+	struct rights_set rights;      /* of all of them */
+	struct group *nothing;         /* the group of those that want no events */
 	struct journal *journal;
 	struct saver *saver;
-	bool is_adopted; /* those of before the start are here */
 	int64_t saved_ms, refreshed_ms;
 };
 

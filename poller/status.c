@@ -1,4 +1,5 @@
 #include "autoconf.h"
+#include "hub.h"
 #include "status.h"
 
 #include <assert.h>
@@ -10,7 +11,6 @@
 #include "clock.h"
 #include "figure.h"
 #include "group.h"
-#include "hub.h"
 #include "journal.h"
 #include "json.h"
 #include "mem.h"

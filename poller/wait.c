@@ -5,6 +5,7 @@
 
 #include "answer.h"
 #include "body.h"
+#include "clients.h"
 #include "clock.h"
 #include "conn.h"
 #include "grave.h"
@@ -15,9 +16,6 @@
 #include "page.h"
 #include "reader.h"
 #include "ring.h"
-#include "session.h"
-#include "session_poll.h"
-#include "session_who.h"
 #include "shm.h"
 #include "tail.h"
 
@@ -64,17 +62,17 @@ static const char *count_in(struct waiter *w, const struct wire_frame *f)
 
 	w->who = slice_dup(f->wait.who);
 	w->address = slice_dup(f->wait.address);
-	if (!tally_add(hub->sessions, 'h', w->who, of_user)) {
+	if (!tally_add(&hub->clients, 'h', w->who, of_user)) {
 		limit = "user";
-	} else if (!tally_add(hub->sessions, 'H', w->address, of_address)) {
-		tally_drop(hub->sessions, 'h', w->who);
+	} else if (!tally_add(&hub->clients, 'H', w->address, of_address)) {
+		tally_drop(&hub->clients, 'h', w->who);
 		limit = "address";
-	} else if (!is_free && !hub_make_room(hub)) {
-		tally_drop(hub->sessions, 'h', w->who);
-		tally_drop(hub->sessions, 'H', w->address);
+	} else if (!is_free && !clients_make_room(&hub->clients, hub->cfg->poller.max_clients)) {
+		tally_drop(&hub->clients, 'h', w->who);
+		tally_drop(&hub->clients, 'H', w->address);
 		limit = "host";
 	} else {
-		hub->held_n++;
+		hub->clients.held_n++;
 		return NULL;
 	}
 	free(w->who);
@@ -89,9 +87,9 @@ static void count_out(struct waiter *w)
 
 	if (!w->who)
 		return;
-	tally_drop(hub->sessions, 'h', w->who);
-	tally_drop(hub->sessions, 'H', w->address);
-	hub->held_n--;
+	tally_drop(&hub->clients, 'h', w->who);
+	tally_drop(&hub->clients, 'H', w->address);
+	hub->clients.held_n--;
 	free(w->who);
 	free(w->address);
 	w->who = w->address = NULL;
@@ -101,8 +99,8 @@ void wait_end(struct waiter *w)
 {
 	struct hub *hub = w->conn->hub;
 
-	if (w->session && w->session->poll == w)
-		w->session->poll = NULL;
+	if (w->kind->ended)
+		w->kind->ended(w);
 	waiter_move(w, WAITER_NEW, NULL);
 	evtimer_del(&w->timer);
 	HASH_DEL(w->conn->waiters, w);
@@ -110,6 +108,12 @@ void wait_end(struct waiter *w)
 	hub->waiters_n--;
 	count_out(w);
 	grave_add(&hub->grave, w, waiter_free);
+}
+
+void wait_conn_gone(struct conn *c)
+{
+	while (c->waiters)
+		wait_end(c->waiters);
 }
 
 void wait_park(struct waiter *w)
@@ -138,6 +142,20 @@ void wait_regroup(struct waiter *w, struct group *g)
 
 /* ---- answers to one ---- */
 
+void wait_give(struct waiter *w, struct body *b)
+{
+	answer_add(w->conn, w->ticket, b);
+	if (w->kind->answered)
+		w->kind->answered(w, b);
+	wait_end(w);
+}
+
+void wait_give_one(struct waiter *w, struct body *b)
+{
+	wait_give(w, b);
+	body_put(b);
+}
+
 static enum wire_format format_of(const struct waiter *w)
 {
 	return (enum wire_format)w->group->want.format;
@@ -150,7 +168,7 @@ static void answer_partial(struct waiter *w, bool is_more)
 
 	w->partial = NULL;
 	body_finish(b, w->cursor, is_more);
-	answer_one(w, b);
+	wait_give_one(w, b);
 }
 
 void wait_answer(struct waiter *w)
@@ -168,11 +186,11 @@ static void answer_reset(struct waiter *w, const char *reason, enum figure count
 	struct hub *hub = w->conn->hub;
 
 	figure_add(hub->figures, counter, 1);
-	if (w->session) {
-		session_expired(w->session);
+	if (w->kind->is_reset) {
+		w->kind->is_reset(w);
 		return;
 	}
-	answer_one(w, body_reset(format_of(w), reason, hub->tail, hub->epoch));
+	wait_give_one(w, body_reset(format_of(w), reason, hub->tail, hub->epoch));
 }
 
 /* ---- time ---- */
@@ -182,8 +200,8 @@ static void timer_arm(struct waiter *w)
 	int64_t left = w->deadline_ms - clock_ms();
 	struct timeval tv;
 
-	if (w->session)
-		return; /* whose own timer it is that ends a wait */
+	if (!w->kind->has_timeout)
+		return;
 	if (left < 0 && w->state == WAITER_PAGE)
 		left += PAGE_OVERTIME_MS;
 	if (left < 0)
@@ -220,9 +238,14 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 /* ---- catching up ---- */
 
+static bool is_choosy(const struct waiter *w)
+{
+	return w->kind->is_choosy && w->kind->is_choosy(w);
+}
+
 static bool is_wanted(const struct waiter *w, const struct record *r)
 {
-	return group_wants(w->group, r) && !(w->session && session_skips(w->session, r));
+	return group_wants(w->group, r) && !(w->kind->skips && w->kind->skips(w, r));
 }
 
 /* Adds the record if the waiter wants it, and moves its cursor there. false: there is no room. */
@@ -250,11 +273,11 @@ static bool answer_memo(struct waiter *w)
 	struct group *g = w->group;
 
 	if (!g->memo || g->memo_since != w->cursor || g->memo_tail != w->conn->hub->tail ||
-		w->partial || (w->session && w->session->skips_n))
+		w->partial || is_choosy(w))
 		return false;
 	if (conn_is_clogged(w->conn) && w->conn->hub->answer != g->memo)
 		return false;
-	answer_one(w, body_ref(g->memo));
+	wait_give_one(w, body_ref(g->memo));
 	return true;
 }
 
@@ -272,7 +295,7 @@ static void answer_and_keep(struct waiter *w, uint64_t since, bool is_more)
 	body_finish(b, w->cursor, is_more);
 	figure_add(hub->figures, FIGURE_BODIES_RENDERED, 1);
 	group_keep(hub, g, b, since);
-	answer_one(w, b);
+	wait_give_one(w, b);
 }
 
 /* From the ring up to the tail; ends in an answer or parked. since: what the waiter asked from, if
@@ -343,8 +366,7 @@ static bool page_use(struct waiter *w, const struct page *p)
 void wait_go_on(struct waiter *w)
 {
 	struct hub *hub = w->conn->hub;
-	bool is_own =
-		w->partial || w->cursor < hub->ring.covered || (w->session && w->session->skips_n);
+	bool is_own = w->partial || w->cursor < hub->ring.covered || is_choosy(w);
 	uint64_t since = is_own ? NOT_FOR_OTHERS : w->cursor;
 
 	if (answer_memo(w))
@@ -484,7 +506,7 @@ void wait_came_late(struct hub *hub, const struct record *r)
 	}
 	while ((w = TAILQ_FIRST(&waiting))) {
 		wait_recall(w);
-		if (!w->session && w->cursor >= id && group_wants(w->group, r))
+		if (!w->kind->is_told_late && w->cursor >= id && group_wants(w->group, r))
 			answer_reset(w, "expired", FIGURE_RESETS_EXPIRED);
 		else
 			page_wait(w);
@@ -508,15 +530,25 @@ void wait_tail_moved(struct hub *hub)
 	}
 }
 
-struct waiter *wait_new(struct conn *c, uint64_t ticket, struct group *g)
+struct waiter *wait_find(const struct conn *c, uint64_t ticket)
+{
+	struct waiter *w;
+
+	HASH_FIND(hh, c->waiters, &ticket, sizeof(ticket), w);
+	return w;
+}
+
+struct waiter *wait_new(struct conn *c, uint64_t ticket, struct group *g,
+	const struct waiter_kind *kind, void *owner)
 {
 	struct hub *hub = c->hub;
 	struct waiter *w;
 
-	HASH_FIND(hh, c->waiters, &ticket, sizeof(ticket), w);
-	if (w)
+	if (wait_find(c, ticket))
 		return NULL;
 	w = xcalloc(1, sizeof(*w));
+	w->kind = kind;
+	w->owner = owner;
 	w->ticket = ticket;
 	w->conn = c;
 	w->group = g;
@@ -527,11 +559,13 @@ struct waiter *wait_new(struct conn *c, uint64_t ticket, struct group *g)
 	return w;
 }
 
+static const struct waiter_kind events_kind = {.has_timeout = true};
+
 bool wait_begin(struct conn *c, const struct wire_frame *f, const char **why)
 {
 	struct hub *hub = c->hub;
 	struct group *g = group_get(hub, f->wait.interest.p, f->wait.interest.len);
-	struct waiter *w = g ? wait_new(c, f->wait.ticket, g) : NULL;
+	struct waiter *w = g ? wait_new(c, f->wait.ticket, g, &events_kind, NULL) : NULL;
 	const char *limit;
 
 	if (!w) {
@@ -552,7 +586,8 @@ bool wait_begin(struct conn *c, const struct wire_frame *f, const char **why)
 		answer_reset(w, "epoch", FIGURE_RESETS_EPOCH);
 		return true;
 	}
-	if (wait_has_expired(hub, g, w->cursor) || late_missed(hub, g, w->cursor)) {
+	if (wait_has_expired(hub, g, w->cursor) ||
+		late_missed(hub->late, g, w->cursor, hub->tail)) {
 		answer_reset(w, "expired", FIGURE_RESETS_EXPIRED);
 		return true;
 	}

@@ -11,10 +11,12 @@
  *   page read -> wait_go_on() for each of its waiters
  *   timer -> an answer without events, cursor moved to where it has looked
  *
- * It ends by its answer (answer.h), by wait_end(), or with its connection; its memory goes at the
- * safe point (grave.h). A walk through waiters takes the first of a list, moved to one of the
- * walk's own, until it is empty, and keeps no next one. A held GET of an Engine.IO session is a
- * waiter too, without a timeout of its own: session_poll.h. The loop thread's.
+ * It ends by its answer, by wait_end(), or with its connection; its memory goes at the safe point
+ * (grave.h). A walk through waiters takes the first of a list, moved to one of the walk's own,
+ * until it is empty, and keeps no next one. The loop thread's.
+ *
+ * To add a kind of waiter: a struct waiter_kind. There are requests of /events, which are wait.c's
+ * own, and held GETs of Engine.IO sessions: session_poll.h.
  */
 #ifndef CMDB_WAIT_H
 #define CMDB_WAIT_H
@@ -33,10 +35,24 @@ struct group;
 struct hub;
 struct reader_mail;
 struct record;
-struct session;
 struct wire_frame;
 
-TAILQ_HEAD(waiter_list, waiter);
+struct waiter;
+
+/* Any may be NULL. */
+struct waiter_kind {
+	bool has_timeout;  /* or its owner's own timer ends its wait */
+	bool is_told_late; /* is told of what comes behind its cursor by other means */
+	void (*answered)(struct waiter *w, const struct body *b); /* it ends now */
+	void (*ended)(
+		struct waiter *w); /* answered or not; it may be gone from its owner already */
+	/* It cannot be given all behind its cursor. NULL: a reset is its answer. */
+	void (*is_reset)(struct waiter *w);
+	void (*hung_up)(struct waiter *w);         /* its client did, and it is to end */
+	void (*released)(struct waiter *w);        /* its process asks for an answer now */
+	bool (*is_choosy)(const struct waiter *w); /* does it skip anything its group wants? */
+	bool (*skips)(const struct waiter *w, const struct record *r);
+};
 
 enum waiter_state { WAITER_NEW, WAITER_PARKED, WAITER_PAGE, WAITER_AHEAD };
 
@@ -50,26 +66,34 @@ struct waiter {
 	struct waiter_list *list; /* the one it hangs in */
 	TAILQ_ENTRY(waiter) entry;
 	struct event timer;
-	struct body *partial;    /* old events collected for it so far; NULL: none */
-	struct session *session; /* whose GET it is; NULL: a request of /events */
-	char *who, *address;     /* of a request of /events that is counted, else NULL */
+	struct body *partial; /* old events collected for it so far; NULL: none */
+	const struct waiter_kind *kind;
+	void *owner;         /* its kind's */
+	char *who, *address; /* of a request of /events that is counted, else NULL */
 	UT_hash_handle hh;
 };
 
 /* A WAIT frame. false: the frame is not acceptable (*why). */
 bool wait_begin(struct conn *c, const struct wire_frame *f, const char **why);
-/* A waiter in state WAITER_NEW, without timer; NULL: the connection has one with this ticket. */
-struct waiter *wait_new(struct conn *c, uint64_t ticket, struct group *g);
+/* A waiter in state WAITER_NEW, without timer, owned by owner; NULL: the connection has one with
+ * this ticket. */
+struct waiter *wait_new(struct conn *c, uint64_t ticket, struct group *g,
+	const struct waiter_kind *kind, void *owner);
+struct waiter *wait_find(const struct conn *c, uint64_t ticket);
 /* Goes on from the cursor until there is an answer, or something to wait for. */
 void wait_go_on(struct waiter *w);
-void wait_ahead(struct waiter *w);  /* until the tail has come to its cursor */
-void wait_answer(struct waiter *w); /* with what was collected for it, now */
+void wait_ahead(struct waiter *w); /* until the tail has come to its cursor */
+/* Answers it, which ends, with b, which is finished. */
+void wait_give(struct waiter *w, struct body *b);
+void wait_give_one(struct waiter *w, struct body *b); /* the same; takes the reference to b */
+void wait_answer(struct waiter *w);                   /* with what was collected for it, now */
 /* With nothing: it comes again at once, for what came after its cursor. */
 void wait_put_off(struct waiter *w);
 void wait_recall(struct waiter *w); /* back to WAITER_NEW */
 void wait_regroup(struct waiter *w, struct group *g);
 void wait_park(struct waiter *w);
-void wait_end(struct waiter *w); /* without an answer */
+void wait_end(struct waiter *w);     /* without an answer */
+void wait_conn_gone(struct conn *c); /* all of its */
 
 void wait_tail_moved(struct hub *hub); /* looks after the AHEAD ones */
 /* An event that lies behind the tail is there now: pages are read again, and who is past it on its

@@ -8,7 +8,6 @@
 #include "mem.h"
 #include "session.h"
 #include "session_poll.h"
-#include "session_who.h"
 #include "sessions.h"
 
 #define N_MAX 500

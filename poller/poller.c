@@ -1,4 +1,4 @@
-#include "hub.h"
+#include "poller.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -13,12 +13,15 @@
 
 #include "answer.h"
 #include "binlog.h"
+#include "clients.h"
 #include "clock.h"
 #include "conn.h"
 #include "errand.h"
 #include "event.h"
+#include "frames.h"
 #include "grave.h"
 #include "group.h"
+#include "hub.h"
 #include "late.h"
 #include "log.h"
 #include "mailbox.h"
@@ -29,7 +32,9 @@
 #include "reader.h"
 #include "ring.h"
 #include "session_adopt.h"
+#include "session_again.h"
 #include "session_auth.h"
+#include "session_late.h"
 #include "session_store.h"
 #include "sessions.h"
 #include "shm.h"
@@ -38,7 +43,6 @@
 #include "wait.h"
 
 #define TICK_MS 250
-#define STALL_MS 2000
 #define SAVE_MS 1000
 #define NOTE_PAUSE_MS 4000
 #define FLOORS_MS 1000
@@ -62,13 +66,13 @@ static void forget_log(struct hub *hub)
 	pages_forget(hub);
 	groups_forget(hub);
 	ring_fini(&hub->ring);
-	late_fini(&hub->late);
+	late_forget(hub->late);
 	atomic_store(&hub->shm->lease_until_ms, 0);
 	shm_detach(hub->shm);
 	hub->shm = NULL;
 }
 
-static void on_start(struct mail *mail, void *owner)
+void poller_on_start(struct mail *mail, void *owner)
 {
 	struct tail_start *s = (struct tail_start *)mail;
 	struct hub *hub = owner;
@@ -130,7 +134,33 @@ static void note_mark(struct hub *hub, const struct record *r, uint64_t table)
 	atomic_store(&hub->shm->mark_id, r->item.id);
 }
 
-static void on_batch(struct mail *mail, void *owner)
+/* They belong to the ring, before its newest. */
+static void take_late(struct hub *hub, struct record **records, size_t n)
+{
+	groups_forget(hub);
+	for (size_t i = 0; i < n; i++) {
+		late_remember(hub->late, records[i], hub->tail);
+		wait_came_late(hub, records[i]);
+	}
+	sessions_late(hub, records, n);
+	fanout(hub, records, n, hub->tail, true);
+	for (size_t i = 0; i < n; i++)
+		ring_insert(&hub->ring, records[i]);
+}
+
+/* What is released goes out, and before it what came late since the last time. */
+static void give_out(struct hub *hub, struct record *const *records, size_t n)
+{
+	size_t fresh = late_fresh_n(hub->late);
+	struct record **all = xcalloc(fresh + n, sizeof(*all));
+
+	late_take_fresh(hub->late, all);
+	memcpy(all + fresh, records, n * sizeof(*all));
+	fanout(hub, all, fresh + n, hub->tail, false);
+	free(all);
+}
+
+void poller_on_batch(struct mail *mail, void *owner)
 {
 	struct tail_batch *b = (struct tail_batch *)mail;
 	struct hub *hub = owner;
@@ -145,14 +175,14 @@ static void on_batch(struct mail *mail, void *owner)
 			obey(hub, r, b->kind != BATCH_RELEASED);
 	}
 	if (b->kind == BATCH_LATE) {
-		late_came(hub, b->records, b->n);
+		take_late(hub, b->records, b->n);
 		b->n = 0;
 	} else if (b->kind == BATCH_RELEASED) {
 		hub->tail = b->tail;
 		if (hub->is_ready)
 			atomic_store(&hub->shm->tail, b->tail);
 		note_mark(hub, b->records[b->n - 1], b->table);
-		late_fanout(hub, b->records, b->n);
+		give_out(hub, b->records, b->n);
 		/* Behind the fan-out: the ring may drop records to make room. */
 		for (size_t i = 0; i < b->n; i++)
 			ring_push(&hub->ring, b->records[i]);
@@ -192,27 +222,7 @@ static void on_answer(struct mail *mail, void *owner)
 
 /* ---- time ---- */
 
-bool hub_is_open(const struct hub *hub)
-{
-	return hub->is_ready && hub->sessions->is_adopted;
-}
-
-bool hub_has_stalled(const struct hub *hub, int64_t now)
-{
-	return now - hub->tick_ms > STALL_MS || (hub->stall_ms && now - hub->stall_ms < STALL_MS);
-}
-
-bool hub_make_room(struct hub *hub)
-{
-	size_t max = (size_t)hub->cfg->poller.max_clients;
-
-	while (hub->held_n + sessions_live_n(hub->sessions) >= max)
-		if (!sessions_evict(hub->sessions))
-			return false;
-	return true;
-}
-
-bool hub_is_following(const struct hub *hub)
+static bool is_following(const struct hub *hub)
 {
 	const struct tail_stats *st = tail_stats(hub->tail_thread);
 
@@ -256,7 +266,7 @@ static struct evconnlistener *listen_at(struct hub *hub, const struct sockaddr_u
 	return l;
 }
 
-void hub_listen(struct hub *hub)
+void poller_listen(struct hub *hub)
 {
 	const char *path = hub->cfg->poller.socket;
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
@@ -355,7 +365,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	struct hub *hub = arg;
 	int64_t now = clock_ms();
 
-	if (now - hub->tick_ms > STALL_MS)
+	if (now - hub->tick_ms > HUB_STALL_MS)
 		hub->stall_ms = now;
 	hub->tick_ms = now;
 	if (now - hub->files_ms >= FILES_MS) {
@@ -364,7 +374,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	}
 	if (hub->is_started)
 		status_publish(hub);
-	if (hub_is_following(hub))
+	if (is_following(hub))
 		atomic_store(&hub->shm->lease_until_ms, now + SHM_LEASE_MS);
 	if (hub->is_started)
 		sessions_tick(hub->sessions, now);
@@ -391,13 +401,15 @@ static void on_safe_point(evutil_socket_t fd, short what, void *arg)
 
 /* ---- life ---- */
 
-struct hub *hub_new(const struct config *cfg, struct event_base *base)
+struct hub *poller_new(const struct config *cfg, struct event_base *base)
 {
 	static const struct timeval tick = {0, TICK_MS * 1000};
 	struct hub *hub = xcalloc(1, sizeof(*hub));
 
 	hub->cfg = cfg;
 	hub->base = base;
+	hub->handler = &frames_handler;
+	hub->late = late_new();
 	hub->started_ms = hub->tick_ms = clock_ms();
 	TAILQ_INIT(&hub->ahead);
 	TAILQ_INIT(&hub->pages_lru);
@@ -408,23 +420,30 @@ struct hub *hub_new(const struct config *cfg, struct event_base *base)
 	hub->observers = observers_new(hub, observers);
 	hub->sessions = sessions_new(hub);
 	hub->errands = errands_new(hub);
-	hub->tail_thread = tail_new(cfg, hub->figures, &hub->mailbox, on_start, on_batch);
+	hub->doubts = doubts_new(hub);
+	hub->tail_thread =
+		tail_new(cfg, hub->figures, &hub->mailbox, poller_on_start, poller_on_batch);
 	hub->binlog = binlog_new(cfg, hub->tail_thread);
 	hub->reader = reader_new(cfg, &hub->mailbox, on_answer);
 	hub->tick = event_new(base, -1, EV_PERSIST, on_tick, hub);
 	event_add(hub->tick, &tick);
-	tail_run(hub->tail_thread);
-	binlog_run(hub->binlog);
-	reader_run(hub->reader);
 	return hub;
 }
 
-void hub_reload(struct hub *hub, const struct config *cfg)
+void poller_run(struct hub *hub)
+{
+	tail_run(hub->tail_thread);
+	binlog_run(hub->binlog);
+	reader_run(hub->reader);
+	store_run(hub->sessions);
+}
+
+void poller_reload(struct hub *hub, const struct config *cfg)
 {
 	hub->cfg = cfg;
 }
 
-void hub_stop(struct hub *hub)
+void poller_stop(struct hub *hub)
 {
 	struct conn *c;
 
@@ -445,17 +464,19 @@ void hub_stop(struct hub *hub)
 		atomic_store(&hub->shm->lease_until_ms, 0);
 }
 
-void hub_free(struct hub *hub)
+void poller_free(struct hub *hub)
 {
 	event_free(hub->tick);
 	mailbox_fini(&hub->mailbox);
 	pages_forget(hub);
 	errands_free(hub->errands);
+	doubts_free(hub->doubts);
 	sessions_free(hub->sessions);
 	observers_free(hub->observers);
 	grave_fini(&hub->grave);
 	groups_free(hub);
-	late_fini(&hub->late);
+	clients_fini(&hub->clients);
+	late_free(hub->late);
 	if (hub->is_started)
 		ring_fini(&hub->ring);
 	binlog_free(hub->binlog);

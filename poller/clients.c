@@ -1,0 +1,75 @@
+#include "clients.h"
+
+#include <stdlib.h>
+
+#include <uthash.h>
+
+#include "mem.h"
+#include "str.h"
+
+struct tally {
+	char *name;
+	size_t n;
+	UT_hash_handle hh;
+};
+
+static struct str tally_name(char kind, const char *name)
+{
+	struct str s = STR_INIT;
+
+	str_addc(&s, kind);
+	str_adds(&s, name);
+	return s;
+}
+
+bool tally_add(struct clients *all, char kind, const char *name, int64_t max)
+{
+	struct str key = tally_name(kind, name);
+	struct tally *t;
+	bool has_room;
+
+	HASH_FIND(hh, all->tallies, key.p, key.len, t);
+	has_room = !max || !t || t->n < (size_t)max;
+	if (has_room && !t) {
+		t = xcalloc(1, sizeof(*t));
+		t->name = xstrdup(key.p);
+		HASH_ADD_KEYPTR(hh, all->tallies, t->name, key.len, t);
+	}
+	if (has_room)
+		t->n++;
+	str_fini(&key);
+	return has_room;
+}
+
+void tally_drop(struct clients *all, char kind, const char *name)
+{
+	struct str key = tally_name(kind, name);
+	struct tally *t;
+
+	HASH_FIND(hh, all->tallies, key.p, key.len, t);
+	str_fini(&key);
+	if (!t || --t->n)
+		return;
+	HASH_DEL(all->tallies, t);
+	free(t->name);
+	free(t);
+}
+
+void clients_fini(struct clients *all)
+{
+	struct tally *t, *next;
+
+	HASH_ITER (hh, all->tallies, t, next) {
+		HASH_DEL(all->tallies, t);
+		free(t->name);
+		free(t);
+	}
+}
+
+bool clients_make_room(struct clients *all, int64_t max)
+{
+	while (all->held_n + (all->sessions_n ? all->sessions_n(all->sessions) : 0) >= (size_t)max)
+		if (!all->evict || !all->evict(all->sessions))
+			return false;
+	return true;
+}

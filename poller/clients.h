@@ -1,0 +1,35 @@
+/*
+ * How many clients there are: in all, and of a user or an address: sessions of a user ('u') and of
+ * an address ('a'), requests of /events of whoever it is ('h') and of an address ('H'). The loop
+ * thread's.
+ */
+#ifndef CMDB_CLIENTS_H
+#define CMDB_CLIENTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct tally;
+
+/* {0}: there are none. */
+struct clients {
+	struct tally *tallies;
+	size_t held_n; /* requests of /events */
+	/* Sessions, which live above: how many; one that may go goes, or false. NULL: there are
+	 * none. */
+	size_t (*sessions_n)(const void *sessions);
+	bool (*evict)(void *sessions);
+	void *sessions;
+};
+
+/* One more, unless there are max of them (0: no limit). */
+bool tally_add(struct clients *all, char kind, const char *name, int64_t max);
+void tally_drop(struct clients *all, char kind, const char *name);
+/* May there be one client more, a waiting request or a session (max: poller.max_clients)? Who has
+ * not shown who he is keeps out nobody: sessions without a namespace go for it, the oldest first.
+ */
+bool clients_make_room(struct clients *all, int64_t max);
+void clients_fini(struct clients *all);
+
+#endif
