@@ -10,6 +10,7 @@
 #include "people.h"
 #include "poller.h"
 #include "out.h"
+#include "room.h"
 #include "rows.h"
 #include "stream.h"
 
@@ -143,8 +144,11 @@ static enum ctl_exit check_event(const struct call *call, struct event_out *e, s
 		return cmd_fail(CTL_USAGE,
 			"the type of an event is add, update or delete, not \"%s\"",
 			call->args.v[1]);
-	if (room && !people_text_is_valid("--room", room, EVENT_ROOM_MAX))
+	if (room && !people_text_is_valid("--room", room, EVENT_ROOMS_MAX))
 		return CTL_USAGE;
+	if (room && !room_is_list(room))
+		return cmd_fail(CTL_USAGE, "--room wants names of 1 to %d bytes, joined by commas",
+			EVENT_ROOM_MAX);
 	if (name && event_name_fault(name, strlen(name)))
 		return cmd_fail(
 			CTL_USAGE, "the name of an event %s", event_name_fault(name, strlen(name)));
@@ -221,7 +225,7 @@ static enum ctl_exit events_publish(struct call *call)
 
 static const struct opt publish_opts[] = {
 	{"tenant", OPT_TEXT, "NAME", "for this tenant (default)", 0, 0},
-	{"room", OPT_TEXT, "ROOM", "only for this room, as in user:7", 0, 0},
+	{"room", OPT_TEXT, "ROOM", "only for these rooms, as in user:7,role:editor", 0, 0},
 	{"name", OPT_TEXT, "NAME", "the event's name where it is not the topic's own", 0, 0},
 	{0},
 };

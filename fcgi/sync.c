@@ -118,7 +118,7 @@ static bool is_seen(const struct sync *s, const struct db_val *column)
 	bool is_ours;
 
 	event_add_text(&room, column);
-	is_ours = room.len == 0 || strlist_has(&s->rooms, room.p);
+	is_ours = room.len == 0 || room_is_among(&s->rooms, room.p);
 	str_fini(&room);
 	return is_ours;
 }

@@ -14,7 +14,8 @@
 #include "str.h"
 
 #define EVENT_TOPIC_MAX 64
-#define EVENT_ROOM_MAX 128
+#define EVENT_ROOM_MAX 128  /* bytes of one name */
+#define EVENT_ROOMS_MAX 512 /* characters of all, with the commas */
 #define EVENT_NAME_MAX 64
 /* Of a payload that is delivered: an answer with it must still be one that all take (wire.h). */
 #define EVENT_PAYLOAD_MAX (16u * 1024 * 1024)
@@ -34,7 +35,7 @@ struct event_out {
 	const char *topic;
 	enum event_type type;
 	const char *payload; /* JSON text */
-	const char *room;    /* NULL: none */
+	const char *room;    /* names joined by commas (room.h); NULL: none */
 	const char *name;    /* NULL: none; what Socket.IO clients get in place of the topic's */
 };
 

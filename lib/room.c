@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "event.h"
 #include "stream.h"
 
 /* ---- the kinds that are no stream's ---- */
@@ -122,7 +121,45 @@ bool room_is_name(const char *name, size_t len)
 	if (len == 0 || len > EVENT_ROOM_MAX)
 		return false;
 	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)name[i] < ' ' || name[i] == 0x7f)
+		if ((unsigned char)name[i] < ' ' || name[i] == 0x7f || name[i] == ',')
 			return false;
 	return true;
+}
+
+const char *room_next(const char *list, char name[EVENT_ROOM_MAX + 1])
+{
+	size_t len;
+
+	for (; *list; list += len + (list[len] == ',')) {
+		len = strcspn(list, ",");
+		if (!room_is_name(list, len))
+			continue;
+		memcpy(name, list, len);
+		name[len] = '\0';
+		return list + len + (list[len] == ',');
+	}
+	return NULL;
+}
+
+bool room_is_list(const char *list)
+{
+	size_t len;
+
+	for (;; list += len + 1) {
+		len = strcspn(list, ",");
+		if (!room_is_name(list, len))
+			return false;
+		if (!list[len])
+			return true;
+	}
+}
+
+bool room_is_among(const struct strlist *rooms, const char *list)
+{
+	char name[EVENT_ROOM_MAX + 1];
+
+	while ((list = room_next(list, name)))
+		if (strlist_has(rooms, name))
+			return true;
+	return false;
 }

@@ -8,6 +8,7 @@
 #include "hub.h"
 #include "mem.h"
 #include "record.h"
+#include "room.h"
 #include "wait.h"
 #include "wire.h"
 
@@ -213,7 +214,7 @@ bool group_wants(const struct group *g, const struct record *r)
 		return false;
 	if (!r->room[0])
 		return !want->only_rooms && wants_topic(want, r);
-	return (want->all_rooms || strlist_has(&want->rooms, r->room)) &&
+	return (want->all_rooms || room_is_among(&want->rooms, r->room)) &&
 	       (want->rooms_any_topic || wants_topic(want, r));
 }
 
@@ -221,8 +222,8 @@ bool group_wants(const struct group *g, const struct record *r)
 
 static void hit(struct group **hits, struct group *g, struct record *r)
 {
-	if (TAILQ_EMPTY(&g->parked))
-		return;
+	if (TAILQ_EMPTY(&g->parked) || (g->hits_n && g->hits[g->hits_n - 1] == r))
+		return; /* nobody, or it is in several of the record's rooms */
 	if (g->hits_n == 0) {
 		g->next_hit = *hits;
 		*hits = g;
@@ -245,13 +246,14 @@ static void match(struct group **hits, struct channel *ch, struct record *r)
 static void route(struct hub *hub, struct group **hits, struct record *r)
 {
 	bool has_room = r->room[0] != '\0';
+	char room[EVENT_ROOM_MAX + 1];
 
 	if (record_is_internal(r))
 		return;
-	match(hits,
-		channel_find(hub, r->tenant_id, has_room ? CHANNEL_ROOM : CHANNEL_TOPIC,
-			has_room ? r->room : r->topic),
-		r);
+	if (!has_room)
+		match(hits, channel_find(hub, r->tenant_id, CHANNEL_TOPIC, r->topic), r);
+	for (const char *list = r->room; (list = room_next(list, room));)
+		match(hits, channel_find(hub, r->tenant_id, CHANNEL_ROOM, room), r);
 	match(hits,
 		channel_find(
 			hub, r->tenant_id, has_room ? CHANNEL_ANY_ROOM : CHANNEL_ANY_TOPIC, ""),

@@ -493,13 +493,13 @@ def test_publish_reaches_a_blocked_request_at_once(stack, admin):
 
 def test_publish_reads_the_payload_from_stdin_for_a_room_of_a_tenant(stack, db):
     tenant = stack.tenant()
-    made = stack.ctl("events", "publish", "alerts", "update", "-", "--room", "user:7", "--name",
+    made = stack.ctl("events", "publish", "alerts", "update", "-", "--room", "user:7,role:a", "--name",
                      "ping", "--tenant", tenant, input='{"text": "grüß"}\n')
     with db.cursor() as c:
         c.execute("SELECT e.event_type, e.room, e.name, t.name, JSON_VALUE(e.payload, '$.text') "
                   "FROM ws_events e JOIN tenants t ON t.id = e.tenant_id WHERE e.id = %s",
                   (int(made.stdout),))
-        assert c.fetchone() == ("update", "user:7", "ping", tenant, "grüß")
+        assert c.fetchone() == ("update", "user:7,role:a", "ping", tenant, "grüß")
     assert last_audit(db, "events.publish")[1] == "alerts update"
 
 
@@ -511,7 +511,9 @@ def test_publish_reads_the_payload_from_stdin_for_a_room_of_a_tenant(stack, db):
     (("alerts", "add", '{"a":NaN}'), USAGE, "no JSON"),
     (("alerts", "add", ""), USAGE, "no JSON"),
     (("alerts", "add", "{}", "--tenant", "nope"), NOT_FOUND, "no tenant named"),
-    (("alerts", "add", "{}", "--room", "x" * 129), USAGE, "--room wants"),
+    (("alerts", "add", "{}", "--room", "x" * 129), USAGE, "--room wants names"),
+    (("alerts", "add", "{}", "--room", "user:7,,role:a"), USAGE, "--room wants names"),
+    (("alerts", "add", "{}", "--room", ",".join(["x" * 127] * 5)), USAGE, "--room wants at most 512"),
 ])
 def test_publish_refuses(stack, db, args, status, text):
     before = one(db, "SELECT COALESCE(MAX(id), 0) FROM ws_events")

@@ -201,6 +201,42 @@ def test_rooms(stack, db):
         assert reply.status == 403 and foreign in reply.error["message"]
 
 
+def test_an_event_of_several_rooms_comes_once(stack, db):
+    """`room` has their names joined by commas; what can be no name is passed over."""
+    ann, bob, admin = stack.user(roles=["viewer"]), stack.user(roles=["viewer"]), stack.admin()
+    tenant = stack.tenant()
+    eve = stack.user(tenant, roles=["viewer"])
+    a, b = (f"user:{who.user['id']}" for who in (ann, bob))
+    lists = {f"role:viewer,{a}": [ann, bob], f"{a},ticket:7": [ann], f",,{b},,{b},": [bob],
+             f"{'x' * 129},{b}": [bob], f"{a},{'y,' * 256}"[:511 - len(b)] + f",{b}": [ann, bob], "ticket:7,,ticket:8": [], ",": [], f"{b} ,x{a}": []}
+    since = admin.tail()
+    made = {insert(db, room=rooms): who for rooms, who in lists.items()}
+    end = insert(db, n=7)
+    with db.cursor() as c:
+        c.execute("SELECT id FROM tenants WHERE name = %s", (tenant,))
+        others = insert(db, room="role:viewer", tenant=c.fetchone()[0])
+
+    def read(api, last=end, **params):
+        return api.read_events(since, lambda got: got and got[-1]["id"] == last, **params)
+
+    for who in (ann, bob):
+        assert [e["id"] for e in read(who)] == [i for i in made if who in made[i]] + [end]
+    assert [e["room"] for e in read(admin)] == [*lists, None]
+    assert [e["id"] for e in read(eve, others)] == [others]
+    ids = [i for i, who in made.items() if ann in who]
+    assert [e["id"] for e in read(ann, ids[-1], room=["role:viewer", a])] == ids
+    assert ann.get(f"/events?timeout=0&room={a},{b}").status == 403
+
+
+def test_a_held_request_gets_an_event_of_several_rooms_once(stack, db):
+    ann = stack.user(roles=["viewer"])
+    with Stream(ann) as s:
+        s.message()
+        one = insert(db, room=f"role:viewer,user:{ann.user['id']},role:nobody")
+        two = insert(db)
+        assert [s.event()[0], s.event()[0]] == [one, two]
+
+
 @pytest.mark.parametrize("topic", ["tasks", "websites,tasks", "_auth", "*"])
 def test_topics_need_their_permission(viewer, topic):
     assert viewer.get("/events?timeout=0&topics=" + topic).status == 403

@@ -114,6 +114,44 @@ def test_an_event_reaches_a_member_once(stack, db, role, member):
     c.close()
 
 
+def test_an_event_of_several_rooms_reaches_a_socket_once(stack, db, role, member):
+    """A list of rooms: once to who is in one of them or in all, never to others."""
+    c, other = socket_of(stack, member), socket_of(stack, stack.user(roles=("viewer",)))
+    own, rooms = f"user:{member.user['id']}", f"role:{role},role:viewer"
+    assert hears(db, c, rooms) == hears(db, other, rooms) == 1
+    assert hears(db, c, f"{rooms},{own},{own}") == 1
+    assert hears(db, c, f",,role:nobody,{own},") == 1
+    assert hears(db, other, f"role:{role},{own}") == 0
+    assert [hears(db, c, r) for r in ("role:nobody,ticket:1", ",", "x" * 129 + f",x{own}")] == [0] * 3
+    assert hears(db, c, "x" * 129 + f",{own}") == 1
+    assert hears(db, c, rooms, tenant=2) == 0
+    # ... nor twice for a room that it has asked for besides.
+    is_in(c, f"role:{role}", own)
+    assert hears(db, c, f"{own},{rooms}") == 1
+    c.close()
+    other.close()
+
+
+def test_what_was_missed_in_several_rooms_comes_once(stack, db, role, member):
+    c, own = socket_of(stack, member), f"user:{member.user['id']}"
+    since = hears(db, c, f"role:{role}") and int(c.offset.split(":")[1])
+    for n, room in enumerate((f"role:{role},{own}", f"role:nobody,{own},", "role:nobody,ticket:1")):
+        insert(db, "websites", room=room, name="note", n=n)
+    insert(db, "websites", room=own, name="note", n="end")
+
+    def notes(client):
+        got = []
+        while got[-1:] != ["end"]:
+            got.append(take(client, "note")[1]["n"])
+        return got
+
+    other, _, is_recovered = c.recover({"token": member.token})
+    assert is_recovered and notes(other) == [0, 1, "end"]
+    events, _ = other.ask("websites", {"lastEventId": since})
+    assert [payload["n"] for name, payload in events if name == "note"] == [0, 1, "end"]
+    other.close()
+
+
 def test_foreign_rooms_are_refused(stack, db, member):
     c = socket_of(stack, member)
     other = stack.user()

@@ -137,6 +137,55 @@ static void names(void **state)
 	assert_false(room_is_name("a\x1e", 2));
 	assert_false(room_is_name("a\x7f", 2));
 	assert_false(room_is_name("a\n", 2));
+	assert_false(room_is_name("a,b", 3));
+}
+
+/* What is between the commas, but for what no room is named. */
+static void reads_lists(void **state)
+{
+	static const struct {
+		const char *list, *names;
+	} cases[] = {
+		{"", ""},
+		{"a", "a|"},
+		{"role:a,role:b", "role:a|role:b|"},
+		{",", ""},
+		{",,a,,b,,", "a|b|"},
+		{" a, b", " a| b|"},
+		{"a,a", "a|a|"},
+		{"a\n,b,c\x7f", "b|"},
+	};
+	struct str got = STR_INIT;
+	char name[EVENT_ROOM_MAX + 1];
+
+	for (size_t i = 0; i < ARRAY_N(cases); i++) {
+		str_clear(&got);
+		for (const char *list = cases[i].list; (list = room_next(list, name));)
+			str_addf(&got, "%s|", name);
+		assert_string_equal(str_c(&got), cases[i].names);
+	}
+	str_clear(&got);
+	str_addf(&got, "%0129d,%0128d,%0130d", 1, 2, 3);
+	assert_non_null(room_next(got.p, name));
+	assert_int_equal(strlen(name), 128);
+	assert_int_equal(name[127], '2');
+	assert_null(room_next(room_next(got.p, name), name));
+	str_fini(&got);
+}
+
+static void finds_rooms_in_lists(void **state)
+{
+	struct strlist mine = {0};
+
+	assert_true(room_is_list("role:b,user:7"));
+	assert_false(room_is_list("") || room_is_list("a,") || room_is_list(",a"));
+	strlist_add(&mine, "user:7", 6);
+	strlist_add(&mine, "role:a", 6);
+	assert_true(room_is_among(&mine, "role:a"));
+	assert_true(room_is_among(&mine, "role:b,,user:7"));
+	assert_false(room_is_among(&mine, ""));
+	assert_false(room_is_among(&mine, ",role:,role:aa,xrole:a,user:70"));
+	strlist_fini(&mine);
 }
 
 int main(void)
@@ -147,6 +196,8 @@ int main(void)
 		cmocka_unit_test(own_rooms_are_named_once),
 		cmocka_unit_test(a_key_has_no_room_of_a_user),
 		cmocka_unit_test(names),
+		cmocka_unit_test(reads_lists),
+		cmocka_unit_test(finds_rooms_in_lists),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
