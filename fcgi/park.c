@@ -484,11 +484,16 @@ static void send_away(struct park *p, const void *arg)
 		p->kind->release(p);
 }
 
-static void revoke(struct park *p, const void *revoked)
+static bool is_concerned(const struct park *p, const struct revoked *r)
 {
 	struct caller_view caller = caller_view(p->caller);
 
-	if (!p->kind->refuse || !revoked_is(revoked, &caller))
+	return p->kind->refuse && revoked_concerns(r, &caller);
+}
+
+static void revoke(struct park *p, const void *revoked)
+{
+	if (!is_concerned(p, revoked))
 		return;
 	p->token_end = ERR_TOKEN_REVOKED;
 	p->token_ends_ms = 0; /* a stream that is being written ends after that */
@@ -497,27 +502,20 @@ static void revoke(struct park *p, const void *revoked)
 }
 
 /* They may see more than what they asked for then could show. */
-struct more {
-	enum wire_revoke what;
-	uint64_t id;
-};
-
-static void send_away_for_more(struct park *p, const void *arg)
+static void send_away_for_more(struct park *p, const void *more)
 {
-	const struct more *more = arg;
-	struct caller_view caller = caller_view(p->caller);
-	uint64_t id = more->what == WIRE_MORE_USER ? caller.user_id : caller.apikey_id;
-
-	if (id && id == more->id)
+	if (is_concerned(p, more))
 		send_away(p, NULL);
 }
 
 void parks_on_revoked(struct parks *ps, enum wire_revoke what, uint64_t id, struct slice jti)
 {
-	const struct revoked *r;
+	struct revoked r = {.what = what, .id = id};
 
+	if (jti.len < sizeof(r.jti))
+		memcpy(r.jti, jti.p, jti.len);
 	if (what == WIRE_MORE_USER || what == WIRE_MORE_APIKEY) {
-		each_held(ps, send_away_for_more, &(const struct more){what, id});
+		each_held(ps, send_away_for_more, &r);
 		return;
 	}
 	if (what == WIRE_REVOKE_ALL) {
@@ -525,7 +523,7 @@ void parks_on_revoked(struct parks *ps, enum wire_revoke what, uint64_t id, stru
 		each_held(ps, send_away, NULL);
 		return;
 	}
-	r = revocations_add(&ps->revocations, what, id, jti, clock_ms());
-	each_in(ps, PARK_ANSWERING, revoke, r);
-	each_held(ps, revoke, r);
+	revocations_add(&ps->revocations, &r, clock_ms());
+	each_in(ps, PARK_ANSWERING, revoke, &r);
+	each_held(ps, revoke, &r);
 }

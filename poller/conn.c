@@ -9,7 +9,7 @@
 #include "event.h"
 #include "grave.h"
 #include "hub.h"
-#include "json.h"
+#include "revoked.h"
 #include "log.h"
 #include "mem.h"
 #include "ops.h"
@@ -131,35 +131,13 @@ bool conn_has_process(const struct hub *hub, uint64_t process)
 
 /* ---- revocations ---- */
 
-static const struct {
-	const char *key, *word, *id_key;
-	enum wire_revoke what;
-} revocations[] = {
-	{"revoke", "jti", NULL, WIRE_REVOKE_JTI},
-	{"revoke", "user", "user_id", WIRE_REVOKE_USER},
-	{"revoke", "apikey", "apikey_id", WIRE_REVOKE_APIKEY},
-	{"changed", "user", "user_id", WIRE_MORE_USER},
-	{"changed", "apikey", "apikey_id", WIRE_MORE_APIKEY},
-};
-
 /* What an "_auth" event revokes, as a frame in out; nothing if it revokes nothing. */
 static void put_revoked(struct evbuffer *out, const struct record *r)
 {
-	const char *why, *word, *jti;
-	size_t offset;
-	struct json_object *o = json_parse(r->json, r->json_len, &why, &offset);
+	struct revoked it;
 
-	jti = json_get_str(o, "jti");
-	for (size_t i = 0; i < sizeof(revocations) / sizeof(revocations[0]); i++) {
-		struct json_object *id =
-			revocations[i].id_key ? json_get(o, revocations[i].id_key) : NULL;
-
-		word = json_get_str(o, revocations[i].key);
-		if (word && strcmp(word, revocations[i].word) == 0)
-			wire_put_revoked(out, revocations[i].what,
-				id ? json_object_get_uint64(id) : 0, jti ? jti : "");
-	}
-	json_object_put(o);
+	if (revoked_parse(&it, r->json, r->json_len))
+		wire_put_revoked(out, it.what, it.id, it.jti);
 }
 
 void conn_revoke(struct hub *hub, const struct record *r, bool is_out_of_turn)

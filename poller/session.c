@@ -583,6 +583,5 @@ void sessions_free(struct sessions *ss)
 	sessions_over_free(ss);
 	store_free(ss);
 	free(ss->slots);
-	free(ss->lately);
 	free(ss);
 }

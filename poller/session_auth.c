@@ -7,10 +7,10 @@
 #include "clock.h"
 #include "err.h"
 #include "hub.h"
-#include "json.h"
 #include "log.h"
 #include "mem.h"
 #include "reader.h"
+#include "revoked.h"
 #include "session.h"
 #include "session_poll.h"
 #include "session_queue.h"
@@ -117,48 +117,21 @@ void session_end(struct session *s, struct sock *k, const char *code, const char
 
 /* ---- revocation ---- */
 
-#define LATELY_N 256
 #define LATELY_MS 30000 /* a request may have been at work for as long since it was judged */
 
-/* A CONNECT whose token was looked at before a revocation may come after it. */
-struct revoked_lately {
-	struct {
-		uint64_t user_id, apikey_id;
-		char jti[33];
-		int64_t at_ms;
-	} last[LATELY_N];
-	size_t n;
-};
-
-static void note(struct sessions *ss, uint64_t user_id, uint64_t apikey_id, const char *jti)
+static bool holds(const struct caller *c, const struct revoked *r)
 {
-	size_t i;
+	struct caller_view v = caller_view(c);
 
-	if (!ss->lately)
-		ss->lately = xcalloc(1, sizeof(*ss->lately));
-	i = ss->lately->n++ % LATELY_N;
-	ss->lately->last[i].user_id = user_id;
-	ss->lately->last[i].apikey_id = apikey_id;
-	snprintf(ss->lately->last[i].jti, sizeof(ss->lately->last[i].jti), "%s", jti ? jti : "");
-	ss->lately->last[i].at_ms = clock_ms();
+	return c && revoked_concerns(r, &v);
 }
 
-/* Does the caller hold what was revoked? */
-static bool holds(const struct caller *p, uint64_t user_id, uint64_t apikey_id, const char *jti)
-{
-	if (!p)
-		return false;
-	if (jti)
-		return p->jti[0] && strcmp(p->jti, jti) == 0;
-	return user_id ? p->user_id == user_id : apikey_id && p->apikey_id == apikey_id;
-}
-
-static bool is_held(const struct session *s, uint64_t user_id, uint64_t apikey_id, const char *jti)
+static bool is_held(const struct session *s, const struct revoked *r)
 {
 	for (size_t i = 0; i < s->socks_n; i++)
-		if (holds(s->socks[i].caller, user_id, apikey_id, jti))
+		if (holds(s->socks[i].caller, r))
 			return true;
-	return holds(s->caller, user_id, apikey_id, jti);
+	return holds(s->caller, r);
 }
 
 static void end_for(struct session *s, struct sock *k, enum err why)
@@ -203,7 +176,7 @@ static bool is_asked(const struct caller **asked, size_t n, const struct caller 
 
 #define ASKED_MAX 1024
 
-static void recheck(struct sessions *ss, uint64_t user_id, uint64_t apikey_id)
+static void recheck(struct sessions *ss, const struct revoked *r)
 {
 	const struct caller **asked = xcalloc(ASKED_MAX, sizeof(*asked));
 	struct session *s;
@@ -214,7 +187,7 @@ static void recheck(struct sessions *ss, uint64_t user_id, uint64_t apikey_id)
 		for (size_t i = 0; i <= s->socks_n; i++) {
 			struct caller *p = i < s->socks_n ? s->socks[i].caller : s->caller;
 
-			if (!holds(p, user_id, apikey_id, NULL) || is_asked(asked, n, p))
+			if (!holds(p, r) || is_asked(asked, n, p))
 				continue;
 			ask_about(ss->hub, p);
 			if (n < ASKED_MAX)
@@ -224,18 +197,18 @@ static void recheck(struct sessions *ss, uint64_t user_id, uint64_t apikey_id)
 	free(asked);
 }
 
-static void end_token(struct sessions *ss, const char *jti)
+static void end_token(struct sessions *ss, const struct revoked *r)
 {
 	struct session *s;
 	uint32_t num = 0;
 
 	while ((s = sessions_next(ss, &num))) {
-		if (s->state == SESSION_CLOSING || !is_held(s, 0, 0, jti))
+		if (s->state == SESSION_CLOSING || !is_held(s, r))
 			continue;
 		for (size_t i = 0; i <= s->socks_n; i++) {
 			struct caller *p = i < s->socks_n ? s->socks[i].caller : s->caller;
 
-			if (!holds(p, 0, 0, jti))
+			if (!holds(p, r))
 				continue;
 			end_for(s, sock_of(s, p), ERR_TOKEN_REVOKED);
 			break;
@@ -245,26 +218,16 @@ static void end_token(struct sessions *ss, const char *jti)
 
 void sessions_revoke(struct sessions *ss, const struct record *r)
 {
-	const char *why, *word, *jti;
-	size_t offset;
-	struct json_object *o = json_parse(r->json, r->json_len, &why, &offset), *id;
+	struct revoked it;
 
-	word = json_get_str(o, "revoke");
-	word = word ? word : json_get_str(o, "changed"); /* then, too, the database is asked */
-	jti = json_get_str(o, "jti");
-	if (word && strcmp(word, "jti") == 0 && jti) {
-		note(ss, 0, 0, jti);
-		end_token(ss, jti);
-	} else if (word && strcmp(word, "user") == 0) {
-		id = json_get(o, "user_id");
-		note(ss, id ? json_object_get_uint64(id) : 0, 0, NULL);
-		recheck(ss, id ? json_object_get_uint64(id) : 0, 0);
-	} else if (word && strcmp(word, "apikey") == 0) {
-		id = json_get(o, "apikey_id");
-		note(ss, 0, id ? json_object_get_uint64(id) : 0, NULL);
-		recheck(ss, 0, id ? json_object_get_uint64(id) : 0);
-	}
-	json_object_put(o);
+	if (!revoked_parse(&it, r->json, r->json_len))
+		return;
+	/* A CONNECT whose token was looked at before may come after it. */
+	revocations_add(&ss->lately, &it, clock_ms());
+	if (it.what == WIRE_REVOKE_JTI)
+		end_token(ss, &it);
+	else
+		recheck(ss, &it); /* whether it is less or more that they may */
 }
 
 void session_ask_rights(struct session *s, const struct sock *k)
@@ -273,30 +236,12 @@ void session_ask_rights(struct session *s, const struct sock *k)
 		ask_about(s->hub, k->caller);
 }
 
-/* There were more of late than are kept: then it may be anybody. */
-static bool may_have_missed(const struct revoked_lately *l, int64_t now)
-{
-	return l && l->n > LATELY_N && now - l->last[l->n % LATELY_N].at_ms < LATELY_MS;
-}
-
 void session_recheck(struct session *s, const struct sock *k)
 {
-	const struct revoked_lately *l = s->hub->sessions->lately;
-	int64_t now = clock_ms();
+	struct caller_view c = caller_view(k->caller);
 
-	if (may_have_missed(l, now)) {
+	if (revocations_find(&s->hub->sessions->lately, &c, clock_ms() - LATELY_MS) != REVOKED_NO)
 		session_ask_rights(s, k);
-		return;
-	}
-	for (size_t i = 0; l && i < LATELY_N && i < l->n; i++) {
-		const char *jti = l->last[i].jti[0] ? l->last[i].jti : NULL;
-
-		if (now - l->last[i].at_ms < LATELY_MS &&
-			holds(k->caller, l->last[i].user_id, l->last[i].apikey_id, jti)) {
-			ask_about(s->hub, k->caller);
-			return;
-		}
-	}
 }
 
 /* ---- what the database said ---- */

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "revoked.h"
 #include "rights.h"
 #include "session.h"
 
@@ -17,7 +18,6 @@ struct group;
 struct hub;
 struct journal;
 struct over;
-struct revoked_lately;
 struct saver;
 
 struct sessions {
@@ -27,13 +27,13 @@ struct sessions {
 	struct session_list holders; /* who has fetched nothing for longest comes first */
 	size_t held_bytes;           /* what they hold of their own; what they share: hub->pool */
 	size_t n[SESSION_STATES];
-	struct session **slots;        /* by num */
-	size_t slots_n, slots_free;    /* slots_free: where to look for a free one */
-	struct revoked_lately *lately; /* session_auth.h */
-	struct over *overs;            /* session_over.h */
-	uint64_t boot;                 /* clock_boot() */
-	struct rights_set rights;      /* of all of them */
-	struct group *nothing;         /* the group of those that want no events */
+	struct session **slots;     /* by num */
+	size_t slots_n, slots_free; /* slots_free: where to look for a free one */
+	struct revocations lately;
+	struct over *overs;       /* session_over.h */
+	uint64_t boot;            /* clock_boot() */
+	struct rights_set rights; /* of all of them */
+	struct group *nothing;    /* the group of those that want no events */
 	struct journal *journal;
 	struct saver *saver;
 	int64_t saved_ms, refreshed_ms;
