@@ -1,5 +1,5 @@
 /*
- * /api/v1/auth: login, refresh, logout, me (CONTRACTS section 0, "Who is asking"). Handlers run on
+ * /api/v1/auth: login, refresh, logout, me (docs/http.md, section 2). Handlers run on
  * worker threads and keep their own transactions, because a failed login must be counted.
  *
  * A login begins a family of refresh tokens. Each is used once and gives the next; one that comes a

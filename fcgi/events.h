@@ -1,5 +1,5 @@
 /*
- * GET /events (CONTRACTS section 0): the long-poll and the event stream, and the addresses that
+ * GET /events (docs/http.md, section 3): the long-poll and the event stream, and the addresses that
  * clients of a WebSocket know, which answer the same. A worker reads and checks the request; park.c
  * holds it.
  */

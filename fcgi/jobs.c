@@ -39,28 +39,13 @@ struct jobs {
 	size_t threads_n;
 };
 
-static void cond_init(pthread_cond_t *cond)
-{
-	pthread_condattr_t attr;
-
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(cond, &attr);
-	pthread_condattr_destroy(&attr);
-}
-
-static struct timespec timespec_of(int64_t ms)
-{
-	return (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-}
-
 struct jobs *jobs_new(struct app *app)
 {
 	struct jobs *j = xcalloc(1, sizeof(*j));
 
 	j->app = app;
 	pthread_mutex_init(&j->lock, NULL);
-	cond_init(&j->ended);
+	clock_cond_init(&j->ended);
 	TAILQ_INIT(&j->waiting);
 	LIST_INIT(&j->idle);
 	return j;
@@ -147,7 +132,7 @@ static int64_t db_idle_ms(struct app *app)
 /* Until somebody has a job for it. Under the lock, which it lets go of meanwhile. */
 static void sleep_idle(struct thread *t, int64_t until_ms)
 {
-	struct timespec until = timespec_of(until_ms);
+	struct timespec until = clock_at(until_ms);
 	int rc = 0;
 
 	t->is_idle = true;
@@ -216,7 +201,7 @@ void jobs_start(struct jobs *j, size_t threads_n, bool hashes)
 		worker_init(&t->worker, j->app);
 		t->worker.hashes = hashes;
 		t->worker.pool = t->jobs = j;
-		cond_init(&t->wake);
+		clock_cond_init(&t->wake);
 		rc = pthread_create(&t->worker.thread, NULL, thread, t);
 		if (rc != 0)
 			log_fatal(1, "cannot start a thread: %s", strerror(rc));
@@ -225,7 +210,7 @@ void jobs_start(struct jobs *j, size_t threads_n, bool hashes)
 
 bool jobs_stop(struct jobs *j, int64_t deadline_ms)
 {
-	const struct timespec until = timespec_of(deadline_ms);
+	const struct timespec until = clock_at(deadline_ms);
 	size_t left;
 	int rc = 0;
 

@@ -37,15 +37,11 @@ struct probe {
 struct probe *probe_new(struct app *app)
 {
 	struct probe *p = xcalloc(1, sizeof(*p));
-	pthread_condattr_t attr;
 
 	p->app = app;
 	p->was_good = true;
 	pthread_mutex_init(&p->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&p->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	clock_cond_init(&p->changed);
 	return p;
 }
 
@@ -176,14 +172,9 @@ static bool is_stuck(struct probe *p)
 	return begun > atomic_load(&s->done_ms) && clock_ms() - begun >= PROBE_WAIT_MS;
 }
 
-static struct timespec at(int64_t ms)
-{
-	return (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-}
-
 void probe_look(struct probe *p, struct probe_found *found)
 {
-	struct timespec until = at(clock_ms() + PROBE_WAIT_MS);
+	struct timespec until = clock_at(clock_ms() + PROBE_WAIT_MS);
 	unsigned tries_n;
 	int rc = 0;
 
@@ -221,7 +212,7 @@ void probe_look(struct probe *p, struct probe_found *found)
 /* Under the lock. A connection that nobody asks about is given back. */
 static void wait_for_work(struct probe *p)
 {
-	struct timespec until = at(clock_ms() + PROBE_KNOWN_MS);
+	struct timespec until = clock_at(clock_ms() + PROBE_KNOWN_MS);
 
 	while (!p->is_wanted && !p->is_stopping)
 		if (pthread_cond_timedwait(&p->changed, &p->lock, &until) == 0)
@@ -270,7 +261,7 @@ void probe_start(struct probe *p)
 
 bool probe_stop(struct probe *p, int64_t deadline_ms)
 {
-	struct timespec until = at(deadline_ms);
+	struct timespec until = clock_at(deadline_ms);
 	bool is_running;
 	int rc = 0;
 

@@ -30,6 +30,21 @@ int64_t clock_wall_ms(void)
 	return now_us(CLOCK_REALTIME) / 1000;
 }
 
+void clock_cond_init(pthread_cond_t *cond)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(cond, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+struct timespec clock_at(int64_t ms)
+{
+	return (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+}
+
 uint64_t clock_boot(void)
 {
 	static const char path[] = "/proc/sys/kernel/random/boot_id";

@@ -5,7 +5,9 @@
 #ifndef CMDB_CLOCK_H
 #define CMDB_CLOCK_H
 
+#include <pthread.h>
 #include <stdint.h>
+#include <time.h>
 
 /* The year 9999, the last that DATETIME and RFC 3339 have: no time that comes from outside (a
  * token, a journal, a frame) may be later, so that sums with it, in milliseconds, too, stay
@@ -17,6 +19,9 @@
 int64_t clock_ms(void);      /* CLOCK_MONOTONIC: the same in all processes of a host */
 int64_t clock_us(void);      /* CLOCK_MONOTONIC */
 int64_t clock_wall_ms(void); /* CLOCK_REALTIME, since 1970 */
+/* A condition whose timed waits go by the monotonic clock, and a time of that for them. */
+void clock_cond_init(pthread_cond_t *cond);
+struct timespec clock_at(int64_t ms);
 /* Which boot of the machine this is: monotonic times of another one mean nothing. 0: not known. */
 uint64_t clock_boot(void);
 void clock_rfc3339(int64_t wall_ms, char out[CLOCK_RFC3339_SIZE]);

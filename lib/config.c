@@ -13,7 +13,7 @@
 #define DAY_S 86400
 #define VALUE_MAX 170 /* bytes; with its key it must fit a line as long as inih takes (200) */
 
-const struct config_row config_rows[CONFIG_ROWS_N] = {
+const struct config_row config_rows[] = {
 	KEY(database, socket, TEXT, "/run/mysqld/mysqld.sock", 0, 107, "",
 		"UNIX socket of MariaDB. Empty: host and port are used."),
 	KEY(database, host, TEXT, "", 0, VALUE_MAX, "", "Host of MariaDB when socket is empty."),
@@ -236,9 +236,11 @@ const struct config_row config_rows[CONFIG_ROWS_N] = {
 		"File with the API key for these commands."),
 };
 
+const size_t config_rows_n = sizeof(config_rows) / sizeof(config_rows[0]);
+
 void config_fini(struct config *c)
 {
-	for (size_t i = 0; i < CONFIG_ROWS_N; i++) {
+	for (size_t i = 0; i < config_rows_n; i++) {
 		const struct config_row *r = &config_rows[i];
 		if (r->type == ORIGINS)
 			strlist_fini(list_at(c, r));
@@ -314,7 +316,7 @@ void config_print(struct str *out, const struct config *c, bool with_secrets)
 		c = &defaults;
 	str_adds(out,
 		"# cmdb.conf, see cmdb.conf(5). Keys that begin with # are at their defaults.\n");
-	for (size_t i = 0; i < CONFIG_ROWS_N; i++) {
+	for (size_t i = 0; i < config_rows_n; i++) {
 		const struct config_row *r = &config_rows[i];
 		if (i == 0 || strcmp(r->section, config_rows[i - 1].section) != 0)
 			str_addf(out, "\n[%s]\n", r->section);
@@ -359,7 +361,7 @@ void config_print_json(struct str *out, const struct config *c)
 	config_defaults(&defaults);
 	if (!c)
 		c = &defaults;
-	for (size_t i = 0; i < CONFIG_ROWS_N; i++) {
+	for (size_t i = 0; i < config_rows_n; i++) {
 		const struct config_row *r = &config_rows[i];
 		bool is_first = i == 0 || strcmp(r->section, config_rows[i - 1].section) != 0;
 		if (is_first)
@@ -375,7 +377,7 @@ void config_each(void (*visit)(const char *section, const char *key, const char 
 			 const char *def, const char *help, void *arg),
 	void *arg)
 {
-	for (const struct config_row *r = config_rows; r < config_rows + CONFIG_ROWS_N; r++)
+	for (const struct config_row *r = config_rows; r < config_rows + config_rows_n; r++)
 		visit(r->section, r->key, r->unit, r->def, r->help, arg);
 }
 

@@ -22,8 +22,8 @@ struct load {
 	struct str *errors;
 	const char *file; /* or "--set", then line is 0 */
 	unsigned line;
-	unsigned set_at[CONFIG_ROWS_N]; /* the line of the file that set a key, 0: none */
-	const char *p, *end;            /* what of the file is unread */
+	unsigned *set_at;    /* by row, the line of the file that set the key, 0: none */
+	const char *p, *end; /* what of the file is unread */
 };
 
 static void problem(struct load *l, const char *section, const char *key, const char *fmt, ...)
@@ -210,7 +210,7 @@ static const struct config_row *find(struct load *l, const char *section, const 
 {
 	bool is_section = false;
 	const char *elsewhere = NULL;
-	for (size_t i = 0; i < CONFIG_ROWS_N; i++) {
+	for (size_t i = 0; i < config_rows_n; i++) {
 		bool same = strcmp(config_rows[i].section, section) == 0;
 		is_section |= same;
 		if (strcmp(config_rows[i].key, key) != 0)
@@ -349,7 +349,7 @@ void config_defaults(struct config *c)
 	struct str none = STR_INIT;
 	struct load l = {.c = c, .errors = &none, .file = "default"};
 	*c = (struct config){0};
-	for (size_t i = 0; i < CONFIG_ROWS_N; i++)
+	for (size_t i = 0; i < config_rows_n; i++)
 		set_value(&l, &config_rows[i], config_rows[i].def);
 	assert(none.len == 0);
 	str_fini(&none);
@@ -367,7 +367,9 @@ bool config_load(
 	if (!is_named)
 		l.file = CONFIG_FILE;
 	config_defaults(c);
+	l.set_at = xcalloc(config_rows_n, sizeof(*l.set_at));
 	load_file(&l, is_named);
+	free(l.set_at);
 	const char *where = l.file;
 	l.file = "--set";
 	for (size_t i = 0; i < n; i++)

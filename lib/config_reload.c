@@ -92,7 +92,7 @@ static void keep(struct config *to, const struct config *from, const struct conf
 void config_carry_over(struct config *now, const struct config *before, enum config_account who,
 	struct config_changes *changes)
 {
-	for (const struct config_row *r = config_rows; r < config_rows + CONFIG_ROWS_N; r++) {
+	for (const struct config_row *r = config_rows; r < config_rows + config_rows_n; r++) {
 		struct str *names = &changes->taken;
 
 		if (is_same(now, before, r))

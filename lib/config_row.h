@@ -20,8 +20,8 @@ struct config_row {
 	const char *help;
 };
 
-#define CONFIG_ROWS_N 99
-extern const struct config_row config_rows[CONFIG_ROWS_N];
+extern const struct config_row config_rows[];
+extern const size_t config_rows_n;
 
 /* Every key at its default. */
 void config_defaults(struct config *c);

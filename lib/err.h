@@ -1,6 +1,6 @@
 /*
  * Every way a call can fail that its caller must handle, and the one table that says what a client
- * is told about it: HTTP status, the `code` of CONTRACTS' failure body, and a public text that
+ * is told about it: HTTP status, the `code` of docs/http.md, section 1, and a public text that
  * names no secret. A bug asserts; what stops a start is log_fatal(); all else returns one of these.
  */
 #ifndef CMDB_ERR_H

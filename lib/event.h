@@ -50,7 +50,7 @@ enum err event_insert(struct db *db, const struct event_out *e, uint64_t *id)
 enum err event_insert_all(struct db *db, const struct event_out *events, size_t n)
 	__attribute__((warn_unused_result));
 
-/* What a client gets for one event, CONTRACTS section 0, GET /events:
+/* What a client gets for one event (docs/http.md, section 3):
  * {"id","topic","type","data","room","name","created_at"}; room and name are null when empty. */
 struct event_row {
 	uint64_t id;

@@ -54,15 +54,11 @@ struct binlog {
 struct binlog *binlog_new(const struct config *cfg, struct tail *tail)
 {
 	struct binlog *b = xcalloc(1, sizeof(*b));
-	pthread_condattr_t attr;
 
 	b->cfg = cfg;
 	b->tail = tail;
 	pthread_mutex_init(&b->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&b->cond, &attr);
-	pthread_condattr_destroy(&attr);
+	clock_cond_init(&b->cond);
 	memccpy(b->reason, cfg->poller.binlog ? "starting" : "poller.binlog is off", '\0',
 		sizeof(b->reason) - 1);
 	return b;
@@ -471,8 +467,7 @@ static bool stream(struct binlog *b)
 
 static bool pause_ms(struct binlog *b, int64_t ms)
 {
-	int64_t due = clock_ms() + ms;
-	struct timespec at = {.tv_sec = due / 1000, .tv_nsec = (due % 1000) * 1000000};
+	struct timespec at = clock_at(clock_ms() + ms);
 	bool go_on;
 
 	pthread_mutex_lock(&b->lock);

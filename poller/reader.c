@@ -7,6 +7,7 @@
 #include <sysexits.h>
 #include <time.h>
 
+#include "clock.h"
 #include "db.h"
 #include "log.h"
 #include "mailbox.h"
@@ -72,7 +73,7 @@ struct reader *reader_new(
 	r->to = to;
 	r->open_answer = open_answer;
 	pthread_mutex_init(&r->lock, NULL);
-	pthread_cond_init(&r->cond, NULL);
+	clock_cond_init(&r->cond);
 	TAILQ_INIT(&r->jobs);
 	r->db = db_new(&login, sets);
 	return r;
@@ -270,14 +271,8 @@ static struct reader_mail *next_job(struct reader *r)
 /* A database that is away is not asked again at once. */
 static void pause_after_loss(struct reader *r)
 {
-	struct timespec at;
+	struct timespec at = clock_at(clock_ms() + LOSS_PAUSE_MS);
 
-	clock_gettime(CLOCK_REALTIME, &at);
-	at.tv_nsec += LOSS_PAUSE_MS * 1000000L;
-	if (at.tv_nsec >= 1000000000L) {
-		at.tv_nsec -= 1000000000L;
-		at.tv_sec++;
-	}
 	pthread_mutex_lock(&r->lock);
 	while (!r->is_stopping && !pthread_cond_timedwait(&r->cond, &r->lock, &at))
 		;

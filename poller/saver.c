@@ -90,7 +90,7 @@ struct saver *saver_new(
 	s->to = to;
 	s->open_loaded = open_loaded;
 	pthread_mutex_init(&s->lock, NULL);
-	pthread_cond_init(&s->cond, NULL);
+	clock_cond_init(&s->cond);
 	s->db = db_new(&login, sets);
 	return s;
 }
@@ -306,12 +306,8 @@ static void take(struct saver *s)
 /* Under the lock. */
 static void pause_after_failure(struct saver *s)
 {
-	struct timespec at;
+	struct timespec at = clock_at(clock_ms() + PAUSE_MS);
 
-	clock_gettime(CLOCK_REALTIME, &at);
-	at.tv_nsec += PAUSE_MS * 1000000L;
-	at.tv_sec += at.tv_nsec / 1000000000L;
-	at.tv_nsec %= 1000000000L;
 	while (!s->is_stopping && !pthread_cond_timedwait(&s->cond, &s->lock, &at))
 		;
 }

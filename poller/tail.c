@@ -45,7 +45,6 @@ struct tail *tail_new(const struct config *cfg, _Atomic uint64_t *figures, struc
 	static const struct db_set *const probe_sets[] = {&writer_sql, &tail_probe_sql, NULL};
 	struct tail *t = xcalloc(1, sizeof(*t));
 	struct db_login login = config_login(cfg, CONFIG_POLLER);
-	pthread_condattr_t attr;
 
 	t->cfg = cfg;
 	t->figures = figures;
@@ -53,10 +52,7 @@ struct tail *tail_new(const struct config *cfg, _Atomic uint64_t *figures, struc
 	t->open_start = open_start;
 	t->open_batch = open_batch;
 	pthread_mutex_init(&t->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&t->cond, &attr);
-	pthread_condattr_destroy(&attr);
+	clock_cond_init(&t->cond);
 	t->db = db_new(&login, read_sets);
 	t->probe = db_new(&login, probe_sets);
 	order_init(&t->order, 0, cfg->poller.grace_ms, cfg->poller.hold_limit_ms);

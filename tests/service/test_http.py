@@ -1,4 +1,4 @@
-"""HTTP as CONTRACTS' common rules have it: what bad input gets, and what every answer carries."""
+"""HTTP as docs/http.md, section 1, has it: what bad input gets, and what every answer carries."""
 import re
 import socket
 
