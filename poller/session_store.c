@@ -464,5 +464,6 @@ void store_close(struct sessions *ss)
 
 void store_free(struct sessions *ss)
 {
+	journal_close(ss->journal);
 	saver_free(ss->saver);
 }
