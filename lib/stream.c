@@ -16,6 +16,27 @@ const struct stream *stream_find(const char *topic)
 	return NULL;
 }
 
+static const struct stream_view *view_by(const struct stream *st, enum stream_grant grant)
+{
+	for (size_t i = 0; i < STREAM_VIEWS_MAX; i++)
+		if (st->views[i].grant == grant)
+			return &st->views[i];
+	return NULL;
+}
+
+bool stream_is_asked(const struct stream *st)
+{
+	return view_by(st, STREAM_ON_ASKING);
+}
+
+const struct stream_filter *stream_filter(const struct stream *st)
+{
+	for (size_t i = 0; i < STREAM_VIEWS_MAX; i++)
+		if (st->views[i].filter)
+			return st->views[i].filter;
+	return NULL;
+}
+
 static bool may_read(const struct principal *who, const struct stream *st)
 {
 	return st->perm ? perm_has(who, st->perm) : perm_has2(who, st->topic, "read");
@@ -123,9 +144,7 @@ const struct stream_shape stream_shape_update = {.name = "update", .put = put_up
 const struct stream_shape *stream_shape(const char *topic)
 {
 	const struct stream *st = stream_find(topic);
+	const struct stream_view *v = st ? view_by(st, STREAM_BY_RIGHT) : NULL;
 
-	for (size_t i = 0; st && i < STREAM_VIEWS_MAX; i++)
-		if (st->views[i].grant == STREAM_BY_RIGHT)
-			return st->views[i].shape;
-	return &stream_shape_update;
+	return v ? v->shape : &stream_shape_update;
 }

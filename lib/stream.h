@@ -9,6 +9,10 @@
  * of its views that it matches. A socket has a view by right, by being who it is, or on asking, as
  * long as it has the permission. A *shape* makes a Socket.IO event of a row of ws_events.
  *
+ * A row of ws_events may carry many entries, if its stream has such: then a payload that is an
+ * array is that of one event, and its elements are what a filter chooses among and what a pace
+ * counts. Any other payload is one entry.
+ *
  * To add a topic, add its row in streams.c, and the pure functions of a shape or a filter if it has
  * one that is new. All of it is const and pure: any thread, nothing blocks, nothing is owned.
  */
@@ -42,14 +46,16 @@ enum stream_grant {
 struct stream_shape {
 	const char *name;
 	void (*put)(struct str *out, const struct event_row *e, struct slice payload);
-	/* For paced views, else NULL: an event as an entry of a batch, the batch of n entries
-	 * (joined by commas), and what tells that n of the events from..to are not sent. */
-	void (*put_entry)(struct str *out, const struct event_row *e, struct slice payload);
+	/* For paced views, else NULL: an entry as one of a batch; the batch of n of them, joined by
+	 * commas (one alone is no batch: it is as from put); and what tells that n entries of the
+	 * events from..to are not sent. */
+	void (*put_entry)(struct str *out, const struct event_row *e, struct slice entry);
 	void (*put_batch)(struct str *out, struct slice entries, size_t n);
 	void (*put_dropped)(struct str *out, uint64_t n, uint64_t from, uint64_t to);
 };
 
-/* How fast a view is shown. What comes first after a quiet spell goes at once. */
+/* How fast a view on asking is shown. What comes first after a quiet spell goes at once. The paced
+ * views of a socket have one window, the longest of theirs, and one rate, the lowest. */
 struct stream_pace {
 	uint32_t window_ms; /* what comes within that after an answer is one batch */
 	uint16_t batch_max; /* entries of one batch; more make several */
@@ -57,18 +63,22 @@ struct stream_pace {
 	uint32_t per_s;     /* entries a second and socket, past which they are dropped; 0: any */
 };
 
-/* Which entries of a stream a view shows. A filter is its canonical bytes: equal wishes have equal
- * ones. */
+/* Which entries of a stream a view on asking shows. A filter is its canonical bytes: equal wishes
+ * have equal ones, and none at all is all entries. The views of a stream that have filters have the
+ * same kind. */
 struct stream_filter {
 	/* From what a client asks for. false: *problem says what is wrong, for the client. */
 	bool (*parse)(struct json_object *ask, struct str *filter, const char **problem);
-	bool (*matches)(struct slice filter, const struct event_row *e, struct slice payload);
-	/* Visits the keys that the filter is found by: it matches nothing that has none of them.
+	/* What filters look at in an entry, in a form of the filter's own: made once, when the
+	 * event is read, and kept with it. */
+	void (*digest)(struct str *out, const struct event_row *e, struct slice entry);
+	bool (*matches)(struct slice filter, struct slice digest);
+	/* Visits the keys that the filter is found by: it matches no entry that has none of them.
 	 * None visited: it is looked at for every event. */
 	void (*keys)(struct slice filter, void (*visit)(struct slice key, void *arg), void *arg);
-	/* The same of an event. */
-	void (*event_keys)(const struct event_row *e, struct slice payload,
-		void (*visit)(struct slice key, void *arg), void *arg);
+	/* The same of an entry. */
+	void (*entry_keys)(
+		struct slice digest, void (*visit)(struct slice key, void *arg), void *arg);
 };
 
 struct stream_view {
@@ -84,8 +94,9 @@ struct stream {
 	const char *topic; /* NULL ends the table */
 	const char *perm;  /* to read it; NULL: "<topic>:read" */
 	enum retention retention;
-	bool has_rows;   /* a resource: `request:<topic>` brings a client's copy up to date */
-	bool is_console; /* in what a plain GET of the console's WebSocket address is shown */
+	bool has_rows;    /* a resource: `request:<topic>` brings a client's copy up to date */
+	bool has_entries; /* a payload that is an array is one of entries */
+	bool is_console;  /* in what a plain GET of the console's WebSocket address is shown */
 	struct stream_view views[STREAM_VIEWS_MAX];
 	/* Its events go to rooms of this kind, too. NULL: to rooms of others, or none. */
 	const struct room_kind *room;
@@ -97,6 +108,9 @@ extern const struct stream streams[];
 extern const struct stream_shape stream_shape_update;
 
 const struct stream *stream_find(const char *topic); /* NULL: it has no row */
+bool stream_is_asked(const struct stream *st);       /* are there views of it on asking? */
+/* How its entries are filtered; NULL: they are not. */
+const struct stream_filter *stream_filter(const struct stream *st);
 /* May the principal read the topic, of which there need be no row? Internal ones nobody. */
 bool stream_may_read(const struct principal *who, const char *topic);
 /* Every topic that the principal may read by a permission of its own; who has "*" may read all, and

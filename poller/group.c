@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "body.h"
-#include "conn.h"
+#include "channel.h"
 #include "hub.h"
 #include "mem.h"
 #include "record.h"
@@ -14,100 +14,80 @@
 
 /* ---- channels ---- */
 
-enum channel_kind {
-	CHANNEL_TOPIC = 'T',
-	CHANNEL_ANY_TOPIC = 't',
-	CHANNEL_ROOM = 'R',
-	CHANNEL_ANY_ROOM = 'r'
+/* channel_join() or channel_leave(). */
+typedef void channel_visit(struct hub *, struct group *, const struct channel_name *);
+
+struct walk {
+	struct hub *hub;
+	struct group *g;
+	channel_visit *visit;
+	struct channel_name name;
+	size_t keys_n;
 };
 
-struct channel {
-	char *key;
-	struct group **groups;
-	size_t n, cap;
-	UT_hash_handle hh;
-};
-
-#define CHANNEL_KEY_MAX 512
-
-static size_t channel_key(
-	char key[CHANNEL_KEY_MAX], uint32_t tenant_id, enum channel_kind kind, const char *name)
+static void visit(struct walk *w, enum channel_kind kind, const char *name)
 {
-	size_t len = strnlen(name, CHANNEL_KEY_MAX - 5);
-
-	memcpy(key, &tenant_id, 4);
-	key[4] = (char)kind;
-	memcpy(key + 5, name, len);
-	return len + 5;
+	w->name.kind = kind;
+	w->name.name = name;
+	w->visit(w->hub, w->g, &w->name);
 }
 
-static struct channel *channel_find(
-	struct hub *hub, uint32_t tenant_id, enum channel_kind kind, const char *name)
+static void visit_key(struct slice key, void *arg)
 {
-	char key[CHANNEL_KEY_MAX];
-	size_t len = channel_key(key, tenant_id, kind, name);
-	struct channel *ch;
+	struct walk *w = arg;
 
-	HASH_FIND(hh, hub->channels, key, len, ch);
-	return ch;
+	w->keys_n++;
+	w->name.key = key;
+	visit(w, CHANNEL_KEY, w->name.name);
+	w->name.key = (struct slice){NULL, 0};
 }
 
-static void channel_join(struct hub *hub, struct group *g, enum channel_kind kind, const char *name)
+/* By the keys of its filter, if it has such; then nothing without one of them is for it. */
+static void visit_view(struct walk *w, const struct asked_view *v)
 {
-	struct channel *ch = channel_find(hub, g->want.tenant_id, kind, name);
-	char key[CHANNEL_KEY_MAX];
-
-	if (!ch) {
-		size_t len = channel_key(key, g->want.tenant_id, kind, name);
-
-		ch = xcalloc(1, sizeof(*ch));
-		ch->key = xmalloc(len);
-		memcpy(ch->key, key, len);
-		HASH_ADD_KEYPTR(hh, hub->channels, ch->key, len, ch);
-	}
-	if (ch->n == ch->cap) {
-		ch->cap = ch->cap ? ch->cap * 2 : 4;
-		ch->groups = xreallocarray(ch->groups, ch->cap, sizeof(struct group *));
-	}
-	ch->groups[ch->n++] = g;
+	w->keys_n = 0;
+	w->name.name = v->stream->topic;
+	if (v->row->filter && v->filter.len)
+		v->row->filter->keys(v->filter, visit_key, w);
+	if (w->keys_n == 0)
+		visit(w, CHANNEL_VIEW, v->stream->topic);
 }
 
-static void channel_leave(
-	struct hub *hub, struct group *g, enum channel_kind kind, const char *name)
+/* Every channel an interest hangs in. */
+static void each_channel(struct hub *hub, struct group *g, channel_visit *how)
 {
-	struct channel *ch = channel_find(hub, g->want.tenant_id, kind, name);
-
-	for (size_t i = 0; i < ch->n; i++) {
-		if (ch->groups[i] == g) {
-			ch->groups[i] = ch->groups[--ch->n];
-			break;
-		}
-	}
-	if (ch->n == 0) {
-		HASH_DEL(hub->channels, ch);
-		free(ch->groups);
-		free(ch->key);
-		free(ch);
-	}
-}
-
-/* Every channel an interest hangs in, once. */
-static void each_channel(struct hub *hub, struct group *g,
-	void (*visit)(struct hub *, struct group *, enum channel_kind, const char *))
-{
+	struct walk w = {.hub = hub, .g = g, .visit = how, .name = {g->want.tenant_id}};
 	const struct wire_interest *want = &g->want;
 
 	if (!want->only_rooms && want->all_topics)
-		visit(hub, g, CHANNEL_ANY_TOPIC, "");
+		visit(&w, CHANNEL_ANY_TOPIC, "");
 	for (size_t i = 0; !want->only_rooms && !want->all_topics && i < want->topics.n; i++)
-		visit(hub, g, CHANNEL_TOPIC, want->topics.v[i]);
+		visit(&w, CHANNEL_TOPIC, want->topics.v[i]);
 	if (want->all_rooms)
-		visit(hub, g, CHANNEL_ANY_ROOM, "");
+		visit(&w, CHANNEL_ANY_ROOM, "");
 	for (size_t i = 0; !want->all_rooms && i < want->rooms.n; i++)
-		visit(hub, g, CHANNEL_ROOM, want->rooms.v[i]);
+		visit(&w, CHANNEL_ROOM, want->rooms.v[i]);
+	for (size_t i = 0; i < g->views_n; i++)
+		visit_view(&w, &g->views[i]);
 }
 
 /* ---- groups ---- */
+
+static void set_views(struct group *g)
+{
+	g->views_n = views_of(&g->want, &g->views);
+	for (size_t i = 0; i < g->views_n; i++) {
+		const struct stream_pace *pace = g->views[i].row->pace;
+
+		if (!pace)
+			continue;
+		g->is_paced = true;
+		if (pace->window_ms > g->window_ms)
+			g->window_ms = pace->window_ms;
+		if (pace->per_s && (!g->per_s || pace->per_s < g->per_s))
+			g->per_s = pace->per_s;
+	}
+}
 
 struct group *group_get(struct hub *hub, const void *key, size_t len)
 {
@@ -128,15 +108,15 @@ struct group *group_get(struct hub *hub, const void *key, size_t len)
 	TAILQ_INIT(&g->parked);
 	TAILQ_INIT(&g->members);
 	HASH_ADD_KEYPTR(hh, hub->groups, g->key, len, g);
+	set_views(g);
 	each_channel(hub, g, channel_join);
 	return g;
 }
 
 struct group *group_of_room(struct hub *hub, uint32_t tenant_id, const char *room, size_t i)
 {
-	const struct channel *ch = channel_find(hub, tenant_id, CHANNEL_ROOM, room);
-
-	return ch && i < ch->n ? ch->groups[i] : NULL;
+	return channel_at(
+		channel_find(hub, &(struct channel_name){tenant_id, CHANNEL_ROOM, room, {0}}), i);
 }
 
 /* ---- latest answers ---- */
@@ -151,7 +131,7 @@ static void forget_memo(struct hub *hub, struct group *g)
 	g->memo = NULL;
 }
 
-void group_keep(struct hub *hub, struct group *g, struct body *b, uint64_t since)
+void group_keep(struct hub *hub, struct group *g, struct body *b, const struct start *start)
 {
 	size_t len = evbuffer_get_length(b->buf);
 
@@ -160,7 +140,7 @@ void group_keep(struct hub *hub, struct group *g, struct body *b, uint64_t since
 		return;
 	hub->memos_bytes += len;
 	g->memo = body_ref(b);
-	g->memo_since = since;
+	g->memo_start = *start;
 	g->memo_tail = hub->tail;
 }
 
@@ -170,7 +150,8 @@ static void group_free(struct hub *hub, struct group *g)
 	each_channel(hub, g, channel_leave);
 	HASH_DEL(hub->groups, g);
 	wire_interest_fini(&g->want);
-	free(g->hits);
+	hits_fini(&g->hits);
+	free(g->views);
 	free(g->key);
 	free(g);
 }
@@ -206,7 +187,12 @@ static bool wants_topic(const struct wire_interest *want, const struct record *r
 	return want->all_topics || strlist_has(&want->topics, r->topic);
 }
 
-bool group_wants(const struct group *g, const struct record *r)
+static bool is_in_room(const struct wire_interest *want, const struct record *r)
+{
+	return want->all_rooms || room_is_among(&want->rooms, r->room);
+}
+
+bool group_wants_by_right(const struct group *g, const struct record *r)
 {
 	const struct wire_interest *want = &g->want;
 
@@ -214,131 +200,31 @@ bool group_wants(const struct group *g, const struct record *r)
 		return false;
 	if (!r->room[0])
 		return !want->only_rooms && wants_topic(want, r);
-	return (want->all_rooms || room_is_among(&want->rooms, r->room)) &&
-	       (want->rooms_any_topic || wants_topic(want, r));
+	return is_in_room(want, r) && (want->rooms_any_topic || wants_topic(want, r));
 }
 
-/* ---- fan-out ---- */
-
-static void hit(struct group **hits, struct group *g, struct record *r)
+void group_match(const struct group *g, const struct record *r, struct hits *h)
 {
-	if (TAILQ_EMPTY(&g->parked) || (g->hits_n && g->hits[g->hits_n - 1] == r))
-		return; /* nobody, or it is in several of the record's rooms */
-	if (g->hits_n == 0) {
-		g->next_hit = *hits;
-		*hits = g;
-	}
-	if (g->hits_n == g->hits_cap) {
-		g->hits_cap = g->hits_cap ? g->hits_cap * 2 : 8;
-		g->hits = xreallocarray(g->hits, g->hits_cap, sizeof(*g->hits));
-	}
-	g->hits[g->hits_n++] = r;
-}
+	const struct wire_interest *want = &g->want;
 
-static void match(struct group **hits, struct channel *ch, struct record *r)
-{
-	for (size_t i = 0; ch && i < ch->n; i++)
-		if (group_wants(ch->groups[i], r) &&
-			!(r->is_again && ch->groups[i]->want.format == WIRE_SOCKET))
-			hit(hits, ch->groups[i], r);
-}
-
-static void route(struct hub *hub, struct group **hits, struct record *r)
-{
-	bool has_room = r->room[0] != '\0';
-	char room[EVENT_ROOM_MAX + 1];
-
-	if (record_is_internal(r))
+	if (group_wants_by_right(g, r))
+		hits_add(h, r);
+	if (!g->views_n || want->tenant_id != r->tenant_id || record_is_internal(r) ||
+		(r->room[0] && !is_in_room(want, r)))
 		return;
-	if (!has_room)
-		match(hits, channel_find(hub, r->tenant_id, CHANNEL_TOPIC, r->topic), r);
-	for (const char *list = r->room; (list = room_next(list, room));)
-		match(hits, channel_find(hub, r->tenant_id, CHANNEL_ROOM, room), r);
-	match(hits,
-		channel_find(
-			hub, r->tenant_id, has_room ? CHANNEL_ANY_ROOM : CHANNEL_ANY_TOPIC, ""),
-		r);
+	for (size_t i = 0; i < g->views_n; i++)
+		hits_add_view(h, &g->views[i], r);
 }
 
-/* All groups of a fan-out that get the same bytes. */
-struct outcome {
-	struct group *groups; /* by next_hit */
-	struct str key;       /* format, limit and the records' addresses */
-	UT_hash_handle hh;
-};
-
-static struct outcome *outcome_of(struct outcome **all, const struct group *g)
+bool group_wants(const struct group *g, const struct record *r)
 {
-	struct str key = STR_INIT;
-	uint16_t limit = g->want.limit;
-	struct outcome *o;
+	struct hits h = {0};
+	bool wants;
 
-	/* A limit that is not reached makes no other body. */
-	if (limit > g->hits_n)
-		limit = (uint16_t)g->hits_n;
-	str_add(&key, &g->want.format, sizeof(g->want.format));
-	str_add(&key, &limit, sizeof(limit));
-	str_add(&key, g->hits, g->hits_n * sizeof(*g->hits));
-	HASH_FIND(hh, *all, key.p, key.len, o);
-	if (o) {
-		str_fini(&key);
-		return o;
-	}
-	o = xcalloc(1, sizeof(*o));
-	o->key = key;
-	HASH_ADD_KEYPTR(hh, *all, o->key.p, o->key.len, o);
-	return o;
-}
-
-/* Late events come whole, whatever the limit: behind the cursor nobody would find the rest. */
-static struct body *body_of_hits(
-	struct hub *hub, const struct group *g, uint64_t cursor, bool is_late)
-{
-	struct body *b = body_new((enum wire_format)g->want.format, hub->epoch);
-	size_t i;
-
-	for (i = 0; i < g->hits_n && (is_late || body_has_room(b, g->want.limit)); i++)
-		body_add(b, g->hits[i]);
-	body_finish(b, i < g->hits_n ? b->last_id : cursor, i < g->hits_n);
-	figure_add(hub->figures, FIGURE_BODIES_RENDERED, 1);
-	return b;
-}
-
-static void outcome_send(struct hub *hub, struct outcome *o, uint64_t cursor, bool is_late)
-{
-	struct body *b = body_of_hits(hub, o->groups, cursor, is_late);
-	struct waiter *w;
-
-	for (struct group *g = o->groups; g; g = g->next_hit) {
-		g->hits_n = 0;
-		while ((w = TAILQ_FIRST(&g->parked))) {
-			/* Late events are behind its cursor: they come now or never. */
-			if (conn_is_clogged(w->conn) && !is_late)
-				wait_put_off(w);
-			else
-				wait_give(w, b);
-		}
-	}
-	body_put(b);
-}
-
-void fanout(struct hub *hub, struct record *const *records, size_t n, uint64_t cursor, bool is_late)
-{
-	struct group *hits = NULL, *g;
-	struct outcome *all = NULL, *o, *next;
-
-	for (size_t i = 0; i < n; i++)
-		route(hub, &hits, records[i]);
-	while ((g = hits)) {
-		hits = g->next_hit;
-		o = outcome_of(&all, g);
-		g->next_hit = o->groups;
-		o->groups = g;
-	}
-	HASH_ITER (hh, all, o, next) {
-		HASH_DEL(all, o);
-		outcome_send(hub, o, cursor, is_late);
-		str_fini(&o->key);
-		free(o);
-	}
+	if (!g->views_n)
+		return group_wants_by_right(g, r);
+	group_match(g, r, &h);
+	wants = h.n > 0;
+	hits_fini(&h);
+	return wants;
 }

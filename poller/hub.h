@@ -76,7 +76,8 @@ struct hub {
 
 	struct group *groups;     /* by interest */
 	size_t memos_bytes;       /* of the groups' latest answers */
-	struct channel *channels; /* by tenant, kind and name */
+	struct channel *channels; /* channel.h */
+	uint64_t routed_n;        /* events that groups were looked up for */
 	size_t waiters_n;
 	struct clients clients;
 	struct waiter_list ahead;

@@ -17,6 +17,7 @@
 #include "clock.h"
 #include "conn.h"
 #include "errand.h"
+#include "fanout.h"
 #include "event.h"
 #include "frames.h"
 #include "grave.h"

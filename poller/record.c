@@ -1,11 +1,13 @@
 #include "record.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "event.h"
 #include "mem.h"
 #include "str.h"
+#include "stream.h"
 
 enum { COL_ID, COL_TENANT, COL_TOPIC, COL_TYPE, COL_PAYLOAD, COL_ROOM, COL_NAME, COL_CREATED };
 
@@ -49,6 +51,94 @@ static struct record *new_with(const struct db_val *row)
 	return r;
 }
 
+/* ---- entries ---- */
+
+/* The end of the JSON value at p: valid, and followed by a comma or a bracket that it is in. */
+static const char *value_end(const char *p, const char *end)
+{
+	size_t depth = 0;
+	bool is_text = false;
+
+	for (; p < end; p++) {
+		if (is_text && *p == '\\')
+			p++;
+		else if (*p == '"')
+			is_text = !is_text;
+		else if (is_text)
+			continue;
+		else if (*p == '[' || *p == '{')
+			depth++;
+		else if (depth && (*p == ']' || *p == '}'))
+			depth--;
+		else if (!depth && (*p == ',' || *p == ']'))
+			break;
+	}
+	return p;
+}
+
+static void add_entry(struct record *r, const char *json, const char *p, const char *end)
+{
+	while (p < end && *p == ' ')
+		p++;
+	while (p < end && end[-1] == ' ')
+		end--;
+	if (p == end)
+		return; /* of an empty array */
+	if ((r->entries_n & (r->entries_n - 1)) == 0)
+		r->entries = xreallocarray(
+			r->entries, r->entries_n ? r->entries_n * 2 : 1, sizeof(*r->entries));
+	r->entries[r->entries_n++] =
+		(struct entry){.at = (uint32_t)(p - json), .len = (uint32_t)(end - p)};
+}
+
+static void find_entries(struct record *r, const char *json)
+{
+	const char *p = json + r->payload_at, *end = p + r->payload_len, *stop;
+
+	r->entries_n = 1;
+	if (!r->stream || !(r->stream->has_entries || stream_filter(r->stream)))
+		return;
+	r->entries_n = 0;
+	if (!r->stream->has_entries || *p != '[') {
+		add_entry(r, json, p, end);
+		return;
+	}
+	for (p++; p < end; p = stop + 1) {
+		stop = value_end(p, end);
+		add_entry(r, json, p, stop);
+	}
+}
+
+static void make_digests(struct record *r, const struct event_row *e, const char *json)
+{
+	const struct stream_filter *f = r->stream ? stream_filter(r->stream) : NULL;
+	struct str digests = STR_INIT;
+
+	for (uint32_t i = 0; f && i < r->entries_n; i++) {
+		struct entry *entry = &r->entries[i];
+
+		entry->digest_at = (uint32_t)digests.len;
+		f->digest(&digests, e, (struct slice){json + entry->at, entry->len});
+		entry->digest_len = (uint32_t)digests.len - entry->digest_at;
+	}
+	r->digests_len = (uint32_t)digests.len;
+	r->digests = str_take(&digests);
+}
+
+struct slice record_entry(const struct record *r, uint32_t i)
+{
+	if (!r->entries)
+		return (struct slice){r->json + r->payload_at, r->payload_len};
+	return (struct slice){r->json + r->entries[i].at, r->entries[i].len};
+}
+
+struct slice record_digest(const struct record *r, uint32_t i)
+{
+	return (struct slice){r->digests + r->entries[i].digest_at, r->entries[i].digest_len};
+}
+
+/* ---- records ---- */
+
 struct record *record_new(const struct db_val *row)
 {
 	struct record *r = new_with(row);
@@ -78,6 +168,10 @@ struct record *record_new(const struct db_val *row)
 		event_render(&json, &e, &place);
 		r->payload_at = (uint32_t)place.at;
 		r->payload_len = (uint32_t)place.len;
+		r->stream = stream_find(r->topic);
+		find_entries(r, json.p);
+		if (r->entries)
+			make_digests(r, &e, json.p);
 	}
 	r->json_len = (uint32_t)json.len;
 	r->json = str_take(&json);
@@ -95,16 +189,48 @@ struct record *record_dup(const struct record *r)
 	d->name = d->text + (r->name - r->text);
 	d->json = xmalloc((size_t)r->json_len + 1);
 	memcpy(d->json, r->json, (size_t)r->json_len + 1);
+	if (!r->entries)
+		return d;
+	d->entries = xreallocarray(NULL, r->entries_n, sizeof(*d->entries));
+	memcpy(d->entries, r->entries, r->entries_n * sizeof(*d->entries));
+	d->digests = xmalloc((size_t)r->digests_len + 1);
+	memcpy(d->digests, r->digests, (size_t)r->digests_len);
 	return d;
+}
+
+/* The digits of a stamp, as a date again. */
+static void put_date(uint64_t stamp, char date[RECORD_DATE_SIZE])
+{
+	unsigned long long s = stamp / 1000;
+
+	snprintf(date, RECORD_DATE_SIZE, "%04llu-%02llu-%02llu %02llu:%02llu:%02llu.%03llu",
+		s / 10000000000 % 10000, s / 100000000 % 100, s / 1000000 % 100, s / 10000 % 100,
+		s / 100 % 100, s % 100, (unsigned long long)(stamp % 1000));
+}
+
+static struct event_row row_of(const struct record *r)
+{
+	return (struct event_row){.id = r->item.id,
+		.tenant_id = r->tenant_id,
+		.type = r->type,
+		.topic = r->topic,
+		.room = r->room,
+		.name = r->name,
+		.is_renamed = r->is_renamed};
+}
+
+struct event_row record_row(const struct record *r, char date[RECORD_DATE_SIZE])
+{
+	struct event_row e = row_of(r);
+
+	put_date(r->stamp, date);
+	e.created_at = date;
+	return e;
 }
 
 void record_socket_args(const struct record *r, struct str *out)
 {
-	const struct event_row e = {.id = r->item.id,
-		.type = r->type,
-		.topic = r->topic,
-		.name = r->name,
-		.is_renamed = r->is_renamed};
+	const struct event_row e = row_of(r);
 
 	event_put_socket(out, &e, r->json + r->payload_at, r->payload_len);
 }
@@ -114,12 +240,17 @@ void record_free(struct record *r)
 	if (!r)
 		return;
 	free(r->json);
+	free(r->entries);
+	free(r->digests);
 	free(r);
 }
 
 size_t record_size(const struct record *r)
 {
-	return sizeof(*r) + r->json_len + strlen(r->topic) + strlen(r->room) + strlen(r->name) + 64;
+	size_t entries = r->entries ? r->entries_n * sizeof(*r->entries) + r->digests_len : 0;
+
+	return sizeof(*r) + entries + r->json_len + strlen(r->topic) + strlen(r->room) +
+	       strlen(r->name) + 64;
 }
 
 bool record_is_row(const struct record *r)

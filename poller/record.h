@@ -9,9 +9,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bytes.h"
 #include "db.h"
 #include "event.h"
 #include "order.h"
+
+struct stream;
+
+/* One of the things that a payload is made of (stream.h). */
+struct entry {
+	uint32_t at, len;               /* in json */
+	uint32_t digest_at, digest_len; /* in digests */
+};
 
 struct record {
 	struct order_item item; /* first; item.id is the event's id */
@@ -25,6 +34,12 @@ struct record {
 	bool is_renamed; /* sockets get it under EVENT_NAME_SAFE */
 	bool is_again;   /* a late one that comes once more (late.h); sessions have had it */
 	const char *topic, *room, *name; /* room, name: "" for none; all point into text */
+	const struct stream *stream;     /* NULL: the topic has no row */
+	/* Of a stream with filters, or an array; else NULL: the payload is the one entry. */
+	struct entry *entries;
+	uint32_t entries_n;
+	char *digests;
+	uint32_t digests_len;
 	char *json; /* as a client gets it; for an internal topic the bare payload */
 	char text[];
 };
@@ -39,6 +54,11 @@ uint64_t record_stamp(const struct db_val *date);
 struct record *record_dup(const struct record *r);
 /* Is it about a row of its topic's table? One to a room, or with a name, is a message by itself. */
 bool record_is_row(const struct record *r);
+struct slice record_entry(const struct record *r, uint32_t i);  /* i < entries_n */
+struct slice record_digest(const struct record *r, uint32_t i); /* of a stream with filters */
+#define RECORD_DATE_SIZE 32
+/* As shapes take it; without its payload. Borrows r's texts and date. */
+struct event_row record_row(const struct record *r, char date[RECORD_DATE_SIZE]);
 /* Appends the inside of the array of its Socket.IO packet. */
 void record_socket_args(const struct record *r, struct str *out);
 void record_free(struct record *r);              /* takes NULL */

@@ -317,7 +317,7 @@ enum wire_done session_open(struct sessions *ss, const struct wire_frame *f, con
 	secret_hex(s->client_id, id, sizeof(id));
 	s->connect_ms = clock_ms() + cfg->socketio.connect_timeout_ms;
 	s->ping_ms = clock_ms() + cfg->socketio.ping_interval_ms;
-	s->acked = s->cursor = ss->hub->tail;
+	session_begin_at(s, ss->hub->tail, ss->hub->tail);
 	session_wind(s);
 	store_session(s);
 	figure_add(ss->hub->figures, FIGURE_SESSIONS_OPENED, 1);
@@ -391,6 +391,8 @@ void session_leave(struct session *s, struct sock *k, enum session_end how)
 	if (strcmp(k->nsp, NSP_MAIN) == 0) {
 		s->begin_ms = 0;
 		s->cursor = session_cursor(s);
+		if (s->poll)
+			s->pace.shown = wait_shown(s->poll, s->cursor);
 		session_end_rights(s);
 		if (!may_return(how)) {
 			session_over(s);
@@ -505,7 +507,7 @@ static void begin_anew(struct session *s)
 	static const struct slice main_nsp = {NSP_MAIN, 1};
 	bool follows = s->state == SESSION_JOINED && session_sock(s, main_nsp);
 
-	s->acked = s->cursor = s->hub->tail;
+	session_begin_at(s, s->hub->tail, s->hub->tail);
 	skips_fini(s);
 	if (follows || s->state == SESSION_GONE)
 		s->has_lost = true;

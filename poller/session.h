@@ -20,6 +20,8 @@
  *   acked <= cursor     up to acked the client has got it; up to cursor it was sent. The queue's
  *                       packets that were sent with it are in `inflight` until then.
  *
+ * Views with a pace have a pair of such cursors of their own (pace.h), which may lie behind these.
+ *
  * A client has one GET at a time, so a GET says that the answer to the one before has arrived. Not
  * so when it is the same request again, because the process that had it died: then what was sent
  * since acked is sent again. session_again.h tells these apart.
@@ -45,6 +47,7 @@
 #include <uthash.h>
 
 #include "ops.h"
+#include "pace.h"
 #include "packets.h"
 #include "secret.h"
 #include "str.h"
@@ -131,6 +134,7 @@ struct session {
 	uint64_t posts_n;      /* that were done */
 	bool has_dull_tags;    /* its client marks different requests with the same */
 	uint64_t acked, cursor;
+	struct pace pace;
 	bool is_answered; /* the last GET was; whether that arrived the next one tells */
 	bool has_lost;    /* something queued for it was thrown away */
 	struct packets queue, inflight;

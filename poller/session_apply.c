@@ -186,7 +186,8 @@ static bool catch_up(struct session *s, struct slice topic, uint64_t at)
 
 		if (r->item.id > cursor)
 			break;
-		if (slice_is(topic, r->topic) && record_is_row(r) && group_wants(s->group, r))
+		if (slice_is(topic, r->topic) && record_is_row(r) &&
+			group_wants_by_right(s->group, r))
 			body_add(b, r);
 	}
 	if (b->n)

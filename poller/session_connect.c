@@ -29,7 +29,8 @@ struct heritage {
 	struct subs subs;
 	struct strlist requested;
 	struct packets events; /* that were queued for it, and may not have arrived */
-	uint64_t acked;
+	uint64_t acked, shown, shown_acked;
+	bool is_known;
 	int64_t tokens, tokens_ms;
 };
 
@@ -43,6 +44,9 @@ static void inherit(struct heritage *h, struct session *from)
 	packets_move_events(&h->events, &from->queue);
 	session_weigh(from);
 	h->acked = from->acked;
+	h->shown = from->is_answered ? from->pace.shown : from->pace.acked;
+	h->shown_acked = from->pace.acked;
+	h->is_known = true;
 	h->tokens = from->tokens;
 	h->tokens_ms = from->tokens_ms;
 	session_set_pid(from, NULL);
@@ -110,14 +114,19 @@ static bool welcome(struct session *s, const struct op *op)
 	return ok;
 }
 
-/* Where the event stream begins. */
-static void set_cursor(struct session *s, uint64_t cursor)
+/* Where the event stream begins. A client that names an event of the last answer has got all of it,
+ * and the paced views in it; one that goes on from elsewhere has got those up to that event. */
+static void set_cursor(struct session *s, uint64_t named, const struct heritage *h)
 {
-	s->acked = s->cursor = cursor;
+	uint64_t cursor = named > h->acked ? named : h->acked, shown = cursor;
+
+	if (h->is_known)
+		shown = named > h->acked ? h->shown : h->shown_acked;
+	session_begin_at(s, cursor, shown);
 	if (!s->poll)
 		return;
 	wait_recall(s->poll);
-	s->poll->cursor = cursor;
+	session_set_waiter(s);
 }
 
 bool session_connect(struct session *s, const struct op *op)
@@ -163,7 +172,7 @@ bool session_connect(struct session *s, const struct op *op)
 		uint64_t from = op->id == OPS_FROM_NOW ? s->hub->tail : op->id;
 
 		session_begin_rights(s, op->rights, &gone);
-		set_cursor(s, from > h.acked ? from : h.acked);
+		set_cursor(s, from, &h);
 		figure_add(
 			ss->hub->figures, FIGURE_SESSIONS_RECOVERED, (op->flags & OP_RESUMES) != 0);
 		if (!(op->flags & OP_RESUMES))

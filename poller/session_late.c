@@ -13,6 +13,7 @@
 #include "session_store.h"
 #include "sessions.h"
 #include "shared.h"
+#include "view.h"
 #include "wait.h"
 
 /* One that is held gets them by the fan-out, whole, unless its client may not take so many. */
@@ -22,17 +23,59 @@ static bool is_served(const struct session *s, size_t n)
 	       (!s->answer_packets || n <= s->answer_packets);
 }
 
+/* Has it passed the event, in the views that are paced, or in the others? */
+static bool has_passed(const struct session *s, const struct record *r, bool is_paced)
+{
+	const struct waiter *w = s->poll;
+	bool is_on_its_way = w && w->state != WAITER_PARKED;
+	uint64_t at = is_on_its_way ? wait_seen(w) : session_cursor(s);
+
+	if (!is_paced)
+		return r->item.id <= at;
+	if (is_on_its_way && w->start.is_open)
+		return r->item.id <= w->cursor;
+	return r->item.id <= (w ? wait_shown(w, at) : s->pace.shown);
+}
+
+/* Whatever the pace. false: s was closed. */
+static bool emit_hit(struct session *s, struct sock *k, const struct hits *h, const struct hit *hit)
+{
+	struct str args = STR_INIT;
+	bool ok;
+
+	hit_put(h, hit, &args);
+	ok = session_emit(s, k, (struct slice){args.p, args.len}, hit->record->item.id, false);
+	str_fini(&args);
+	return ok;
+}
+
+static bool queue_one(
+	struct session *s, struct sock *k, const struct record *r, struct shared *args)
+{
+	struct hits h = {0};
+	bool ok = true;
+
+	group_match(s->group, r, &h);
+	for (size_t i = 0; ok && i < h.n; i++) {
+		const struct hit *hit = &h.v[i];
+
+		if (!has_passed(s, r, hit_is_paced(hit)))
+			continue;
+		if (hit->row)
+			ok = emit_hit(s, k, &h, hit);
+		else if (!session_skips(s, r))
+			ok = session_emit_shared(s, k, args, r->item.id);
+	}
+	hits_fini(&h);
+	return ok;
+}
+
 /* To any other what its cursor has passed is queued. */
 static void queue_late(struct session *s, struct sock *k, struct record *const *records,
 	struct shared *const *args, size_t n)
 {
-	bool is_on_its_way = s->poll && s->poll->state != WAITER_PARKED;
-	uint64_t at = is_on_its_way ? s->poll->cursor : session_cursor(s);
-
 	for (size_t i = 0; i < n; i++)
-		if (records[i]->item.id <= at && group_wants(s->group, records[i]) &&
-			!session_skips(s, records[i]) &&
-			!session_emit_shared(s, k, args[i], records[i]->item.id))
+		if (!queue_one(s, k, records[i], args[i]))
 			return;
 	if (!packets_is_empty(&s->queue))
 		session_flush(s);
@@ -46,6 +89,8 @@ static void rewind_acked(struct session *s, struct record *const *records, size_
 			continue;
 		if (s->acked >= records[i]->item.id)
 			s->acked = records[i]->item.id - 1;
+		if (s->pace.acked > s->acked)
+			s->pace.acked = s->acked;
 		return;
 	}
 }

@@ -62,6 +62,9 @@ static void poll_answered(struct waiter *w, const struct body *b)
 {
 	struct session *s = w->owner;
 
+	s->pace.shown = wait_shown(w, b->cursor);
+	if (b->is_paced)
+		pace_spent(&s->pace, b->rated_n, s->group->window_ms, clock_ms());
 	s->poll = NULL;
 	s->cursor = b->cursor;
 	s->is_answered = true;
@@ -129,7 +132,7 @@ static void go_on(struct session *s, struct body *first)
 		wait_recall(w);
 		body_put(w->partial);
 		w->partial = first;
-		wait_go_on(w);
+		wait_start(w);
 	}
 }
 
@@ -209,17 +212,40 @@ static void refuse_second(struct session *s, struct conn *c, uint64_t ticket)
 	done(c, ticket, WIRE_DONE_BAD);
 }
 
+/* To what has arrived. */
+static void session_rewind(struct session *s)
+{
+	s->cursor = s->acked;
+	s->pace.shown = s->pace.acked;
+}
+
+void session_begin_at(struct session *s, uint64_t cursor, uint64_t shown)
+{
+	s->acked = s->cursor = cursor;
+	s->pace.acked = s->pace.shown = shown < cursor ? shown : cursor;
+}
+
+void session_set_waiter(struct session *s)
+{
+	struct waiter *w = s->poll;
+
+	w->pace = &s->pace;
+	w->cursor = s->cursor;
+	w->held = s->pace.shown < s->cursor ? s->pace.shown : WAIT_HOLDS_NOTHING;
+}
+
 void session_settle(struct session *s, bool is_again)
 {
 	if (!s->is_answered)
 		return;
 	if (is_again) {
 		figure_add(s->hub->figures, FIGURE_ANSWERS_RESENT, 1);
-		s->cursor = s->acked;
+		session_rewind(s);
 	} else {
 		if (s->begin_ms == SESSION_BEGIN_LATER && !packets_is_empty(&s->inflight))
 			begin_soon(s);
 		s->acked = s->cursor;
+		s->pace.acked = s->pace.shown;
 		session_arrived(s);
 	}
 	s->is_answered = false;
@@ -283,6 +309,14 @@ static bool poll_skips(const struct waiter *w, const struct record *r)
 	return session_skips(w->owner, r);
 }
 
+static void poll_window_over(struct waiter *w)
+{
+	struct sessions *ss = w->conn->hub->sessions;
+
+	wait_window_over(w);
+	store_flush(ss);
+}
+
 static const struct waiter_kind poll_kind = {
 	.is_told_late = true,
 	.answered = poll_answered,
@@ -290,6 +324,7 @@ static const struct waiter_kind poll_kind = {
 	.is_reset = poll_is_reset,
 	.hung_up = poll_hung_up,
 	.released = poll_released,
+	.window_over = poll_window_over,
 	.is_choosy = poll_is_choosy,
 	.skips = poll_skips,
 };
@@ -303,9 +338,9 @@ static bool hold(struct session *s, struct conn *c, uint64_t ticket)
 		return false;
 	if (s->group == hub->sessions->nothing)
 		s->cursor = hub->tail;
-	w->cursor = s->cursor;
 	w->deadline_ms = INT64_MAX;
 	s->poll = w;
+	session_set_waiter(s);
 	if (s->state == SESSION_CLOSING) {
 		answer_closing(s, false);
 	} else if (wait_has_expired(hub, s->group, w->cursor)) {
@@ -359,7 +394,7 @@ bool session_poll(struct conn *c, const struct wire_frame *f, bool is_decided)
 		/* Whoever has it so far has lost its client. */
 		session_reply(s, "6");
 		s->is_answered = false;
-		s->cursor = s->acked;
+		session_rewind(s);
 	}
 	s->got = now;
 	session_settle(s, again == AGAIN_YES);

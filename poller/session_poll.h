@@ -20,6 +20,9 @@ struct wire_frame;
 bool session_poll(struct conn *c, const struct wire_frame *f, bool is_decided);
 /* A GET has come: what was sent before has arrived, or is to be sent again. */
 void session_settle(struct session *s, bool is_again);
+/* It begins to follow the log: all up to cursor, and of paced views up to shown, is not for it. */
+void session_begin_at(struct session *s, uint64_t cursor, uint64_t shown);
+void session_set_waiter(struct session *s); /* its held GET goes on from its cursors */
 /* Answers the held GET with text. */
 void session_reply(struct session *s, const char *text);
 /* Up to where all has been sent, or looked through. */

@@ -92,6 +92,8 @@ void session_record_put(struct str *rec, const struct session *s)
 	}
 	bytes_put(rec, s->acked, 8);
 	bytes_put(rec, s->cursor, 8);
+	bytes_put(rec, s->pace.acked, 8);
+	bytes_put(rec, s->pace.shown, 8);
 	session_record_put_asked(rec, &s->got);
 	session_record_put_asked(rec, &s->put);
 	bytes_put(rec, s->posts_n, 8);
@@ -271,6 +273,8 @@ struct session *session_record_get(struct sessions *ss, uint32_t num, struct byt
 	read_skips(b, s);
 	s->acked = bytes_u64(b);
 	s->cursor = bytes_u64(b);
+	s->pace.acked = bytes_u64(b);
+	s->pace.shown = bytes_u64(b);
 	session_record_get_asked(b, &s->got);
 	session_record_get_asked(b, &s->put);
 	s->posts_n = bytes_u64(b);

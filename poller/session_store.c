@@ -26,7 +26,7 @@
 enum kind {
 	REC_SESSION = 1, /* all but the queues, which stay as they are */
 	REC_POLLED,      /* u8 is_again, try: a GET came, and said what of the answer before */
-	REC_ANSWERED,    /* u64 cursor */
+	REC_ANSWERED,    /* u64 cursor, u64 shown of paced views */
 	REC_TAKEN,       /* u32 most: so many packets of the queue became inflight */
 	REC_QUEUED,      /* the rest: packets */
 	REC_APPLIED,     /* try of the POST */
@@ -69,14 +69,6 @@ void store_session(struct session *s)
 	session_row_touch(s);
 }
 
-static void put_number(struct session *s, enum kind kind, uint64_t v)
-{
-	struct str rec = begin(s, kind);
-
-	bytes_put(&rec, v, 8);
-	put(s, &rec);
-}
-
 void store_polled(struct session *s, bool is_again)
 {
 	struct str rec = begin(s, REC_POLLED);
@@ -88,7 +80,11 @@ void store_polled(struct session *s, bool is_again)
 
 void store_answered(struct session *s)
 {
-	put_number(s, REC_ANSWERED, s->cursor);
+	struct str rec = begin(s, REC_ANSWERED);
+
+	bytes_put(&rec, s->cursor, 8);
+	bytes_put(&rec, s->pace.shown, 8);
+	put(s, &rec);
 }
 
 void store_applied(struct session *s)
@@ -259,6 +255,7 @@ static void replay_one(struct sessions *ss, struct bytes b)
 		break;
 	case REC_ANSWERED:
 		s->cursor = bytes_u64(&b);
+		s->pace.shown = bytes_u64(&b);
 		s->is_answered = true;
 		break;
 	case REC_TAKEN:

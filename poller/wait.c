@@ -13,6 +13,7 @@
 #include "hub.h"
 #include "late.h"
 #include "mem.h"
+#include "pace.h"
 #include "page.h"
 #include "reader.h"
 #include "ring.h"
@@ -26,7 +27,6 @@
 #define AHEAD_HOLD_MIN_MS 30  /* another host's poller may be a moment ahead of this one */
 #define PAGE_OVERTIME_MS 5000 /* how long an answer may be late for a page that is being read */
 #define TIMEOUT_MAX_MS 120000
-#define NOT_FOR_OTHERS UINT64_MAX /* instead of a cursor: this answer is one waiter's own */
 
 /* ---- states ---- */
 
@@ -116,9 +116,26 @@ void wait_conn_gone(struct conn *c)
 		wait_end(c->waiters);
 }
 
+/* A session's timer is for its paced views: for what is held of them. */
+static void window_arm(struct waiter *w)
+{
+	int64_t left;
+	struct timeval tv;
+
+	if (!w->pace || w->held == WAIT_HOLDS_NOTHING || evtimer_pending(&w->timer, NULL))
+		return;
+	left = w->pace->open_ms - clock_ms();
+	if (left < 0)
+		left = 0;
+	tv = (struct timeval){.tv_sec = left / 1000, .tv_usec = (left % 1000) * 1000};
+	evtimer_add(&w->timer, &tv);
+}
+
 void wait_park(struct waiter *w)
 {
 	waiter_move(w, WAITER_PARKED, &w->group->parked);
+	w->start.is_open = false;
+	window_arm(w);
 }
 
 void wait_ahead(struct waiter *w)
@@ -129,6 +146,7 @@ void wait_ahead(struct waiter *w)
 void wait_recall(struct waiter *w)
 {
 	waiter_move(w, WAITER_NEW, NULL);
+	w->start = (struct start){0};
 }
 
 void wait_regroup(struct waiter *w, struct group *g)
@@ -161,13 +179,36 @@ static enum wire_format format_of(const struct waiter *w)
 	return (enum wire_format)w->group->want.format;
 }
 
+uint64_t wait_seen(const struct waiter *w)
+{
+	return w->cursor > w->start.plain ? w->cursor : w->start.plain;
+}
+
+uint64_t wait_shown(const struct waiter *w, uint64_t cursor)
+{
+	return w->held < cursor ? w->held : cursor;
+}
+
+/* What was walked through has been shown: in an open walk of all views, else of those without a
+ * pace. */
+static void finish(struct waiter *w, struct body *b, bool is_more)
+{
+	uint64_t cursor = wait_seen(w);
+
+	if (w->start.is_open)
+		w->held = w->cursor < w->start.plain ? w->cursor : WAIT_HOLDS_NOTHING;
+	b->held = w->held;
+	body_add_batches(b, w->group->want.limit);
+	body_finish(b, cursor, is_more);
+}
+
 /* Answers with what was collected, or with nothing but a cursor. */
 static void answer_partial(struct waiter *w, bool is_more)
 {
 	struct body *b = w->partial ? w->partial : body_new(format_of(w), w->conn->hub->epoch);
 
 	w->partial = NULL;
-	body_finish(b, w->cursor, is_more);
+	finish(w, b, is_more);
 	wait_give_one(w, b);
 }
 
@@ -214,10 +255,24 @@ static void timer_arm(struct waiter *w)
 	evtimer_add(&w->timer, &tv);
 }
 
+void wait_window_over(struct waiter *w)
+{
+	if (w->state != WAITER_PARKED)
+		return; /* it comes to that by itself */
+	w->cursor = w->conn->hub->tail;
+	wait_recall(w);
+	wait_start(w);
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct waiter *w = arg;
 	struct hub *hub = w->conn->hub;
+
+	if (w->kind->window_over) {
+		w->kind->window_over(w);
+		return;
+	}
 
 	if (w->state == WAITER_AHEAD &&
 		w->cursor > atomic_load(&tail_stats(hub->tail_thread)->seen)) {
@@ -243,28 +298,128 @@ static bool is_choosy(const struct waiter *w)
 	return w->kind->is_choosy && w->kind->is_choosy(w);
 }
 
-static bool is_wanted(const struct waiter *w, const struct record *r)
+static bool skips(const struct waiter *w, const struct record *r)
 {
-	return group_wants(w->group, r) && !(w->kind->skips && w->kind->skips(w, r));
+	return w->kind->skips && w->kind->skips(w, r);
 }
 
-/* Adds the record if the waiter wants it, and moves its cursor there. false: there is no room. */
+static bool is_wanted(const struct waiter *w, const struct record *r)
+{
+	return group_wants_by_right(w->group, r) && !skips(w, r);
+}
+
+/* Makes room for so many packets more. Who has much to read already is given no more to it. */
+static bool has_room(struct waiter *w, size_t packets_n)
+{
+	if (conn_is_clogged(w->conn))
+		return false;
+	if (!w->partial)
+		w->partial = body_new(format_of(w), w->conn->hub->epoch);
+	return body_has_room(w->partial, w->group->want.limit, packets_n);
+}
+
+static bool collect_plain(struct waiter *w, const struct record *r)
+{
+	if (!is_wanted(w, r))
+		return true;
+	if (!has_room(w, 1))
+		return false;
+	body_add(w->partial, r);
+	return true;
+}
+
+/* Is it this walk that shows it? */
+static bool is_due(struct waiter *w, const struct hit *hit)
+{
+	uint64_t id = hit->record->item.id;
+
+	if (!hit_is_paced(hit))
+		return id > w->start.plain && (hit->row || !skips(w, hit->record));
+	if (w->start.is_open)
+		return id > wait_shown(w, w->start.plain);
+	if (w->held == WAIT_HOLDS_NOTHING)
+		w->held = w->cursor;
+	return false;
+}
+
+/* How many packets it makes, at most: an event may be the first of its view that is dropped. */
+static size_t keep_due(struct waiter *w, struct hits *h)
+{
+	size_t kept = 0, packets_n = 0;
+
+	for (size_t i = 0; i < h->n; i++) {
+		if (!is_due(w, &h->v[i]))
+			continue;
+		packets_n += 1 + (hit_is_paced(&h->v[i]) && h->v[i].row->pace->per_s);
+		h->v[kept++] = h->v[i];
+	}
+	h->n = kept;
+	return packets_n;
+}
+
+static bool add_hits(struct waiter *w, const struct hits *h, size_t packets_n)
+{
+	if (!packets_n)
+		return true;
+	if (!has_room(w, packets_n))
+		return false;
+	w->partial->budget = w->start.budget;
+	if (w->partial->offset < w->start.plain)
+		w->partial->offset = w->start.plain;
+	for (size_t i = 0; i < h->n; i++) {
+		if (h->v[i].row)
+			body_add_hit(w->partial, h, &h->v[i]);
+		else
+			body_add(w->partial, h->v[i].record);
+	}
+	return true;
+}
+
+static bool collect_views(struct waiter *w, const struct record *r)
+{
+	struct hits h = {0};
+	bool ok;
+
+	group_match(w->group, r, &h);
+	ok = add_hits(w, &h, keep_due(w, &h));
+	hits_fini(&h);
+	return ok;
+}
+
+/* Adds what the waiter is to be shown of the record, and moves its cursor there. false: there is no
+ * room. */
 static bool collect(struct waiter *w, const struct record *r)
 {
 	if (r->item.id <= w->cursor)
 		return true;
-	if (is_wanted(w, r)) {
-		/* Who has much to read already is given no more to it. */
-		if (conn_is_clogged(w->conn))
-			return false;
-		if (!w->partial)
-			w->partial = body_new(format_of(w), w->conn->hub->epoch);
-		if (!body_has_room(w->partial, w->group->want.limit))
-			return false;
-		body_add(w->partial, r);
-	}
+	if (!(w->group->views_n ? collect_views(w, r) : collect_plain(w, r)))
+		return false;
 	w->cursor = r->item.id;
 	return true;
+}
+
+bool wait_may_have(const struct waiter *w, const struct body *b)
+{
+	int64_t now = clock_ms();
+
+	return w->pace && w->held == WAIT_HOLDS_NOTHING && pace_is_open(w->pace, now) &&
+	       pace_budget(w->pace, w->group->per_s, now) >= b->rated_n;
+}
+
+void wait_hold(struct waiter *w, uint64_t before)
+{
+	if (w->held == WAIT_HOLDS_NOTHING)
+		w->held = before;
+	wait_park(w);
+}
+
+/* Is what came out for one who began there that of who begins here? A rate that was not reached
+ * does not matter. */
+static bool is_alike(const struct start *a, const struct start *b, const struct body *made)
+{
+	return a->cursor == b->cursor && a->plain == b->plain && a->held == b->held &&
+	       a->is_open == b->is_open &&
+	       (made->has_dropped ? a->budget == b->budget : b->budget >= made->rated_n);
 }
 
 /* A crowd that asks from one cursor: the first one's answer serves them all. */
@@ -272,35 +427,36 @@ static bool answer_memo(struct waiter *w)
 {
 	struct group *g = w->group;
 
-	if (!g->memo || g->memo_since != w->cursor || g->memo_tail != w->conn->hub->tail ||
-		w->partial || is_choosy(w))
+	if (!g->memo || !is_alike(&g->memo_start, &w->start, g->memo) ||
+		g->memo_tail != w->conn->hub->tail || w->partial || is_choosy(w))
 		return false;
 	if (conn_is_clogged(w->conn) && w->conn->hub->answer != g->memo)
 		return false;
+	w->held = g->memo->held;
 	wait_give_one(w, body_ref(g->memo));
 	return true;
 }
 
-static void answer_and_keep(struct waiter *w, uint64_t since, bool is_more)
+static void answer_and_keep(struct waiter *w, bool is_for_others, bool is_more)
 {
 	struct hub *hub = w->conn->hub;
 	struct group *g = w->group;
 	struct body *b = w->partial;
 
-	if (!b || since == NOT_FOR_OTHERS) {
+	if (!b || !is_for_others) {
 		answer_partial(w, is_more);
 		return;
 	}
 	w->partial = NULL;
-	body_finish(b, w->cursor, is_more);
+	finish(w, b, is_more);
 	figure_add(hub->figures, FIGURE_BODIES_RENDERED, 1);
-	group_keep(hub, g, b, since);
+	group_keep(hub, g, b, &w->start);
 	wait_give_one(w, b);
 }
 
-/* From the ring up to the tail; ends in an answer or parked. since: what the waiter asked from, if
- * all of its answer comes from here. */
-static void go_on_ring(struct waiter *w, uint64_t since)
+/* From the ring up to the tail; ends in an answer or parked. is_for_others: all of its answer comes
+ * from here. */
+static void go_on_ring(struct waiter *w, bool is_for_others)
 {
 	struct hub *hub = w->conn->hub;
 	struct ring *ring = &hub->ring;
@@ -310,22 +466,24 @@ static void go_on_ring(struct waiter *w, uint64_t since)
 		end = i + RING_PER_ANSWER;
 	for (; i < end; i++) {
 		if (!collect(w, ring_at(ring, i))) {
-			answer_and_keep(w, since, true);
+			answer_and_keep(w, is_for_others, true);
 			return;
 		}
 	}
 	if (end < ring->n) {
 		w->cursor = ring_at(ring, end - 1)->item.id;
-		answer_and_keep(w, since, true);
+		answer_and_keep(w, is_for_others, true);
 		return;
 	}
 	w->cursor = hub->tail;
 	if (w->partial) {
-		answer_and_keep(w, since, false);
+		answer_and_keep(w, is_for_others, false);
 	} else if (clock_ms() >= w->deadline_ms) {
 		figure_add(hub->figures, FIGURE_TIMEOUTS, 1);
 		answer_partial(w, false);
 	} else {
+		if (w->start.is_open)
+			w->held = WAIT_HOLDS_NOTHING;
 		wait_park(w);
 	}
 }
@@ -367,8 +525,9 @@ void wait_go_on(struct waiter *w)
 {
 	struct hub *hub = w->conn->hub;
 	bool is_own = w->partial || w->cursor < hub->ring.covered || is_choosy(w);
-	uint64_t since = is_own ? NOT_FOR_OTHERS : w->cursor;
 
+	if (!w->group->is_paced && !w->start.is_open)
+		w->start = (struct start){.cursor = w->cursor, .held = WAIT_HOLDS_NOTHING};
 	if (answer_memo(w))
 		return;
 
@@ -376,7 +535,7 @@ void wait_go_on(struct waiter *w)
 		struct page *p;
 
 		if (w->cursor >= hub->tail || w->cursor >= hub->ring.covered) {
-			go_on_ring(w, since);
+			go_on_ring(w, !is_own);
 			return;
 		}
 		if (pages == PAGES_PER_ANSWER) {
@@ -396,6 +555,23 @@ void wait_go_on(struct waiter *w)
 		if (!page_use(w, p))
 			return;
 	}
+}
+
+void wait_start(struct waiter *w)
+{
+	int64_t now = clock_ms();
+
+	w->start = (struct start){.plain = w->cursor};
+	if (!w->group->is_paced || !w->pace) {
+		w->held = WAIT_HOLDS_NOTHING;
+	} else if (pace_is_open(w->pace, now)) {
+		w->start.is_open = true;
+		w->start.budget = pace_budget(w->pace, w->group->per_s, now);
+		w->cursor = wait_shown(w, w->cursor);
+	}
+	w->start.held = w->held;
+	w->start.cursor = w->cursor;
+	wait_go_on(w);
 }
 
 void wait_page_came(struct hub *hub, struct reader_mail *m)
@@ -437,8 +613,7 @@ void wait_page_came(struct hub *hub, struct reader_mail *m)
 
 /* ---- from outside ---- */
 
-/* The waiters of a list to one of the walk's own, in their states. */
-static void take_all(struct waiter_list *from, struct waiter_list *to)
+void wait_take_all(struct waiter_list *from, struct waiter_list *to)
 {
 	struct waiter *w;
 
@@ -452,7 +627,7 @@ static void take_left_behind(struct hub *hub, struct waiter_list *waiting)
 {
 	for (struct group *g = hub->groups; g; g = g->hh.next)
 		if (wait_has_expired(hub, g, hub->tail))
-			take_all(&g->parked, waiting);
+			wait_take_all(&g->parked, waiting);
 }
 
 bool wait_has_expired(const struct hub *hub, const struct group *g, uint64_t cursor)
@@ -472,7 +647,7 @@ void wait_floors_raised(struct hub *hub, const struct floors *floors)
 		return;
 	floors_publish(hub->shm, &hub->floors);
 	HASH_ITER (hh, hub->pages, p, next) {
-		take_all(&p->waiters, &waiting);
+		wait_take_all(&p->waiters, &waiting);
 		if (!p->is_loading && p->upto <= hub->floors.of[RETENTION_LASTING])
 			page_free(hub, p);
 	}
@@ -480,7 +655,7 @@ void wait_floors_raised(struct hub *hub, const struct floors *floors)
 	while ((w = TAILQ_FIRST(&waiting))) {
 		if (w->state == WAITER_PARKED)
 			w->cursor = hub->tail;
-		wait_recall(w);
+		waiter_move(w, WAITER_NEW, NULL);
 		if (wait_has_expired(hub, w->group, w->cursor))
 			answer_reset(w, "expired", FIGURE_RESETS_EXPIRED);
 		else
@@ -496,7 +671,7 @@ void wait_came_late(struct hub *hub, const struct record *r)
 	struct waiter *w;
 
 	HASH_ITER (hh, hub->pages, p, next) {
-		take_all(&p->waiters, &waiting);
+		wait_take_all(&p->waiters, &waiting);
 		if (id <= p->after || id > p->upto)
 			continue;
 		if (p->is_loading)
@@ -505,7 +680,7 @@ void wait_came_late(struct hub *hub, const struct record *r)
 			page_free(hub, p);
 	}
 	while ((w = TAILQ_FIRST(&waiting))) {
-		wait_recall(w);
+		waiter_move(w, WAITER_NEW, NULL);
 		if (!w->kind->is_told_late && w->cursor >= id && group_wants(w->group, r))
 			answer_reset(w, "expired", FIGURE_RESETS_EXPIRED);
 		else
@@ -518,7 +693,7 @@ void wait_tail_moved(struct hub *hub)
 	struct waiter_list ahead = TAILQ_HEAD_INITIALIZER(ahead);
 	struct waiter *w;
 
-	take_all(&hub->ahead, &ahead);
+	wait_take_all(&hub->ahead, &ahead);
 	while ((w = TAILQ_FIRST(&ahead))) {
 		if (w->cursor > hub->tail) {
 			wait_ahead(w);
@@ -526,7 +701,7 @@ void wait_tail_moved(struct hub *hub)
 		}
 		wait_recall(w);
 		timer_arm(w);
-		wait_go_on(w);
+		wait_start(w);
 	}
 }
 
@@ -552,6 +727,7 @@ struct waiter *wait_new(struct conn *c, uint64_t ticket, struct group *g,
 	w->ticket = ticket;
 	w->conn = c;
 	w->group = g;
+	w->held = WAIT_HOLDS_NOTHING;
 	HASH_ADD(hh, c->waiters, ticket, sizeof(w->ticket), w);
 	g->waiters_n++;
 	hub->waiters_n++;

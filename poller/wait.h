@@ -32,6 +32,7 @@ struct body;
 struct conn;
 struct floors;
 struct group;
+struct pace;
 struct hub;
 struct reader_mail;
 struct record;
@@ -48,13 +49,30 @@ struct waiter_kind {
 		struct waiter *w); /* answered or not; it may be gone from its owner already */
 	/* It cannot be given all behind its cursor. NULL: a reset is its answer. */
 	void (*is_reset)(struct waiter *w);
-	void (*hung_up)(struct waiter *w);         /* its client did, and it is to end */
-	void (*released)(struct waiter *w);        /* its process asks for an answer now */
+	void (*hung_up)(struct waiter *w);  /* its client did, and it is to end */
+	void (*released)(struct waiter *w); /* its process asks for an answer now */
+	/* Something of paced views was held, and their window is over: wait_window_over(). */
+	void (*window_over)(struct waiter *w);
 	bool (*is_choosy)(const struct waiter *w); /* does it skip anything its group wants? */
 	bool (*skips)(const struct waiter *w, const struct record *r);
 };
 
 enum waiter_state { WAITER_NEW, WAITER_PARKED, WAITER_PAGE, WAITER_AHEAD };
+
+/* A session's paced views (pace.h) are looked through from a cursor of their own, which may lie
+ * behind. A walk begins at the lower one if their window is over, and then takes of each event what
+ * its views have not been shown; else at that of the others, and what comes of paced views is held:
+ * the waiter waits for their window then, too, and walks from there. */
+#define WAIT_HOLDS_NOTHING UINT64_MAX
+
+/* How a walk began: who begins alike comes out alike. */
+struct start {
+	uint64_t cursor; /* where it began */
+	uint64_t plain;  /* up to there it has all of its views without a pace */
+	uint64_t held;   /* the events of paced ones behind that are still to be shown */
+	bool is_open;    /* their window is over */
+	uint32_t budget; /* of entries that have a rate */
+};
 
 struct waiter {
 	uint64_t ticket; /* key in conn->waiters */
@@ -70,6 +88,9 @@ struct waiter {
 	const struct waiter_kind *kind;
 	void *owner;         /* its kind's */
 	char *who, *address; /* of a request of /events that is counted, else NULL */
+	struct pace *pace;   /* of its session; NULL: it has no paced views */
+	uint64_t held;       /* as in start, by now */
+	struct start start;
 	UT_hash_handle hh;
 };
 
@@ -82,6 +103,18 @@ struct waiter *wait_new(struct conn *c, uint64_t ticket, struct group *g,
 struct waiter *wait_find(const struct conn *c, uint64_t ticket);
 /* Goes on from the cursor until there is an answer, or something to wait for. */
 void wait_go_on(struct waiter *w);
+void wait_start(struct waiter *w); /* the same; a walk begins, at what is due by now */
+/* May it be given b, with what is in it of paced views, now? If not, that is held: the waiter is
+ * parked again, and goes on from `before` when it is time. */
+bool wait_may_have(const struct waiter *w, const struct body *b);
+void wait_hold(struct waiter *w, uint64_t before);
+void wait_window_over(struct waiter *w); /* what is held is due */
+/* Up to where it has all but its paced views, on its way there. */
+uint64_t wait_seen(const struct waiter *w);
+/* Up to where it has been shown its paced views, if it has the others up to `cursor`. */
+uint64_t wait_shown(const struct waiter *w, uint64_t cursor);
+/* To a list of a walk's own, in their states. */
+void wait_take_all(struct waiter_list *from, struct waiter_list *to);
 void wait_ahead(struct waiter *w); /* until the tail has come to its cursor */
 /* Answers it, which ends, with b, which is finished. */
 void wait_give(struct waiter *w, struct body *b);

@@ -21,6 +21,8 @@ static void rows_are_whole(void **state)
 			if (v->pace)
 				assert_true(v->shape->put_entry && v->shape->put_batch &&
 					    v->shape->put_dropped);
+			assert_true(v->grant == STREAM_ON_ASKING || !(v->pace || v->filter));
+			assert_true(!v->filter || v->filter == stream_filter(st));
 		}
 	}
 	assert_true(seen.n > 0);

@@ -1,0 +1,164 @@
+#include "view.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "event.h"
+#include "mem.h"
+#include "record.h"
+
+/* ---- views ---- */
+
+static bool resolve(const struct wire_view *want, struct asked_view *v)
+{
+	const struct stream *st = stream_find(want->topic);
+
+	if (!st || want->view >= STREAM_VIEWS_MAX ||
+		st->views[want->view].grant != STREAM_ON_ASKING)
+		return false;
+	*v = (struct asked_view){
+		.stream = st, .row = &st->views[want->view], .filter = want->filter};
+	return true;
+}
+
+size_t views_of(const struct wire_interest *want, struct asked_view **out)
+{
+	struct asked_view *all = want->views_n ? xcalloc(want->views_n, sizeof(*all)) : NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < want->views_n; i++)
+		n += resolve(&want->views[i], &all[n]);
+	*out = all;
+	return n;
+}
+
+/* ---- hits ---- */
+
+static struct hit *add(struct hits *h, const struct record *r, const struct stream_view *row)
+{
+	if (h->n == h->cap) {
+		h->cap = h->cap ? h->cap * 2 : 8;
+		h->v = xreallocarray(h->v, h->cap, sizeof(*h->v));
+	}
+	h->v[h->n] = (struct hit){.record = r, .row = row, .n = HIT_ALL};
+	return &h->v[h->n++];
+}
+
+void hits_add(struct hits *h, const struct record *r)
+{
+	add(h, r, NULL);
+}
+
+static void add_entry(struct hits *h, uint32_t i)
+{
+	if (h->entries_n == h->entries_cap) {
+		h->entries_cap = h->entries_cap ? h->entries_cap * 2 : 16;
+		h->entries = xreallocarray(h->entries, h->entries_cap, sizeof(*h->entries));
+	}
+	h->entries[h->entries_n++] = i;
+}
+
+void hits_add_view(struct hits *h, const struct asked_view *v, const struct record *r)
+{
+	size_t first = h->entries_n;
+	struct hit *hit;
+
+	if (v->stream != r->stream || !r->entries_n)
+		return;
+	if (!v->row->filter || !v->filter.len) {
+		add(h, r, v->row);
+		return;
+	}
+	for (uint32_t i = 0; i < r->entries_n; i++)
+		if (v->row->filter->matches(v->filter, record_digest(r, i)))
+			add_entry(h, i);
+	if (h->entries_n == first)
+		return;
+	hit = add(h, r, v->row);
+	if (h->entries_n - first == r->entries_n) {
+		h->entries_n = first;
+		return;
+	}
+	hit->first = (uint32_t)first;
+	hit->n = (uint32_t)(h->entries_n - first);
+}
+
+void hits_clear(struct hits *h)
+{
+	h->n = h->entries_n = 0;
+}
+
+void hits_fini(struct hits *h)
+{
+	free(h->v);
+	free(h->entries);
+	*h = (struct hits){0};
+}
+
+bool hit_is_paced(const struct hit *hit)
+{
+	return hit->row && hit->row->pace;
+}
+
+uint32_t hit_entries_n(const struct hit *hit)
+{
+	return hit->n == HIT_ALL ? hit->record->entries_n : hit->n;
+}
+
+struct slice hit_entry(const struct hits *h, const struct hit *hit, uint32_t i)
+{
+	return record_entry(hit->record, hit->n == HIT_ALL ? i : h->entries[hit->first + i]);
+}
+
+static void put_batch(
+	const struct hits *h, const struct hit *hit, const struct event_row *e, struct str *out)
+{
+	const struct stream_shape *shape = hit->row->shape;
+	uint32_t n = hit_entries_n(hit);
+	struct str entries = STR_INIT;
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (i)
+			str_addc(&entries, ',');
+		shape->put_entry(&entries, e, hit_entry(h, hit, i));
+	}
+	shape->put_batch(out, (struct slice){str_c(&entries), entries.len}, n);
+	str_fini(&entries);
+}
+
+/* The payload with only those entries in it. */
+static void put_some(
+	const struct hits *h, const struct hit *hit, const struct event_row *e, struct str *out)
+{
+	struct str payload = STR_INIT;
+
+	for (uint32_t i = 0; i < hit->n; i++) {
+		struct slice entry = hit_entry(h, hit, i);
+
+		str_addc(&payload, i ? ',' : '[');
+		str_add(&payload, entry.p, entry.len);
+	}
+	str_addc(&payload, ']');
+	hit->row->shape->put(out, e, (struct slice){payload.p, payload.len});
+	str_fini(&payload);
+}
+
+void hit_put(const struct hits *h, const struct hit *hit, struct str *out)
+{
+	const struct record *r = hit->record;
+	char date[RECORD_DATE_SIZE];
+	struct event_row e;
+
+	if (!hit->row) {
+		record_socket_args(r, out);
+		return;
+	}
+	e = record_row(r, date);
+	if (hit->row->pace)
+		put_batch(h, hit, &e, out);
+	else if (hit->n != HIT_ALL)
+		put_some(h, hit, &e, out);
+	else
+		hit->row->shape->put(
+			out, &e, (struct slice){r->json + r->payload_at, r->payload_len});
+}
