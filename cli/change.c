@@ -100,7 +100,7 @@ enum err change_did(struct change *ch, uint32_t tenant_id, const char *action, c
 	return ERR_OK;
 }
 
-static void note(struct change *ch, enum change_whom whom, bool is_more, struct db_val id)
+static void change_note(struct change *ch, enum change_whom whom, bool is_more, struct db_val id)
 {
 	assert(ch->told_n < CHANGE_TOLD_MAX);
 	ch->told[ch->told_n++] = (struct change_told){whom, is_more, id};
@@ -108,17 +108,17 @@ static void note(struct change *ch, enum change_whom whom, bool is_more, struct 
 
 void change_tell(struct change *ch, enum change_whom whom, uint64_t id)
 {
-	note(ch, whom, false, DBV_U(id));
+	change_note(ch, whom, false, DBV_U(id));
 }
 
 void change_tell_more(struct change *ch, enum change_whom whom, uint64_t id)
 {
-	note(ch, whom, true, DBV_U(id));
+	change_note(ch, whom, true, DBV_U(id));
 }
 
 void change_tell_token(struct change *ch, const char *jti)
 {
-	note(ch, CHANGE_TOKEN, false, dbv_s(jti));
+	change_note(ch, CHANGE_TOKEN, false, dbv_s(jti));
 }
 
 static enum err tell_all(struct change *ch)
@@ -206,7 +206,7 @@ static enum err transact(void *arg)
 	return e == ERR_OK ? txn_commit(ch->db) : e;
 }
 
-static void print(struct change *ch)
+static void change_print(struct change *ch)
 {
 	if (!ch->result)
 		ch->result = rows_object("action:s target:s",
@@ -227,7 +227,7 @@ enum ctl_exit change_run(
 	e = txn_retry(ch.db, transact, &(struct transaction){&ch, step});
 	if (e == ERR_OK) {
 		poller_ring(call->cfg->poller.socket);
-		print(&ch);
+		change_print(&ch);
 	} else {
 		status = ch.problem.len ? cmd_fail(cmd_exit_of(e), "%s", str_c(&ch.problem))
 					: cmd_fail_db(call, e,

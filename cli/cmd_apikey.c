@@ -71,7 +71,7 @@ static enum ctl_exit apikey_list(struct call *call)
 }
 
 /* The key itself leaves here once, in the output; the database has its hash. */
-static enum err add(struct change *ch)
+static enum err cmd_apikey_add(struct change *ch)
 {
 	const struct strlist *scopes = opt_list(ch->call, "scope");
 	const char *name = ch->call->args.v[0], *key = ch->arg;
@@ -123,12 +123,12 @@ static enum ctl_exit apikey_add(struct call *call)
 		if (!people_perm_is_valid(scopes->v[i]))
 			return CTL_USAGE;
 	secret_random_token(key, KEY_PREFIX);
-	status = change_run(call, sets, add, key);
+	status = change_run(call, sets, cmd_apikey_add, key);
 	secret_wipe(key, sizeof(key));
 	return status;
 }
 
-static enum err revoke(struct change *ch)
+static enum err cmd_apikey_revoke(struct change *ch)
 {
 	const char *name = ch->call->args.v[0];
 	struct db_val in[2] = {{0}, dbv_s(name)};
@@ -157,7 +157,7 @@ static enum err revoke(struct change *ch)
 
 static enum ctl_exit apikey_revoke(struct call *call)
 {
-	return change_run(call, sets, revoke, NULL);
+	return change_run(call, sets, cmd_apikey_revoke, NULL);
 }
 
 static const struct opt list_opts[] = {

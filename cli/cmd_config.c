@@ -2,7 +2,8 @@
 #include "rows.h"
 
 /* cfg NULL: the defaults. */
-static enum ctl_exit print(const struct call *call, const struct config *cfg, bool with_secrets)
+static enum ctl_exit cmd_config_print(
+	const struct call *call, const struct config *cfg, bool with_secrets)
 {
 	struct str out = STR_INIT;
 
@@ -19,12 +20,12 @@ static enum ctl_exit print(const struct call *call, const struct config *cfg, bo
 
 static enum ctl_exit config_show(struct call *call)
 {
-	return print(call, call->cfg, opt_flag(call, "with-secrets"));
+	return cmd_config_print(call, call->cfg, opt_flag(call, "with-secrets"));
 }
 
 static enum ctl_exit config_default(struct call *call)
 {
-	return print(call, NULL, false);
+	return cmd_config_print(call, NULL, false);
 }
 
 static enum ctl_exit config_check(struct call *call)

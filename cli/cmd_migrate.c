@@ -188,7 +188,7 @@ static enum ctl_exit look(struct run *r)
 	return e == ERR_OK ? CTL_OK : cmd_fail_db(call, e, "cannot read what the database has had");
 }
 
-static enum ctl_exit check(const struct run *r)
+static enum ctl_exit cmd_migrate_check(const struct run *r)
 {
 	struct str why = STR_INIT;
 	enum ctl_exit status = CTL_OK;
@@ -217,11 +217,11 @@ static enum ctl_exit fail_migration(struct run *r, const struct migration *f, en
 	if (!db_script_n(db) && db_exec(db, &sql_forget, in, 1, NULL, NULL) != ERR_OK)
 		return status;
 	if (load_had(r) == ERR_OK)
-		check(r);
+		cmd_migrate_check(r);
 	return status;
 }
 
-static enum ctl_exit apply_one(struct run *r, const struct migration *f)
+static enum ctl_exit cmd_migrate_apply_one(struct run *r, const struct migration *f)
 {
 	struct call *call = r->call;
 	const struct db_val in[] = {DBV_U(f->version), dbv_s(f->name), dbv_s(f->checksum)};
@@ -295,9 +295,9 @@ static enum ctl_exit migrate(struct run *r)
 	e = load_had(r);
 	if (e != ERR_OK)
 		return cmd_fail_db(r->call, e, "cannot read schema_migrations");
-	status = check(r);
+	status = cmd_migrate_check(r);
 	for (size_t i = r->had_n; i < r->files.n && status == CTL_OK; i++)
-		status = apply_one(r, &r->files.v[i]);
+		status = cmd_migrate_apply_one(r, &r->files.v[i]);
 	return status;
 }
 
@@ -341,7 +341,7 @@ static enum ctl_exit show_status(struct run *r)
 static enum ctl_exit show_pending(struct run *r)
 {
 	struct json_object *rows = json_object_new_array();
-	enum ctl_exit status = check(r);
+	enum ctl_exit status = cmd_migrate_check(r);
 
 	for (size_t i = r->had_n; i < r->files.n; i++)
 		json_object_array_add(rows, state_row(&r->files.v[i], NULL));
@@ -372,7 +372,7 @@ static enum ctl_exit show_shape(struct run *r)
 }
 
 /* What comes after the migrations: accounts, then data. */
-static enum ctl_exit finish(struct run *r)
+static enum ctl_exit cmd_migrate_finish(struct run *r)
 {
 	struct call *call = r->call;
 	const char *host = opt_text(call, "account-host"), *seed = opt_text(call, "seed");
@@ -424,7 +424,7 @@ static enum ctl_exit run_migrate(struct call *call)
 	}
 	status = migrate(&r);
 	if (status == CTL_OK)
-		status = finish(&r);
+		status = cmd_migrate_finish(&r);
 out:
 	json_object_put(r.applied);
 	free(r.had);

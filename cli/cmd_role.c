@@ -92,7 +92,7 @@ static void target_of(const struct call *call, struct str *out)
 		str_addf(out, "%s%s", i ? " " : "", call->args.v[i]);
 }
 
-static enum err add(struct change *ch)
+static enum err cmd_role_add(struct change *ch)
 {
 	const char *name = ch->call->args.v[0], *description = opt_text(ch->call, "description");
 	struct db_val in[2] = {dbv_s(name), dbv_s(description ? description : "")};
@@ -129,7 +129,7 @@ static enum err grant(struct change *ch)
 
 /* Whoever has the role is told to come again, so that no blocked request goes on with what it may
  * no longer see. */
-static enum err revoke(struct change *ch)
+static enum err cmd_role_revoke(struct change *ch)
 {
 	struct str target = STR_INIT;
 	uint64_t n;
@@ -180,7 +180,7 @@ static enum ctl_exit role_add(struct call *call)
 	if (!people_name_is_valid("role", call->args.v[0]) || !perms_are_valid(call) ||
 		(description && !people_text_is_valid("--description", description, 255)))
 		return CTL_USAGE;
-	return change_run(call, sets, add, NULL);
+	return change_run(call, sets, cmd_role_add, NULL);
 }
 
 static enum ctl_exit role_grant(struct call *call)
@@ -190,7 +190,7 @@ static enum ctl_exit role_grant(struct call *call)
 
 static enum ctl_exit role_revoke(struct call *call)
 {
-	return perms_are_valid(call) ? change_run(call, sets, revoke, NULL) : CTL_USAGE;
+	return perms_are_valid(call) ? change_run(call, sets, cmd_role_revoke, NULL) : CTL_USAGE;
 }
 
 static enum ctl_exit role_delete(struct call *call)

@@ -34,7 +34,7 @@ static enum ctl_exit tenant_list(struct call *call)
 		"id:u name:s status:s users:u api_keys:u created_at:t");
 }
 
-static enum err add(struct change *ch)
+static enum err cmd_tenant_add(struct change *ch)
 {
 	const char *name = ch->call->args.v[0];
 	struct db_val in[1] = {dbv_s(name)};
@@ -54,10 +54,10 @@ static enum ctl_exit tenant_add(struct call *call)
 {
 	if (!people_name_is_valid("tenant", call->args.v[0]))
 		return CTL_USAGE;
-	return change_run(call, sets, add, NULL);
+	return change_run(call, sets, cmd_tenant_add, NULL);
 }
 
-static enum err disable(struct change *ch)
+static enum err cmd_tenant_disable(struct change *ch)
 {
 	const char *name = ch->call->args.v[0];
 	struct db_val in[2] = {dbv_s("disabled")};
@@ -75,7 +75,7 @@ static enum err disable(struct change *ch)
 		"tenant %s disabled: its users and keys are shut out", name);
 }
 
-static enum err enable(struct change *ch)
+static enum err cmd_tenant_enable(struct change *ch)
 {
 	const char *name = ch->call->args.v[0];
 	struct db_val in[2] = {dbv_s("active")};
@@ -94,12 +94,12 @@ static enum err enable(struct change *ch)
 
 static enum ctl_exit tenant_disable(struct call *call)
 {
-	return change_run(call, sets, disable, NULL);
+	return change_run(call, sets, cmd_tenant_disable, NULL);
 }
 
 static enum ctl_exit tenant_enable(struct call *call)
 {
-	return change_run(call, sets, enable, NULL);
+	return change_run(call, sets, cmd_tenant_enable, NULL);
 }
 
 const struct cmd cmd_tenant = {

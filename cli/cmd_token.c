@@ -196,7 +196,8 @@ static enum err look_up(
 	return ERR_OK;
 }
 
-static enum ctl_exit check(struct call *call, const struct token_key *key, const char *token)
+static enum ctl_exit cmd_token_check(
+	struct call *call, const struct token_key *key, const char *token)
 {
 	struct json_object *o = json_object_new_object();
 	const char *reason = NULL;
@@ -237,7 +238,7 @@ static enum ctl_exit cmd_check(struct call *call)
 	enum ctl_exit status = key ? CTL_USAGE : CTL_FAILED;
 
 	if (token)
-		status = check(call, key, token);
+		status = cmd_token_check(call, key, token);
 	free(token);
 	token_key_free(key);
 	return status;
@@ -250,7 +251,7 @@ struct revocation {
 	int64_t expires_at_s;
 };
 
-static enum err revoke(struct change *ch)
+static enum err cmd_token_revoke(struct change *ch)
 {
 	const struct revocation *r = ch->arg;
 	struct db_val in[2] = {dbv_s(r->jti), DBV_I(r->expires_at_s)};
@@ -302,7 +303,7 @@ static enum ctl_exit cmd_revoke(struct call *call)
 	enum ctl_exit status = text ? what_to_revoke(call, text, &r) : CTL_USAGE;
 
 	if (status == CTL_OK)
-		status = change_run(call, sets, revoke, &r);
+		status = change_run(call, sets, cmd_token_revoke, &r);
 	free(text);
 	return status;
 }

@@ -101,7 +101,7 @@ static struct json_object *with_password(uint64_t id, const char *name, const st
 	return rows_object("id:u username:s password:s", vals, p->is_generated ? 3 : 2);
 }
 
-static enum err add(struct change *ch)
+static enum err cmd_user_add(struct change *ch)
 {
 	const struct password *p = ch->arg;
 	const char *name = ch->call->args.v[0], *display = opt_text(ch->call, "display-name");
@@ -148,7 +148,7 @@ static enum ctl_exit user_add(struct call *call)
 		return CTL_USAGE;
 	status = password_take(call, opt_flag(call, "password-stdin"), &p);
 	if (status == CTL_OK)
-		status = change_run(call, sets, add, &p);
+		status = change_run(call, sets, cmd_user_add, &p);
 	password_wipe(&p);
 	return status;
 }
@@ -197,7 +197,7 @@ static enum ctl_exit user_passwd(struct call *call)
 	return status;
 }
 
-static enum err disable(struct change *ch)
+static enum err cmd_user_disable(struct change *ch)
 {
 	const char *name = ch->call->args.v[0];
 	struct db_val in[2] = {dbv_s("disabled")};
@@ -213,7 +213,7 @@ static enum err disable(struct change *ch)
 		ch, who.tenant_id, "user.disable", name, "user %s disabled and logged out", name);
 }
 
-static enum err enable(struct change *ch)
+static enum err cmd_user_enable(struct change *ch)
 {
 	const char *name = ch->call->args.v[0];
 	struct db_val in[2] = {dbv_s("active")};
@@ -250,12 +250,12 @@ static enum err remove_user(struct change *ch)
 
 static enum ctl_exit user_disable(struct call *call)
 {
-	return change_run(call, sets, disable, NULL);
+	return change_run(call, sets, cmd_user_disable, NULL);
 }
 
 static enum ctl_exit user_enable(struct call *call)
 {
-	return change_run(call, sets, enable, NULL);
+	return change_run(call, sets, cmd_user_enable, NULL);
 }
 
 static enum ctl_exit user_delete(struct call *call)

@@ -86,7 +86,7 @@ static enum ctl_exit find_by_name(
 }
 
 /* The value of a field as JSON; NULL is null. */
-static enum ctl_exit value_of(
+static enum ctl_exit cmd_websites_value_of(
 	const struct call *call, struct rest *r, const struct field *f, struct json_object **value)
 {
 	const struct strlist *list;
@@ -139,7 +139,7 @@ static enum ctl_exit take_fields(const struct call *call, struct rest *r, struct
 
 		if (!opt_is_given(call, fields[i].opt))
 			continue;
-		status = value_of(call, r, &fields[i], &value);
+		status = cmd_websites_value_of(call, r, &fields[i], &value);
 		if (status != CTL_OK)
 			return status;
 		json_object_object_add(o, fields[i].json, value);

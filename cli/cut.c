@@ -76,7 +76,7 @@ struct cut_limits cut_limits_of(const struct config *cfg, enum retention r)
 }
 
 /* The one number of a query, or `none` for NULL or no row. */
-static enum err number(struct db *db, const struct db_stmt *st, const struct db_val *in,
+static enum err cut_number(struct db *db, const struct db_stmt *st, const struct db_val *in,
 	uint64_t none, uint64_t *n)
 {
 	const struct db_val *row;
@@ -106,18 +106,18 @@ static enum err find_lasting(
 {
 	struct str brief = STR_INIT;
 	uint64_t young, beyond = 0;
-	enum err e = number(db, &first_young, (struct db_val[]){age(keep)}, UINT64_MAX, &young);
+	enum err e = cut_number(db, &first_young, (struct db_val[]){age(keep)}, UINT64_MAX, &young);
 
 	add_brief(&brief);
 	if (e == ERR_OK && keep->rows != CUT_ANY)
-		e = number(db, &beyond_newest,
+		e = cut_number(db, &beyond_newest,
 			(struct db_val[]){dbv_s(str_c(&brief)), DBV_I(keep->rows)}, 0, &beyond);
 	str_fini(&brief);
 	if (e != ERR_OK)
 		return e;
 	if (young - 1 > beyond)
 		beyond = young - 1;
-	return number(db, &last_upto, &DBV_U(beyond < most ? beyond : most), 0, cut);
+	return cut_number(db, &last_upto, &DBV_U(beyond < most ? beyond : most), 0, cut);
 }
 
 /* ---- a class that is a few topics ---- */
@@ -140,7 +140,7 @@ static enum err find_young(
 	EACH_OF(st, r)
 	{
 		uint64_t id;
-		enum err e = number(db, &topic_first_young,
+		enum err e = cut_number(db, &topic_first_young,
 			(struct db_val[]){dbv_s(st->topic), age(keep)}, UINT64_MAX, &id);
 
 		if (e != ERR_OK)
@@ -159,7 +159,7 @@ static enum err greatest(
 	EACH_OF(st, r)
 	{
 		uint64_t id;
-		enum err e = number(db, stmt, (struct db_val[]){dbv_s(st->topic), n}, 0, &id);
+		enum err e = cut_number(db, stmt, (struct db_val[]){dbv_s(st->topic), n}, 0, &id);
 
 		if (e != ERR_OK)
 			return e;
@@ -175,7 +175,7 @@ static enum err count_above(struct db *db, enum retention r, uint64_t id, int64_
 	EACH_OF(st, r)
 	{
 		uint64_t n;
-		enum err e = number(
+		enum err e = cut_number(
 			db, &topic_above, (struct db_val[]){dbv_s(st->topic), DBV_U(id)}, 0, &n);
 
 		if (e != ERR_OK)

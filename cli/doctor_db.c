@@ -287,7 +287,7 @@ void check_clock(struct doctor *d, struct finding *f)
 /* ---- what is in it ---- */
 
 /* The version says what was applied; this looks whether it is still there. */
-static void check_shape(struct doctor *d, unsigned version, struct finding *f)
+static void doctor_db_check_shape(struct doctor *d, unsigned version, struct finding *f)
 {
 	static const char file[] = CMDB_SCHEMA_DIR "/shape.txt";
 	struct str want = STR_INIT, have = STR_INIT, missing = STR_INIT, why = STR_INIT;
@@ -340,7 +340,7 @@ void check_schema(struct doctor *d, struct finding *f)
 		finding_bad(f, VERDICT_WARN, "install the newer cmdb on this host too",
 			"version %u, this program knows only %zu", version, files.n);
 	else
-		check_shape(d, version, f);
+		doctor_db_check_shape(d, version, f);
 	migrations_fini(&files);
 	str_fini(&why);
 }

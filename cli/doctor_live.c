@@ -45,7 +45,7 @@ const struct db_set doctor_live_sql = {
 };
 
 /* What the poller says of itself now; NULL with why set. */
-static struct json_object *ask(const struct doctor *d, struct str *why)
+static struct json_object *doctor_live_ask(const struct doctor *d, struct str *why)
 {
 	static const struct str none = STR_INIT;
 	struct str json = STR_INIT;
@@ -62,7 +62,7 @@ static struct json_object *ask(const struct doctor *d, struct str *why)
 	return o;
 }
 
-static uint64_t number(struct json_object *o, const char *key)
+static uint64_t doctor_live_number(struct json_object *o, const char *key)
 {
 	return json_object_get_uint64(json_get(o, key));
 }
@@ -77,7 +77,7 @@ static bool is_there(const struct doctor *d, struct finding *f)
 /* Its connections without ours. */
 unsigned doctor_fcgi_processes(const struct doctor *d)
 {
-	uint64_t n = number(d->poller, "connections");
+	uint64_t n = doctor_live_number(d->poller, "connections");
 
 	return n > 0 && n < UINT32_MAX ? (unsigned)n - 1 : 0;
 }
@@ -87,13 +87,13 @@ void check_poller(struct doctor *d, struct finding *f)
 	struct str why = STR_INIT;
 	const char *version;
 
-	d->poller = ask(d, &why);
+	d->poller = doctor_live_ask(d, &why);
 	version = json_get_str(d->poller, "version");
 	if (!d->poller)
 		finding_bad(f, VERDICT_FAIL,
 			"start cmdb-poller (systemctl start cmdb-poller) and look at its log", "%s",
 			str_c(&why));
-	else if (number(json_get(d->poller, "sessions"), "journal_set_aside"))
+	else if (doctor_live_number(json_get(d->poller, "sessions"), "journal_set_aside"))
 		finding_bad(f, VERDICT_WARN,
 			"keep the file for a report, delete it, and restart cmdb-poller",
 			"it could not read what sessions there were before it began, and set that "
@@ -104,8 +104,8 @@ void check_poller(struct doctor *d, struct finding *f)
 			"it is version %s, cmdbctl is " PACKAGE_VERSION, version);
 	else
 		finding_ok(f, "version %s, node %llu, up for %llu s", version ? version : "?",
-			(unsigned long long)number(d->poller, "node_id"),
-			(unsigned long long)number(d->poller, "uptime_s"));
+			(unsigned long long)doctor_live_number(d->poller, "node_id"),
+			(unsigned long long)doctor_live_number(d->poller, "uptime_s"));
 	str_fini(&why);
 }
 
@@ -158,7 +158,7 @@ static void ask_again(struct doctor *d)
 	struct json_object *now;
 
 	usleep(LOOK_EVERY_US);
-	now = ask(d, &why);
+	now = doctor_live_ask(d, &why);
 	if (now) {
 		json_object_put(d->poller);
 		d->poller = now;
@@ -177,7 +177,7 @@ static bool is_its_log(struct doctor *d)
 		return false;
 	next = dbv_u(&row[1]);
 	return !strcmp(dbv_text(&row[0]), epoch) &&
-	       (!next || next > number(d->poller, "newest_seen"));
+	       (!next || next > doctor_live_number(d->poller, "newest_seen"));
 }
 
 /* A table that was replaced (a dump, TRUNCATE) is another log, and has to have another epoch. */
@@ -220,7 +220,7 @@ void check_lag(struct doctor *d, struct finding *f)
 		return;
 	}
 	newest = dbv_u(&row[0]);
-	while ((tail = number(d->poller, "tail")) < newest && clock_ms() < until_ms)
+	while ((tail = doctor_live_number(d->poller, "tail")) < newest && clock_ms() < until_ms)
 		ask_again(d);
 	if (tail < newest)
 		finding_bad(f, VERDICT_WARN,
@@ -229,7 +229,8 @@ void check_lag(struct doctor *d, struct finding *f)
 			"event %llu is committed, the poller is still at %llu after %d ms "
 			"(a gap is %llu ms old)",
 			(unsigned long long)newest, (unsigned long long)tail, LAG_TIMEOUT_MS,
-			(unsigned long long)number(json_get(d->poller, "gaps"), "oldest_ms"));
+			(unsigned long long)doctor_live_number(
+				json_get(d->poller, "gaps"), "oldest_ms"));
 	else
 		finding_ok(f, "at event %llu within %lld ms", (unsigned long long)tail,
 			(long long)(clock_ms() - from_ms));
@@ -344,8 +345,8 @@ void check_ready(struct doctor *d, struct finding *f)
 			"raise fcgi.max_parked and the limit of open files, "
 			"or start more cmdb-fcgi",
 			"nearly all connections are taken: %llu of %llu",
-			(unsigned long long)number(data, "connections"),
-			(unsigned long long)number(data, "maxConnections"));
+			(unsigned long long)doctor_live_number(data, "connections"),
+			(unsigned long long)doctor_live_number(data, "maxConnections"));
 	rest_answer_fini(&a);
 	str_fini(&why);
 }
@@ -389,7 +390,7 @@ void check_hangup(struct doctor *d, struct finding *f)
 			finding_skip(f, "there is no API key to ask with");
 		return;
 	}
-	before = after = number(d->poller, "waiters");
+	before = after = doctor_live_number(d->poller, "waiters");
 	blocked = hang_up(d);
 	if (blocked < HANGUPS / 2) {
 		finding_skip(f, "requests to /events do not block: the API key may not read, or "
@@ -398,9 +399,9 @@ void check_hangup(struct doctor *d, struct finding *f)
 	}
 	until_ms = clock_ms() + HANGUP_SEEN_MS;
 	do {
-		now = ask(d, &why);
+		now = doctor_live_ask(d, &why);
 		if (now)
-			after = number(now, "waiters");
+			after = doctor_live_number(now, "waiters");
 		json_object_put(now);
 	} while (after >= before + blocked / 2 && clock_ms() < until_ms && !usleep(LOOK_EVERY_US));
 	if (after >= before + blocked / 2)

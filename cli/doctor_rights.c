@@ -86,8 +86,8 @@ static bool is_named(const struct right *r, const char *name, size_t len)
 
 /* Is there this right on the table, the column, or on more than these? Marks the one that is
  * exactly it. */
-static bool find(struct rights *all, const char *table, const char *column, size_t column_len,
-	const char *name, size_t len)
+static bool doctor_rights_find(struct rights *all, const char *table, const char *column,
+	size_t column_len, const char *name, size_t len)
 {
 	bool is_there = false;
 
@@ -133,7 +133,8 @@ static void look_for(struct rights *all, const struct grant *g, struct str *miss
 		do {
 			size_t column_len = columns ? strcspn(columns, ",)") : 0;
 
-			if (!find(all, table, columns ? columns : "", column_len, name, len))
+			if (!doctor_rights_find(
+				    all, table, columns ? columns : "", column_len, name, len))
 				add_missing(missing, name, len, columns, column_len, table);
 			if (columns)
 				columns += column_len + strspn(columns + column_len, ", ");
@@ -191,7 +192,8 @@ static void judge(const struct doctor *d, enum config_account who, struct rights
 	str_fini(&more);
 }
 
-static void check(struct doctor *d, enum config_account who, struct db *own, struct finding *f)
+static void doctor_rights_check(
+	struct doctor *d, enum config_account who, struct db *own, struct finding *f)
 {
 	const struct db_login login = config_login(d->cfg, who);
 	struct rights all = {0};
@@ -216,10 +218,10 @@ static void check(struct doctor *d, enum config_account who, struct db *own, str
 
 void check_rights_fcgi(struct doctor *d, struct finding *f)
 {
-	check(d, CONFIG_FCGI, d->fcgi_db, f);
+	doctor_rights_check(d, CONFIG_FCGI, d->fcgi_db, f);
 }
 
 void check_rights_poller(struct doctor *d, struct finding *f)
 {
-	check(d, CONFIG_POLLER, d->poller_db, f);
+	doctor_rights_check(d, CONFIG_POLLER, d->poller_db, f);
 }

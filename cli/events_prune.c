@@ -89,8 +89,8 @@ static bool does(const struct prune *p, enum retention r)
 }
 
 /* The one number a query gives; `none` for NULL or no row. */
-static enum err number(struct db *db, const struct db_stmt *st, const struct db_val *in,
-	uint64_t none, uint64_t *n)
+static enum err events_prune_number(struct db *db, const struct db_stmt *st,
+	const struct db_val *in, uint64_t none, uint64_t *n)
 {
 	const struct db_val *row;
 	enum err e = db_one(db, st, in, (size_t)st->params_n, &row);
@@ -141,8 +141,8 @@ static enum err find_cut(struct prune *p, enum retention r, uint64_t *cut)
 {
 	const struct cut_limits keep = limits_of(p, r);
 	uint64_t tail;
-	enum err e = number(p->call->db, &least_tail, (struct db_val[]){DBV_I(away_s(&keep))},
-		UINT64_MAX, &tail);
+	enum err e = events_prune_number(p->call->db, &least_tail,
+		(struct db_val[]){DBV_I(away_s(&keep))}, UINT64_MAX, &tail);
 
 	return e == ERR_OK ? cut_find(p->call->db, r, &keep, tail, cut) : e;
 }
@@ -218,7 +218,7 @@ static enum err count(struct prune *p)
 	enum err e = ERR_OK;
 
 	if (does(p, RETENTION_LASTING))
-		e = number(p->call->db, &count_below,
+		e = events_prune_number(p->call->db, &count_below,
 			(struct db_val[]){DBV_U(p->floors.of[RETENTION_LASTING])}, 0,
 			&p->gone[RETENTION_LASTING]);
 	for (const struct stream *st = streams; st->topic && e == ERR_OK; st++) {
@@ -227,7 +227,7 @@ static enum err count(struct prune *p)
 
 		if (r == RETENTION_LASTING || !does(p, r))
 			continue;
-		e = number(p->call->db, &count_of_topic,
+		e = events_prune_number(p->call->db, &count_of_topic,
 			(struct db_val[]){
 				dbv_s(st->topic), DBV_U(all_goes_upto(p)), DBV_U(p->floors.of[r])},
 			0, &n);

@@ -136,7 +136,7 @@ static void path_of(const struct tail *t, bool waits, struct str *path)
 
 /* Waits before the next try: doubling, with up to a half taken off so that many do not come at
  * once, and not sooner than the server asked. */
-static void back_off(struct tail *t, unsigned retry_after_s)
+static void events_tail_back_off(struct tail *t, unsigned retry_after_s)
 {
 	uint16_t dice;
 	int64_t ms;
@@ -170,7 +170,7 @@ static bool is_passing(const struct rest_answer *a)
 }
 
 /* One request. CTL_OK: go on (*done is set when what there was has been read); else the end. */
-static enum ctl_exit ask(struct tail *t, bool waits, bool *done)
+static enum ctl_exit events_tail_ask(struct tail *t, bool waits, bool *done)
 {
 	struct str path = STR_INIT, why = STR_INIT;
 	enum ctl_exit status = CTL_OK;
@@ -182,7 +182,7 @@ static enum ctl_exit ask(struct tail *t, bool waits, bool *done)
 			status = cmd_fail(CTL_UNREACHABLE, "the web server cannot be reached: %s",
 				str_c(&why));
 		else
-			back_off(t, 0);
+			events_tail_back_off(t, 0);
 	} else {
 		if (a.status == 200 && json_get(a.json, "lastEventId")) {
 			t->backoff_ms = 0;
@@ -192,7 +192,7 @@ static enum ctl_exit ask(struct tail *t, bool waits, bool *done)
 			if (!out_flush())
 				status = CTL_FAILED;
 		} else if (t->follows && is_passing(&a)) {
-			back_off(t, a.retry_after_s);
+			events_tail_back_off(t, a.retry_after_s);
 		} else {
 			status = api_fail(&a, "/events");
 		}
@@ -213,7 +213,7 @@ static enum ctl_exit look_from(struct tail *t, uint64_t end, uint64_t ids)
 	t->kept = json_object_new_array();
 	t->since = end > ids ? end - ids : 0;
 	while (status == CTL_OK && !done && !(t->was_reset && !json_object_array_length(t->kept)))
-		status = ask(t, false, &done);
+		status = events_tail_ask(t, false, &done);
 	return status;
 }
 
@@ -256,7 +256,7 @@ static enum ctl_exit find_start(struct tail *t)
 	bool done = false;
 
 	while (status == CTL_OK && !t->has_since)
-		status = ask(t, false, &done);
+		status = events_tail_ask(t, false, &done);
 	return status == CTL_OK && n > 0 ? look_back(t, n) : status;
 }
 
@@ -282,7 +282,7 @@ enum ctl_exit events_tail(struct call *call)
 		status = find_start(&t);
 	}
 	while (status == CTL_OK && (t.follows || !done))
-		status = ask(&t, t.is_caught_up && t.follows, &done);
+		status = events_tail_ask(&t, t.is_caught_up && t.follows, &done);
 	rest_free(t.rest);
 	return status;
 }

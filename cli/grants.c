@@ -131,7 +131,7 @@ static enum err give_or_take(struct call *call, const struct account *a, const c
 	return !gives && e == ERR_DB && db_errno(call->db) == NO_SUCH_GRANT ? ERR_OK : e;
 }
 
-static enum ctl_exit apply_one(struct call *call, const struct account *a, const char *host)
+static enum ctl_exit grants_apply_one(struct call *call, const struct account *a, const char *host)
 {
 	enum err e = make_account(call, a, host);
 
@@ -149,7 +149,7 @@ static enum ctl_exit apply_one(struct call *call, const struct account *a, const
 }
 
 /* Nobody's own account is to get another password and fewer rights by an oversight. */
-static enum ctl_exit check(struct call *call, const struct account *a)
+static enum ctl_exit grants_check(struct call *call, const struct account *a)
 {
 	const struct db_val *row;
 	enum err e;
@@ -185,8 +185,8 @@ enum ctl_exit grants_apply(struct call *call, const char *host)
 			"[fcgi] and [poller] db_user are both %s: give each its own",
 			cfg->fcgi.db_user);
 	for (size_t i = 0; i < 2 && status == CTL_OK; i++)
-		status = check(call, &accounts[i]);
+		status = grants_check(call, &accounts[i]);
 	for (size_t i = 0; i < 2 && status == CTL_OK; i++)
-		status = apply_one(call, &accounts[i], host);
+		status = grants_apply_one(call, &accounts[i], host);
 	return status;
 }

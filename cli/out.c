@@ -13,7 +13,7 @@
 
 static int failed_by; /* errno of the first write that failed */
 
-static void note(bool is_good)
+static void out_note(bool is_good)
 {
 	if (!is_good && !failed_by)
 		failed_by = errno ? errno : EIO;
@@ -22,7 +22,7 @@ static void note(bool is_good)
 void out_text(const char *text)
 {
 	errno = 0;
-	note(fputs(text, stdout) != EOF);
+	out_note(fputs(text, stdout) != EOF);
 }
 
 void out_line(const char *text)
@@ -69,7 +69,7 @@ void out_json(struct json_object *o)
 bool out_flush(void)
 {
 	errno = 0;
-	note(fflush(stdout) == 0);
+	out_note(fflush(stdout) == 0);
 	return !failed_by;
 }
 

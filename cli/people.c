@@ -48,7 +48,7 @@ const struct db_set people_sql = {
 };
 
 /* The id that st finds for name. */
-static enum err find(struct change *ch, const struct db_stmt *st, const char *what,
+static enum err people_find(struct change *ch, const struct db_stmt *st, const char *what,
 	const char *name, uint32_t *id)
 {
 	struct db_val in[1] = {dbv_s(name)};
@@ -66,12 +66,12 @@ static enum err find(struct change *ch, const struct db_stmt *st, const char *wh
 
 enum err people_tenant(struct change *ch, const char *name, uint32_t *id)
 {
-	return find(ch, &find_tenant, "tenant", name, id);
+	return people_find(ch, &find_tenant, "tenant", name, id);
 }
 
 enum err people_role(struct change *ch, const char *name, uint32_t *id)
 {
-	return find(ch, &find_role, "role", name, id);
+	return people_find(ch, &find_role, "role", name, id);
 }
 
 enum err people_user(struct change *ch, const char *name, struct person *p)
@@ -111,7 +111,7 @@ enum err people_join_department(struct change *ch, const struct person *p, const
 	return e == ERR_OK ? db_exec(ch->db, &join_department, in, 3, NULL, NULL) : e;
 }
 
-static size_t count_chars(const char *text)
+static size_t people_count_chars(const char *text)
 {
 	size_t n = 0;
 
@@ -124,7 +124,7 @@ static size_t count_chars(const char *text)
 bool people_name_is_valid(const char *what, const char *text)
 {
 	const char *bad = NULL;
-	size_t chars = count_chars(text);
+	size_t chars = people_count_chars(text);
 
 	for (const unsigned char *p = (const unsigned char *)text; *p; p++)
 		if (*p <= ' ' || *p == 0x7f || strchr(",:;*?\"'\\/<>", *p))
@@ -142,7 +142,7 @@ bool people_name_is_valid(const char *what, const char *text)
 
 bool people_text_is_valid(const char *what, const char *text, size_t max)
 {
-	bool is_good = json_is_utf8(text, strlen(text)) && count_chars(text) <= max;
+	bool is_good = json_is_utf8(text, strlen(text)) && people_count_chars(text) <= max;
 
 	for (const unsigned char *p = (const unsigned char *)text; *p; p++)
 		is_good = is_good && *p >= ' ' && *p != 0x7f;

@@ -12,14 +12,14 @@
 #define COLUMN_MAX 60 /* one long cell is not to widen all rows */
 
 /* Length of the word at p, which ends at a blank or the end. */
-static size_t word_len(const char *p)
+static size_t rows_word_len(const char *p)
 {
 	return strcspn(p, " ");
 }
 
 static const char *next_word(const char *p)
 {
-	p += word_len(p);
+	p += rows_word_len(p);
 	return *p ? p + 1 : p;
 }
 
@@ -36,7 +36,7 @@ static struct json_object *list_of(const char *text)
 	return a;
 }
 
-static struct json_object *value_of(const struct db_val *v, char kind)
+static struct json_object *rows_value_of(const struct db_val *v, char kind)
 {
 	char at[CLOCK_RFC3339_SIZE];
 	const char *why = NULL;
@@ -69,7 +69,7 @@ struct json_object *rows_object(const char *cols, const struct db_val *vals, siz
 	for (size_t i = 0; i < n; i++, p = next_word(p)) {
 		char *name = xstrndup(p, strcspn(p, ":"));
 
-		json_object_object_add(o, name, value_of(&vals[i], p[word_len(p) - 1]));
+		json_object_object_add(o, name, rows_value_of(&vals[i], p[rows_word_len(p) - 1]));
 		free(name);
 	}
 	return o;
@@ -117,7 +117,7 @@ static size_t add_cell(struct str *out, struct json_object *v)
 
 static struct json_object *member(struct json_object *o, const char *word)
 {
-	char *name = xstrndup(word, word_len(word));
+	char *name = xstrndup(word, rows_word_len(word));
 	struct json_object *v = json_get(o, name);
 
 	free(name);
@@ -127,7 +127,7 @@ static struct json_object *member(struct json_object *o, const char *word)
 static size_t column_width(struct json_object *rows, const char *word)
 {
 	struct str cell = STR_INIT;
-	size_t most = word_len(word);
+	size_t most = rows_word_len(word);
 
 	for (size_t i = 0; i < json_object_array_length(rows); i++) {
 		size_t width = add_cell(&cell, member(json_object_array_get_idx(rows, i), word));
@@ -159,12 +159,12 @@ void rows_print(const struct call *call, struct json_object *rows, const char *c
 	for (const char *p = cols; *p && n < sizeof(widths) / sizeof(widths[0]);
 		p = next_word(p), n++) {
 		widths[n] = column_width(rows, p);
-		for (size_t i = 0; i < word_len(p); i++)
+		for (size_t i = 0; i < rows_word_len(p); i++)
 			str_addc(&out, p[i] == '_' ? ' '
 						   : (char)(p[i] >= 'a' && p[i] <= 'z' ? p[i] - 32
 										       : p[i]));
 		if (*next_word(p))
-			pad(&out, word_len(p), widths[n]);
+			pad(&out, rows_word_len(p), widths[n]);
 	}
 	str_addc(&out, '\n');
 	for (size_t i = 0; i < json_object_array_length(rows); i++) {

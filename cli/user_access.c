@@ -22,7 +22,7 @@ static const struct db_set sql = {
 };
 static const struct db_set *const sets[] = {&sql, &change_sql, &people_sql, &event_sql, NULL};
 
-static enum err take(struct change *ch, const struct person *who, const char *role)
+static enum err user_access_take(struct change *ch, const struct person *who, const char *role)
 {
 	struct db_val in[2] = {DBV_U(who->id)};
 	uint64_t n = 0;
@@ -96,8 +96,8 @@ enum ctl_exit user_grant_role(struct call *call)
 enum ctl_exit user_revoke_role(struct call *call)
 {
 	return change_run(call, sets, change_access,
-		&(const struct access){
-			"user.revoke-role", "no longer has the role", take, change_tell});
+		&(const struct access){"user.revoke-role", "no longer has the role",
+			user_access_take, change_tell});
 }
 
 enum ctl_exit user_add_department(struct call *call)

@@ -177,7 +177,7 @@ static void set_text(struct load *l, const struct config_row *r, const char *val
 	}
 }
 
-static void set_value(struct load *l, const struct config_row *r, const char *value)
+static void config_load_set_value(struct load *l, const struct config_row *r, const char *value)
 {
 	switch (r->type) {
 	case INT:
@@ -206,7 +206,8 @@ static void set_value(struct load *l, const struct config_row *r, const char *va
 }
 
 /* The row of a key; NULL, with a problem that helps to find the right one, when there is none. */
-static const struct config_row *find(struct load *l, const char *section, const char *key)
+static const struct config_row *config_load_find(
+	struct load *l, const char *section, const char *key)
 {
 	bool is_section = false;
 	const char *elsewhere = NULL;
@@ -260,7 +261,7 @@ static char *next_line(char *out, int size, void *arg)
 static int on_pair(void *arg, const char *section, const char *key, const char *value)
 {
 	struct load *l = arg;
-	const struct config_row *r = find(l, section, key);
+	const struct config_row *r = config_load_find(l, section, key);
 	if (!r)
 		return 1;
 	unsigned *at = &l->set_at[r - config_rows];
@@ -269,12 +270,12 @@ static int on_pair(void *arg, const char *section, const char *key, const char *
 		return 1;
 	}
 	*at = l->line;
-	set_value(l, r, value);
+	config_load_set_value(l, r, value);
 	return 1;
 }
 
 /* The whole file, or false with a problem noted. */
-static bool read_file(struct load *l, struct str *text)
+static bool config_load_read_file(struct load *l, struct str *text)
 {
 	int fd = open(l->file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	ssize_t n = -1;
@@ -301,7 +302,7 @@ static void load_file(struct load *l, bool is_named)
 	struct str text = STR_INIT;
 	if (!is_named && access(l->file, F_OK) < 0 && errno == ENOENT)
 		return;
-	if (read_file(l, &text)) {
+	if (config_load_read_file(l, &text)) {
 		l->p = str_c(&text);
 		l->end = l->p + text.len;
 		int bad = ini_parse_stream(next_line, l, on_pair, l);
@@ -324,11 +325,11 @@ static void load_set(struct load *l, const char *set)
 	}
 	char *section = xstrndup(set, (size_t)(dot - set));
 	char *key = xstrndup(dot + 1, (size_t)(eq - dot - 1));
-	const struct config_row *r = find(l, section, key);
+	const struct config_row *r = config_load_find(l, section, key);
 	if (r) {
 		if (r->type == ORIGINS)
 			strlist_fini(list_at(l->c, r));
-		set_value(l, r, eq + 1);
+		config_load_set_value(l, r, eq + 1);
 	}
 	free(section);
 	free(key);
@@ -350,7 +351,7 @@ void config_defaults(struct config *c)
 	struct load l = {.c = c, .errors = &none, .file = "default"};
 	*c = (struct config){0};
 	for (size_t i = 0; i < config_rows_n; i++)
-		set_value(&l, &config_rows[i], config_rows[i].def);
+		config_load_set_value(&l, &config_rows[i], config_rows[i].def);
 	assert(none.len == 0);
 	str_fini(&none);
 }

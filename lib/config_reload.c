@@ -65,7 +65,8 @@ static bool is_same(const struct config *a, const struct config *b, const struct
 	return !strcmp(*text_at(a, r), *text_at(b, r));
 }
 
-static void keep(struct config *to, const struct config *from, const struct config_row *r)
+static void config_reload_keep(
+	struct config *to, const struct config *from, const struct config_row *r)
 {
 	switch (r->type) {
 	case INT:
@@ -98,7 +99,7 @@ void config_carry_over(struct config *now, const struct config *before, enum con
 		if (is_same(now, before, r))
 			continue;
 		if (config_is_at_start(who, r->section, r->key)) {
-			keep(now, before, r);
+			config_reload_keep(now, before, r);
 			names = &changes->waiting;
 		}
 		str_addf(names, "%s%s.%s", names->len ? ", " : "", r->section, r->key);

@@ -109,7 +109,7 @@ static enum err fail_stmt(struct db *db, struct db_prepared *p, const char *what
 	return db_fail(db, code ? code : CR_UNKNOWN_ERROR, message, what);
 }
 
-static enum err check_shape(struct db *db, const struct db_prepared *p)
+static enum err db_stmt_check_shape(struct db *db, const struct db_prepared *p)
 {
 	unsigned long params_n = mysql_stmt_param_count(p->stmt);
 	unsigned cols_n = mysql_stmt_field_count(p->stmt);
@@ -140,7 +140,7 @@ static enum err prepare(struct db *db, const struct db_stmt *st, struct db_prepa
 	if (mysql_stmt_prepare(p->stmt, st->sql, strlen(st->sql)))
 		e = fail_stmt(db, p, st->name);
 	else
-		e = check_shape(db, p);
+		e = db_stmt_check_shape(db, p);
 	if (e != ERR_OK) {
 		HASH_FIND_PTR(db->prepared, &st, p);
 		if (p)
@@ -373,7 +373,7 @@ enum err db_exec_rows(
 
 /* ---- rows ---- */
 
-static enum db_type type_of(const MYSQL_FIELD *f)
+static enum db_type db_stmt_type_of(const MYSQL_FIELD *f)
 {
 	switch (f->type) {
 	case MYSQL_TYPE_TINY:
@@ -402,7 +402,7 @@ static void bind_column(struct db_prepared *p, int i, const MYSQL_FIELD *f, char
 	struct db_val *v = &p->row[i];
 
 	memset(b, 0, sizeof(*b));
-	v->type = type_of(f);
+	v->type = db_stmt_type_of(f);
 	b->is_null = &p->nulls[i];
 	b->length = &p->lens[i];
 	switch (v->type) {
@@ -434,7 +434,7 @@ static bool bind_result(struct db_prepared *p)
 	if (!meta)
 		return false;
 	for (int i = 0; i < p->st->cols_n; i++)
-		if (type_of(&fields[i]) == DB_TEXT)
+		if (db_stmt_type_of(&fields[i]) == DB_TEXT)
 			size += text_size(&fields[i]);
 	if (size > p->buf_size) {
 		p->buf = xrealloc(p->buf, size);

@@ -77,7 +77,7 @@ static const struct row rows[ERR_N] = {
 	[ERR_DB] = {500, "internal_error", INTERNAL},
 };
 
-static const struct row *find(enum err e)
+static const struct row *err_find(enum err e)
 {
 	assert((unsigned)e < ERR_N && rows[e].code);
 	return &rows[e];
@@ -85,7 +85,7 @@ static const struct row *find(enum err e)
 
 int err_status(enum err e)
 {
-	return find(e)->status;
+	return err_find(e)->status;
 }
 
 int err_retry_s(enum err e)
@@ -102,10 +102,10 @@ int err_retry_s(enum err e)
 
 const char *err_code(enum err e)
 {
-	return find(e)->code;
+	return err_find(e)->code;
 }
 
 const char *err_text(enum err e)
 {
-	return find(e)->text;
+	return err_find(e)->text;
 }

@@ -133,7 +133,7 @@ static void add_as_string(struct str *s, const char *text, size_t len)
 }
 
 /* Behind the escape at p, the first of a pair if is_low: is it one of these halves? */
-static bool is_half(const char *p, const char *end, bool is_low)
+static bool event_is_half(const char *p, const char *end, bool is_low)
 {
 	return end - p >= 6 && p[0] == '\\' && p[1] == 'u' && (p[2] | 0x20) == 'd' &&
 	       strchr(is_low ? "cdefCDEF" : "89abAB", p[3]);
@@ -143,9 +143,9 @@ static bool is_half(const char *p, const char *end, bool is_low)
 static void mend_halves(char *p, const char *end)
 {
 	while ((p = memchr(p, '\\', (size_t)(end - p)))) {
-		if (is_half(p, end, false) && is_half(p + 6, end, true)) {
+		if (event_is_half(p, end, false) && event_is_half(p + 6, end, true)) {
 			p += 12;
-		} else if (is_half(p, end, false) || is_half(p, end, true)) {
+		} else if (event_is_half(p, end, false) || event_is_half(p, end, true)) {
 			memcpy(p + 2, "fffd", 4);
 			p += 6;
 		} else {

@@ -29,7 +29,7 @@ static bool has_control(const char *name, size_t len)
 	return false;
 }
 
-static size_t count_chars(const char *text, size_t len)
+static size_t event_name_count_chars(const char *text, size_t len)
 {
 	size_t n = 0;
 
@@ -46,7 +46,7 @@ const char *event_name_fault(const char *name, size_t len)
 		return "cannot have control characters";
 	if (!json_is_utf8(name, len))
 		return "must be UTF-8";
-	if (count_chars(name, len) > EVENT_NAME_MAX)
+	if (event_name_count_chars(name, len) > EVENT_NAME_MAX)
 		return "cannot be longer than 64 characters";
 	return event_name_is_reserved(name)
 		       ? "cannot be one of Socket.IO's own: a client would drop its connection"

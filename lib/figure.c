@@ -11,7 +11,7 @@ const struct figure_row figure_rows[FIGURE_N] = {
 #undef FIGURE
 };
 
-static void put_value(struct str *out, const struct figure_row *row, uint64_t value)
+static void figure_put_value(struct str *out, const struct figure_row *row, uint64_t value)
 {
 	if (row->scale == 1)
 		str_addf(out, " %llu\n", (unsigned long long)value);
@@ -38,6 +38,6 @@ void figure_put_metrics(struct str *out, const struct figure_row *rows, size_t n
 		if (is_labelled)
 			str_addf(out, "{%s%s%s}", label, label[0] && row->labels[0] ? "," : "",
 				row->labels);
-		put_value(out, row, figure_get(figures, i));
+		figure_put_value(out, row, figure_get(figures, i));
 	}
 }

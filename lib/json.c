@@ -84,7 +84,7 @@ struct scan {
 	int depth;
 };
 
-static bool fail(struct scan *s, const char *at, const char *why)
+static bool json_fail(struct scan *s, const char *at, const char *why)
 {
 	s->p = at;
 	s->why = why;
@@ -115,18 +115,18 @@ static bool scan_escape(struct scan *s)
 		return true;
 	int u = hex4(s->p, s->end);
 	if (u < 0)
-		return fail(s, at, "\\u is not followed by four hexadecimal digits");
+		return json_fail(s, at, "\\u is not followed by four hexadecimal digits");
 	s->p += 4;
 	if (u == 0)
-		return fail(s, at, "\\u0000 is not accepted");
+		return json_fail(s, at, "\\u0000 is not accepted");
 	if (u >= 0xdc00 && u <= 0xdfff)
-		return fail(s, at, "half of a surrogate pair");
+		return json_fail(s, at, "half of a surrogate pair");
 	if (u < 0xd800 || u > 0xdfff)
 		return true;
 	bool is_escape = s->end - s->p >= 2 && s->p[0] == '\\' && s->p[1] == 'u';
 	int low = is_escape ? hex4(s->p + 2, s->end) : -1;
 	if (low < 0xdc00 || low > 0xdfff)
-		return fail(s, at, "half of a surrogate pair");
+		return json_fail(s, at, "half of a surrogate pair");
 	s->p += 6;
 	return true;
 }
@@ -136,14 +136,14 @@ static bool scan_string(struct scan *s)
 	const char *start = s->p++;
 	while (s->p < s->end && *s->p != '"') {
 		if ((unsigned char)*s->p < 0x20)
-			return fail(s, s->p, "a control character in a string is not escaped");
+			return json_fail(s, s->p, "a control character in a string is not escaped");
 		if (*s->p != '\\')
 			s->p++;
 		else if (!scan_escape(s))
 			return false;
 	}
 	if (s->p >= s->end)
-		return fail(s, start, "a string does not end");
+		return json_fail(s, start, "a string does not end");
 	s->p++;
 	return true;
 }
@@ -165,11 +165,11 @@ static bool scan_number(struct scan *s)
 	const char *digits = s->p;
 	size_t n = scan_digits(s);
 	if (n == 0 || (n > 1 && *digits == '0'))
-		return fail(s, start, "a number is not written as JSON asks");
+		return json_fail(s, start, "a number is not written as JSON asks");
 	if (s->p < s->end && *s->p == '.') {
 		s->p++;
 		if (scan_digits(s) == 0)
-			return fail(s, start, "a number is not written as JSON asks");
+			return json_fail(s, start, "a number is not written as JSON asks");
 		n = 0;
 	}
 	if (s->p < s->end && (*s->p == 'e' || *s->p == 'E')) {
@@ -177,13 +177,13 @@ static bool scan_number(struct scan *s)
 		if (s->p < s->end && (*s->p == '+' || *s->p == '-'))
 			s->p++;
 		if (scan_digits(s) == 0)
-			return fail(s, start, "a number is not written as JSON asks");
+			return json_fail(s, start, "a number is not written as JSON asks");
 		n = 0;
 	}
 	const char *max = is_negative ? "9223372036854775808" : s->max;
 	size_t max_len = strlen(max);
 	if (n > max_len || (n == max_len && memcmp(digits, max, n) > 0))
-		return fail(s, start, "an integer does not fit 64 bits");
+		return json_fail(s, start, "an integer does not fit 64 bits");
 	return true;
 }
 
@@ -202,11 +202,11 @@ static bool scan(struct scan *s)
 			break;
 		case 'N':
 		case 'I':
-			return fail(s, s->p, "NaN and Infinity are no JSON");
+			return json_fail(s, s->p, "NaN and Infinity are no JSON");
 		case '[':
 		case '{':
 			if (++s->depth > JSON_DEPTH_MAX)
-				return fail(s, s->p, "nested too deep");
+				return json_fail(s, s->p, "nested too deep");
 			s->p++;
 			break;
 		case ']':
@@ -222,21 +222,21 @@ static bool scan(struct scan *s)
 }
 
 /* Counts the members that are left after parsing: fewer than ':' were read means duplicate keys. */
-static bool walk(struct json_object *o, size_t *members_n)
+static bool json_walk(struct json_object *o, size_t *members_n)
 {
 	switch (json_object_get_type(o)) {
 	case json_type_object: {
 		json_object_object_foreach (o, key, value) {
 			(void)key;
 			++*members_n;
-			if (!walk(value, members_n))
+			if (!json_walk(value, members_n))
 				return false;
 		}
 		return true;
 	}
 	case json_type_array:
 		for (size_t i = 0; i < json_object_array_length(o); i++)
-			if (!walk(json_object_array_get_idx(o, i), members_n))
+			if (!json_walk(json_object_array_get_idx(o, i), members_n))
 				return false;
 		return true;
 	case json_type_double:
@@ -270,7 +270,7 @@ static struct json_object *parse_scanned(
 	}
 	size_t found_n = 0;
 	*offset = 0;
-	if (!walk(o, &found_n))
+	if (!json_walk(o, &found_n))
 		*why = "a number is too large";
 	else if (members_n && found_n != *members_n)
 		*why = "an object has the same key twice";
@@ -281,8 +281,8 @@ static struct json_object *parse_scanned(
 	return o;
 }
 
-static struct json_object *parse(const char *text, size_t len, const char *max, bool takes_twice,
-	const char **why, size_t *offset)
+static struct json_object *json_parse_checked(const char *text, size_t len, const char *max,
+	bool takes_twice, const char **why, size_t *offset)
 {
 	struct scan s = {.p = text, .end = text + len, .max = max};
 
@@ -306,19 +306,19 @@ static struct json_object *parse(const char *text, size_t len, const char *max, 
 
 struct json_object *json_parse(const char *text, size_t len, const char **why, size_t *offset)
 {
-	return parse(text, len, INT64_MAX_TEXT, false, why, offset);
+	return json_parse_checked(text, len, INT64_MAX_TEXT, false, why, offset);
 }
 
 struct json_object *json_parse_own(const char *text, size_t len, const char **why, size_t *offset)
 {
-	return parse(text, len, "18446744073709551615", false, why, offset);
+	return json_parse_checked(text, len, "18446744073709551615", false, why, offset);
 }
 
 struct json_object *json_parse_js(const char *text, size_t len, const char **why)
 {
 	size_t offset;
 
-	return parse(text, len, INT64_MAX_TEXT, true, why, &offset);
+	return json_parse_checked(text, len, INT64_MAX_TEXT, true, why, &offset);
 }
 
 void json_print(struct str *s, struct json_object *o)

@@ -13,14 +13,14 @@ struct cursor {
 	struct str keys_from; /* size_t each: where in keys those of an open object begin */
 };
 
-static bool at(const struct cursor *c, char ch)
+static bool json_valid_at(const struct cursor *c, char ch)
 {
 	return c->p < c->end && *c->p == ch;
 }
 
-static bool take(struct cursor *c, char ch)
+static bool json_valid_take(struct cursor *c, char ch)
 {
-	bool is_there = at(c, ch);
+	bool is_there = json_valid_at(c, ch);
 
 	c->p += is_there;
 	return is_there;
@@ -61,15 +61,15 @@ static bool take_number(struct cursor *c)
 	const char *from = c->p;
 	bool has_exponent;
 
-	take(c, '-');
-	if (!take(c, '0') && !take_digits(c))
+	json_valid_take(c, '-');
+	if (!json_valid_take(c, '0') && !take_digits(c))
 		return false;
-	if (take(c, '.') && !take_digits(c))
+	if (json_valid_take(c, '.') && !take_digits(c))
 		return false;
-	has_exponent = take(c, 'e') || take(c, 'E');
+	has_exponent = json_valid_take(c, 'e') || json_valid_take(c, 'E');
 	if (has_exponent) {
-		if (!take(c, '+'))
-			take(c, '-');
+		if (!json_valid_take(c, '+'))
+			json_valid_take(c, '-');
 		if (!take_digits(c))
 			return false;
 	}
@@ -118,7 +118,7 @@ static bool take_hex4(struct cursor *c, unsigned *value)
 	return true;
 }
 
-static bool is_half(unsigned u, unsigned from)
+static bool json_valid_is_half(unsigned u, unsigned from)
 {
 	return u >= from && u < from + 0x400;
 }
@@ -130,16 +130,17 @@ static bool take_unicode(struct cursor *c, uint64_t *hash)
 
 	if (!take_hex4(c, &u))
 		return false;
-	if (is_half(u, 0xd800) && c->end - c->p >= 6 && c->p[0] == '\\' && c->p[1] == 'u') {
+	if (json_valid_is_half(u, 0xd800) && c->end - c->p >= 6 && c->p[0] == '\\' &&
+		c->p[1] == 'u') {
 		struct cursor next = {.p = c->p + 2, .end = c->end};
 
-		if (take_hex4(&next, &low) && is_half(low, 0xdc00)) {
+		if (take_hex4(&next, &low) && json_valid_is_half(low, 0xdc00)) {
 			c->p = next.p;
 			hash_char(hash, 0x10000 + ((u - 0xd800) << 10) + (low - 0xdc00));
 			return true;
 		}
 	}
-	if (is_half(u, 0xd800) || is_half(u, 0xdc00))
+	if (json_valid_is_half(u, 0xd800) || json_valid_is_half(u, 0xdc00))
 		c->found |= JSON_HAS_HALF;
 	hash_char(hash, u);
 	return true;
@@ -151,7 +152,7 @@ static bool take_escape(struct cursor *c, uint64_t *hash)
 	static const char letters[] = "\"\\/bfnrt", means[] = "\"\\/\b\f\n\r\t";
 	const char *letter;
 
-	if (take(c, 'u'))
+	if (json_valid_take(c, 'u'))
 		return take_unicode(c, hash);
 	letter = c->p < c->end && *c->p ? strchr(letters, *c->p) : NULL;
 	if (!letter)
@@ -165,9 +166,9 @@ static bool take_escape(struct cursor *c, uint64_t *hash)
 static bool take_string(struct cursor *c, uint64_t *hash)
 {
 	*hash = HASH_START;
-	if (!take(c, '"'))
+	if (!json_valid_take(c, '"'))
 		return false;
-	while (!take(c, '"')) {
+	while (!json_valid_take(c, '"')) {
 		if (c->p == c->end || (unsigned char)*c->p < 0x20)
 			return false;
 		char ch = *c->p++;
@@ -184,7 +185,7 @@ static bool take_scalar(struct cursor *c)
 	static const char *const words[] = {"true", "false", "null"};
 	uint64_t hash;
 
-	if (at(c, '"'))
+	if (json_valid_at(c, '"'))
 		return take_string(c, &hash);
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		size_t len = strlen(words[i]);
@@ -209,10 +210,10 @@ static bool take_key(struct cursor *c)
 	if (c->looks)
 		str_add(&c->keys, &hash, sizeof(hash));
 	skip_space(c);
-	return take(c, ':');
+	return json_valid_take(c, ':');
 }
 
-static int compare(const void *a, const void *b)
+static int json_valid_compare(const void *a, const void *b)
 {
 	uint64_t x, y;
 
@@ -229,7 +230,7 @@ static void look_at_keys(struct cursor *c)
 	c->keys_from.len -= sizeof(from);
 	memcpy(&from, c->keys_from.p + c->keys_from.len, sizeof(from));
 	if (c->keys.len - from > size) {
-		qsort(c->keys.p + from, (c->keys.len - from) / size, size, compare);
+		qsort(c->keys.p + from, (c->keys.len - from) / size, size, json_valid_compare);
 		for (size_t i = from + size; i < c->keys.len; i += size)
 			if (memcmp(c->keys.p + i, c->keys.p + i - size, size) == 0)
 				c->found |= JSON_HAS_TWICE;
@@ -264,9 +265,9 @@ static bool take_next(struct cursor *c, bool *is_end)
 		if (*is_end)
 			return c->p == c->end;
 		bool is_object = innermost(c) == '{';
-		if (take(c, ','))
+		if (json_valid_take(c, ','))
 			return !is_object || take_key(c);
-		if (!take(c, is_object ? '}' : ']'))
+		if (!json_valid_take(c, is_object ? '}' : ']'))
 			return false;
 		if (c->looks && is_object)
 			look_at_keys(c);
@@ -279,11 +280,11 @@ static bool take_text(struct cursor *c)
 
 	while (!is_end) {
 		skip_space(c);
-		bool opens_object = at(c, '{');
-		if (opens_object || at(c, '[')) {
+		bool opens_object = json_valid_at(c, '{');
+		if (opens_object || json_valid_at(c, '[')) {
 			open_level(c);
 			skip_space(c);
-			if (!at(c, opens_object ? '}' : ']')) {
+			if (!json_valid_at(c, opens_object ? '}' : ']')) {
 				if (opens_object && !take_key(c))
 					return false;
 				continue;
@@ -297,7 +298,7 @@ static bool take_text(struct cursor *c)
 	return true;
 }
 
-static unsigned walk(const char *text, size_t len, bool looks)
+static unsigned json_valid_walk(const char *text, size_t len, bool looks)
 {
 	struct cursor c = {.p = text, .end = text + len, .looks = looks};
 
@@ -311,12 +312,12 @@ static unsigned walk(const char *text, size_t len, bool looks)
 
 bool json_is_valid(const char *text, size_t len)
 {
-	return !(walk(text, len, false) & JSON_IS_BAD);
+	return !(json_valid_walk(text, len, false) & JSON_IS_BAD);
 }
 
 unsigned json_look(const char *text, size_t len)
 {
-	unsigned found = walk(text, len, true);
+	unsigned found = json_valid_walk(text, len, true);
 
 	return json_is_utf8(text, len) ? found : found | JSON_IS_BAD;
 }

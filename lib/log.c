@@ -42,7 +42,7 @@ bool log_is_on(enum log_level level)
 	return level >= level_min;
 }
 
-static void put(struct line *l, const char *text, size_t len)
+static void log_put(struct line *l, const char *text, size_t len)
 {
 	assert(len <= LINE_SIZE - l->len);
 	memcpy(l->p + l->len, text, len);
@@ -63,21 +63,21 @@ static void put_safe(struct line *l, const char *text, size_t len)
 
 		n = text_next(text, is_text ? len : 1, &c, &is_utf8);
 		if (c == '\n')
-			put(l, "\\n", 2);
+			log_put(l, "\\n", 2);
 		else if (is_json && (c == '"' || c == '\\'))
-			put(l, (char[]){'\\', (char)c}, 2);
+			log_put(l, (char[]){'\\', (char)c}, 2);
 		else if (is_utf8 && !text_is_unsafe(c))
-			put(l, text, n);
+			log_put(l, text, n);
 		else if (c < 0x10000)
-			put(l, esc, (size_t)snprintf(esc, sizeof(esc), "\\u%04x", c));
+			log_put(l, esc, (size_t)snprintf(esc, sizeof(esc), "\\u%04x", c));
 		else
-			put(l, esc,
+			log_put(l, esc,
 				(size_t)snprintf(esc, sizeof(esc), "\\u%04x\\u%04x",
 					0xd800 + ((c - 0x10000) >> 10), 0xdc00 + (c & 0x3ff)));
 	}
 }
 
-static void put_header(struct line *l, enum log_level level, const char *event)
+static void log_put_header(struct line *l, enum log_level level, const char *event)
 {
 	char when[CLOCK_RFC3339_SIZE];
 	int n;
@@ -94,15 +94,15 @@ static void put_header(struct line *l, enum log_level level, const char *event)
 	l->len = (size_t)n < HEADER_SIZE ? (size_t)n : HEADER_SIZE - 1;
 }
 
-static void emit(enum log_level level, const char *event, const char *text, size_t len)
+static void log_emit(enum log_level level, const char *event, const char *text, size_t len)
 {
 	struct line l;
 
-	put_header(&l, level, event);
+	log_put_header(&l, level, event);
 	put_safe(&l, text, len);
 	if (format_now == LOG_JSON)
-		put(&l, "\"}", 2);
-	put(&l, "\n", 1);
+		log_put(&l, "\"}", 2);
+	log_put(&l, "\n", 1);
 	/* Where the log itself fails there is nobody left to tell. */
 	if (write(STDERR_FILENO, l.p, l.len) < 0)
 		return;
@@ -134,7 +134,7 @@ void log_at(enum log_level level, const char *event, const char *fmt, ...)
 	va_start(ap, fmt);
 	size_t len = format_message(message, sizeof(message), fmt, ap);
 	va_end(ap);
-	emit(level, event, message, len);
+	log_emit(level, event, message, len);
 }
 
 /* A configuration has many problems at once, one a line: each becomes a line of the log. */
@@ -150,7 +150,7 @@ void log_fatal(int status, const char *fmt, ...)
 		const char *end = memchr(message + from, '\n', len - from);
 		size_t n = end ? (size_t)(end - message) - from : len - from;
 		if (n)
-			emit(LOG_ERROR, "fatal", message + from,
+			log_emit(LOG_ERROR, "fatal", message + from,
 				n < MESSAGE_SIZE ? n : MESSAGE_SIZE);
 		from += n + 1;
 	}

@@ -58,7 +58,7 @@ void strlist_get(struct bytes *b, struct strlist *l)
 }
 
 /* The length of the word s begins with: a letter, then letters, digits, '_', '-', '.'. */
-static size_t word_len(const char *s)
+static size_t perm_word_len(const char *s)
 {
 	if (*s < 'a' || *s > 'z')
 		return 0;
@@ -69,13 +69,13 @@ bool perm_is_valid(const char *perm)
 {
 	if (strcmp(perm, "*") == 0)
 		return true;
-	size_t n = word_len(perm);
+	size_t n = perm_word_len(perm);
 	if (n == 0 || perm[n] != ':' || strlen(perm) > PERM_MAX)
 		return false;
 	const char *verb = perm + n + 1;
 	if (strcmp(verb, "*") == 0)
 		return true;
-	n = word_len(verb);
+	n = perm_word_len(verb);
 	return n > 0 && verb[n] == '\0';
 }
 

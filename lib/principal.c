@@ -87,7 +87,7 @@ static enum err load_lists(
 }
 
 /* Keeps p, or frees it after a failure. */
-static enum err finish(enum err e, struct principal *p, struct principal **out)
+static enum err principal_finish(enum err e, struct principal *p, struct principal **out)
 {
 	if (e != ERR_OK) {
 		principal_unref(p);
@@ -118,7 +118,7 @@ enum err principal_load_user(struct db *db, uint64_t user_id, const char *jti, i
 	p->tenant = text_dup(&row[3]);
 	p->jti = xstrdup(jti);
 	p->expires_at_s = expires_at_s;
-	return finish(load_lists(db, &select_user_lists, user_id, p), p, out);
+	return principal_finish(load_lists(db, &select_user_lists, user_id, p), p, out);
 }
 
 static enum err load_apikey(
@@ -147,7 +147,7 @@ static enum err load_apikey(
 	p->tenant_id = (uint32_t)dbv_u(&row[2]);
 	p->tenant = text_dup(&row[3]);
 	p->expires_at_s = dbv_i(&row[6]);
-	return finish(load_lists(db, &select_apikey_lists, p->apikey_id, p), p, out);
+	return principal_finish(load_lists(db, &select_apikey_lists, p->apikey_id, p), p, out);
 }
 
 enum err principal_load_apikey(

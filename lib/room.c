@@ -8,7 +8,7 @@
 
 /* ---- the kinds that are no stream's ---- */
 
-static void add(struct strlist *rooms, const char *kind, const char *id)
+static void room_add(struct strlist *rooms, const char *kind, const char *id)
 {
 	struct str room = STR_INIT;
 
@@ -29,7 +29,7 @@ static void add_own_user(const struct principal *who, struct strlist *rooms)
 	char id[24];
 
 	if (user_id(who, id))
-		add(rooms, "user", id);
+		room_add(rooms, "user", id);
 }
 
 static bool may_user(const struct principal *who, const char *id)
@@ -42,7 +42,7 @@ static bool may_user(const struct principal *who, const char *id)
 static void add_own_roles(const struct principal *who, struct strlist *rooms)
 {
 	for (size_t i = 0; i < who->roles.n; i++)
-		add(rooms, "role", who->roles.v[i]);
+		room_add(rooms, "role", who->roles.v[i]);
 }
 
 static bool may_role(const struct principal *who, const char *id)
@@ -53,7 +53,7 @@ static bool may_role(const struct principal *who, const char *id)
 static void add_own_departments(const struct principal *who, struct strlist *rooms)
 {
 	for (size_t i = 0; i < who->departments.n; i++)
-		add(rooms, "department", who->departments.v[i]);
+		room_add(rooms, "department", who->departments.v[i]);
 }
 
 static bool may_department(const struct principal *who, const char *id)
@@ -71,7 +71,7 @@ static const struct room_kind kinds[] = {
 /* ---- the table ---- */
 
 /* The kind of a stream that no stream before it has, too; else NULL. */
-static const struct room_kind *kind_of(const struct stream *st)
+static const struct room_kind *room_kind_of(const struct stream *st)
 {
 	for (const struct stream *other = streams; other != st; other++)
 		if (other->room == st->room)
@@ -112,7 +112,7 @@ void room_add_own(const struct principal *who, struct strlist *rooms)
 	for (kind = kinds; kind->name; kind++)
 		kind->add_own(who, rooms);
 	for (const struct stream *st = streams; st->topic; st++)
-		if ((kind = kind_of(st)) && kind->add_own)
+		if ((kind = room_kind_of(st)) && kind->add_own)
 			kind->add_own(who, rooms);
 }
 

@@ -124,7 +124,7 @@ bool secret_password_is_stale(const char *phc, uint64_t passes, uint64_t memory_
 }
 
 /* Reads to the end of the file or to max bytes. -1 with errno set on failure. */
-static ssize_t read_all(int fd, char *p, size_t max)
+static ssize_t secret_read_all(int fd, char *p, size_t max)
 {
 	size_t len = 0;
 
@@ -162,7 +162,7 @@ static char *read_file(const char *path, mode_t forbidden, const char *forbidden
 		goto out;
 
 	p = xmalloc(FILE_MAX + 2);
-	n = read_all(fd, p, FILE_MAX + 1);
+	n = secret_read_all(fd, p, FILE_MAX + 1);
 	if (n < 0)
 		*why = "it cannot be read";
 	else if (n == 0)

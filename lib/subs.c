@@ -12,7 +12,7 @@
 
 /* ---- the list ---- */
 
-static struct sub *find(const struct subs *subs, const struct sub *s)
+static struct sub *subs_place(const struct subs *subs, const struct sub *s)
 {
 	for (size_t i = 0; i < subs->n; i++)
 		if (subs->v[i].type == s->type && subs->v[i].view == s->view &&
@@ -23,7 +23,7 @@ static struct sub *find(const struct subs *subs, const struct sub *s)
 
 const struct sub *subs_find(const struct subs *subs, const struct sub *s)
 {
-	return find(subs, s);
+	return subs_place(subs, s);
 }
 
 static size_t filters_len(const struct subs *subs)
@@ -48,7 +48,7 @@ static void sub_fini(struct sub *s)
 
 bool subs_add(struct subs *subs, const struct sub *s)
 {
-	struct sub *was = find(subs, s);
+	struct sub *was = subs_place(subs, s);
 	size_t others = filters_len(subs) - (was ? was->filter.len : 0);
 	struct sub now = *s;
 
@@ -70,7 +70,7 @@ bool subs_add(struct subs *subs, const struct sub *s)
 
 bool subs_drop(struct subs *subs, const struct sub *s)
 {
-	struct sub *was = find(subs, s);
+	struct sub *was = subs_place(subs, s);
 
 	if (!was || (was->is_command && !s->is_command))
 		return false;

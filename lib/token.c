@@ -154,7 +154,7 @@ struct token_key *token_key_load(const struct config *cfg, struct str *why)
 
 /* ---- signing ---- */
 
-static void add_list(struct str *s, const char *claim, const struct strlist *l)
+static void token_add_list(struct str *s, const char *claim, const struct strlist *l)
 {
 	str_addf(s, ",\"%s\":[", claim);
 	for (size_t i = 0; i < l->n; i++) {
@@ -171,8 +171,8 @@ static void add_claims(struct str *s, const struct token_key *k, const struct pr
 	str_addf(s, "{\"sub\":\"%llu\",\"tenant\":%lu,\"name\":", (unsigned long long)p->user_id,
 		(unsigned long)p->tenant_id);
 	str_add_json(s, p->username);
-	add_list(s, "roles", &p->roles);
-	add_list(s, "departments", &p->departments);
+	token_add_list(s, "roles", &p->roles);
+	token_add_list(s, "departments", &p->departments);
 	str_adds(s, ",\"jti\":");
 	str_add_json(s, p->jti);
 	str_adds(s, ",\"iss\":");

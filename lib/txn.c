@@ -102,7 +102,7 @@ void txn_put_subject(struct str *out, const struct principal *who)
 /* ---- the key ---- */
 
 /* The key has an owner, whose answer is this one's too. */
-static enum err replay(struct txn *t, const struct txn_work *work, void *arg)
+static enum err txn_replay(struct txn *t, const struct txn_work *work, void *arg)
 {
 	const struct txn_key *key = t->key;
 	const struct db_val in[] = {DBV_U(key->tenant_id), dbv_s(key->subject), dbv_s(key->text)};
@@ -140,7 +140,7 @@ static enum err claim(struct txn *t, const struct txn_work *work, void *arg, boo
 	if (e != ERR_OK)
 		return e;
 	*is_ours = n > 0;
-	return *is_ours ? ERR_OK : replay(t, work, arg);
+	return *is_ours ? ERR_OK : txn_replay(t, work, arg);
 }
 
 static enum err store(struct txn *t, const struct txn_work *work, void *arg)
@@ -252,7 +252,7 @@ enum err txn_run(struct txn *t, const struct txn_work *work, void *arg)
 /* ---- trying again ---- */
 
 /* Whoever had the same deadlock tries at another time. */
-static void back_off(int tried)
+static void txn_back_off(int tried)
 {
 	uint32_t random;
 
@@ -268,7 +268,7 @@ enum err txn_retry(struct db *db, enum err (*step)(void *arg), void *arg)
 		if (e != ERR_DB_RETRY && !(e == ERR_DB_LOST && i < TRIES_LOST))
 			break;
 		if (i > 0)
-			back_off(i);
+			txn_back_off(i);
 		e = db_ensure(db);
 		if (e == ERR_OK)
 			e = step(arg);

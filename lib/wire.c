@@ -6,7 +6,7 @@
 
 #include "mem.h"
 
-static bool decode(struct bytes *c, struct wire_frame *f, uint8_t type)
+static bool wire_decode(struct bytes *c, struct wire_frame *f, uint8_t type)
 {
 	f->type = (enum wire_type)type;
 	switch (f->type) {
@@ -158,7 +158,7 @@ enum wire_got wire_peek(struct evbuffer *in, size_t max, struct wire_frame *f, c
 	memset(f, 0, sizeof(*f));
 	f->size = 4 + len;
 	c = bytes_of(frame + 5, len - 1);
-	if (!decode(&c, f, frame[4])) {
+	if (!wire_decode(&c, f, frame[4])) {
 		*why = "unknown frame type";
 		return WIRE_GOT_BAD;
 	}
@@ -184,7 +184,8 @@ uint64_t wire_ticket(const struct wire_frame *f, uint32_t i)
 /* ---- encoding: fields are collected, then sent with their length in front ---- */
 
 /* Sends the fields, which it frees; `more` bytes of the frame follow that the caller adds. */
-static void send_head(struct evbuffer *out, enum wire_type type, struct str *fields, size_t more)
+static void wire_send_head(
+	struct evbuffer *out, enum wire_type type, struct str *fields, size_t more)
 {
 	uint32_t len = htole32((uint32_t)(1 + fields->len + more));
 	unsigned char head[5];
@@ -198,7 +199,7 @@ static void send_head(struct evbuffer *out, enum wire_type type, struct str *fie
 
 static void send_fields(struct evbuffer *out, enum wire_type type, struct str *fields)
 {
-	send_head(out, type, fields, 0);
+	wire_send_head(out, type, fields, 0);
 }
 
 void wire_put_hello(struct evbuffer *out, enum wire_role role, uint32_t pid, uint64_t process)
@@ -315,7 +316,7 @@ void wire_put_body(struct evbuffer *out, const char *p, size_t len,
 	struct str s = STR_INIT;
 
 	bytes_put(&s, len, 4);
-	send_head(out, WIRE_BODY, &s, len);
+	wire_send_head(out, WIRE_BODY, &s, len);
 	evbuffer_add_reference(out, p, len, done, arg);
 }
 
@@ -375,7 +376,7 @@ void wire_put_deliver(struct evbuffer *out, enum wire_format format, uint64_t cu
 	for (uint32_t i = 0; i < n; i++)
 		bytes_put(&s, tickets[i], 8);
 	bytes_put(&s, body_len, 4);
-	send_head(out, WIRE_DELIVER, &s, body_len);
+	wire_send_head(out, WIRE_DELIVER, &s, body_len);
 	evbuffer_add_buffer_reference(out, body);
 }
 
@@ -447,7 +448,7 @@ enum {
 	ROOMS_ANY_TOPIC = 8,
 };
 
-static int compare(const void *a, const void *b)
+static int wire_compare(const void *a, const void *b)
 {
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
@@ -457,7 +458,7 @@ static void list_normalize(struct strlist *l)
 	size_t kept = 0;
 
 	if (l->n)
-		qsort(l->v, l->n, sizeof(*l->v), compare);
+		qsort(l->v, l->n, sizeof(*l->v), wire_compare);
 	for (size_t i = 0; i < l->n; i++) {
 		if (kept && !strcmp(l->v[kept - 1], l->v[i]))
 			free(l->v[i]);
@@ -467,7 +468,7 @@ static void list_normalize(struct strlist *l)
 	l->n = kept;
 }
 
-static void add_list(struct str *s, struct strlist *l)
+static void wire_add_list(struct str *s, struct strlist *l)
 {
 	list_normalize(l);
 	bytes_put(s, l->n, 2);
@@ -544,8 +545,8 @@ void wire_interest_put(struct str *out, struct wire_interest *i)
 			(i->only_rooms ? ONLY_ROOMS : 0) |
 			(i->rooms_any_topic ? ROOMS_ANY_TOPIC : 0),
 		1);
-	add_list(out, &i->topics);
-	add_list(out, &i->rooms);
+	wire_add_list(out, &i->topics);
+	wire_add_list(out, &i->rooms);
 	add_views(out, i);
 }
 
