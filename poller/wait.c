@@ -7,6 +7,7 @@
 #include "body.h"
 #include "clients.h"
 #include "clock.h"
+#include "collect.h"
 #include "conn.h"
 #include "grave.h"
 #include "group.h"
@@ -298,106 +299,6 @@ static bool is_choosy(const struct waiter *w)
 	return w->kind->is_choosy && w->kind->is_choosy(w);
 }
 
-static bool skips(const struct waiter *w, const struct record *r)
-{
-	return w->kind->skips && w->kind->skips(w, r);
-}
-
-static bool is_wanted(const struct waiter *w, const struct record *r)
-{
-	return group_wants_by_right(w->group, r) && !skips(w, r);
-}
-
-/* Makes room for so many packets more. Who has much to read already is given no more to it. */
-static bool has_room(struct waiter *w, size_t packets_n)
-{
-	if (conn_is_clogged(w->conn))
-		return false;
-	if (!w->partial)
-		w->partial = body_new(format_of(w), w->conn->hub->epoch);
-	return body_has_room(w->partial, w->group->want.limit, packets_n);
-}
-
-static bool collect_plain(struct waiter *w, const struct record *r)
-{
-	if (!is_wanted(w, r))
-		return true;
-	if (!has_room(w, 1))
-		return false;
-	body_add(w->partial, r);
-	return true;
-}
-
-/* Is it this walk that shows it? */
-static bool is_due(struct waiter *w, const struct hit *hit)
-{
-	uint64_t id = hit->record->item.id;
-
-	if (!hit_is_paced(hit))
-		return id > w->start.plain && (hit->row || !skips(w, hit->record));
-	if (w->start.is_open)
-		return id > wait_shown(w, w->start.plain);
-	if (w->held == WAIT_HOLDS_NOTHING)
-		w->held = w->cursor;
-	return false;
-}
-
-/* How many packets it makes, at most: an event may be the first of its view that is dropped. */
-static size_t keep_due(struct waiter *w, struct hits *h)
-{
-	size_t kept = 0, packets_n = 0;
-
-	for (size_t i = 0; i < h->n; i++) {
-		if (!is_due(w, &h->v[i]))
-			continue;
-		packets_n += 1 + (hit_is_paced(&h->v[i]) && h->v[i].row->pace->per_s);
-		h->v[kept++] = h->v[i];
-	}
-	h->n = kept;
-	return packets_n;
-}
-
-static bool add_hits(struct waiter *w, const struct hits *h, size_t packets_n)
-{
-	if (!packets_n)
-		return true;
-	if (!has_room(w, packets_n))
-		return false;
-	w->partial->budget = w->start.budget;
-	if (w->partial->offset < w->start.plain)
-		w->partial->offset = w->start.plain;
-	for (size_t i = 0; i < h->n; i++) {
-		if (h->v[i].row)
-			body_add_hit(w->partial, h, &h->v[i]);
-		else
-			body_add(w->partial, h->v[i].record);
-	}
-	return true;
-}
-
-static bool collect_views(struct waiter *w, const struct record *r)
-{
-	struct hits h = {0};
-	bool ok;
-
-	group_match(w->group, r, &h);
-	ok = add_hits(w, &h, keep_due(w, &h));
-	hits_fini(&h);
-	return ok;
-}
-
-/* Adds what the waiter is to be shown of the record, and moves its cursor there. false: there is no
- * room. */
-static bool collect(struct waiter *w, const struct record *r)
-{
-	if (r->item.id <= w->cursor)
-		return true;
-	if (!(w->group->views_n ? collect_views(w, r) : collect_plain(w, r)))
-		return false;
-	w->cursor = r->item.id;
-	return true;
-}
-
 bool wait_may_have(const struct waiter *w, const struct body *b)
 {
 	int64_t now = clock_ms();
@@ -413,21 +314,12 @@ void wait_hold(struct waiter *w, uint64_t before)
 	wait_park(w);
 }
 
-/* Is what came out for one who began there that of who begins here? A rate that was not reached
- * does not matter. */
-static bool is_alike(const struct start *a, const struct start *b, const struct body *made)
-{
-	return a->cursor == b->cursor && a->plain == b->plain && a->held == b->held &&
-	       a->is_open == b->is_open &&
-	       (made->has_dropped ? a->budget == b->budget : b->budget >= made->rated_n);
-}
-
 /* A crowd that asks from one cursor: the first one's answer serves them all. */
 static bool answer_memo(struct waiter *w)
 {
 	struct group *g = w->group;
 
-	if (!g->memo || !is_alike(&g->memo_start, &w->start, g->memo) ||
+	if (!g->memo || !collect_is_alike(&g->memo_start, &w->start, g->memo) ||
 		g->memo_tail != w->conn->hub->tail || w->partial || is_choosy(w))
 		return false;
 	if (conn_is_clogged(w->conn) && w->conn->hub->answer != g->memo)
@@ -465,7 +357,7 @@ static void go_on_ring(struct waiter *w, bool is_for_others)
 	if (end - i > RING_PER_ANSWER)
 		end = i + RING_PER_ANSWER;
 	for (; i < end; i++) {
-		if (!collect(w, ring_at(ring, i))) {
+		if (!collect_record(w, ring_at(ring, i))) {
 			answer_and_keep(w, is_for_others, true);
 			return;
 		}
@@ -507,7 +399,7 @@ static bool page_use(struct waiter *w, const struct page *p)
 	uint64_t end = p->upto;
 
 	for (size_t i = 0; i < p->n; i++) {
-		if (collect(w, p->records[i]))
+		if (collect_record(w, p->records[i]))
 			continue;
 		answer_partial(w, true);
 		return false;
@@ -559,14 +451,12 @@ void wait_go_on(struct waiter *w)
 
 void wait_start(struct waiter *w)
 {
-	int64_t now = clock_ms();
-
 	w->start = (struct start){.plain = w->cursor};
 	if (!w->group->is_paced || !w->pace) {
 		w->held = WAIT_HOLDS_NOTHING;
-	} else if (pace_is_open(w->pace, now)) {
+	} else if (pace_is_open(w->pace, clock_ms())) {
 		w->start.is_open = true;
-		w->start.budget = pace_budget(w->pace, w->group->per_s, now);
+		w->start.budget = pace_budget(w->pace, w->group->per_s, clock_ms());
 		w->cursor = wait_shown(w, w->cursor);
 	}
 	w->start.held = w->held;

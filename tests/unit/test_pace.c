@@ -28,6 +28,7 @@
 #include "stream.h"
 #include "subs.h"
 #include "tail.h"
+#include "wait.h"
 #include "wire.h"
 
 /* ---- streams ---- */
@@ -74,6 +75,35 @@ static void keys(struct slice filter, void (*visit)(struct slice key, void *arg)
 		visit((struct slice){filter.p + i, 1}, arg);
 }
 
+/* The same for devices with names of four letters, of which a filter has one; found by it, or not.
+ */
+static size_t matches_n;
+
+static void digest_name(struct str *out, const struct event_row *e, struct slice entry)
+{
+	str_add(out, entry.p + 1, 4);
+}
+
+static bool is_named(struct slice filter, struct slice device)
+{
+	matches_n++;
+	return filter.len == device.len && memcmp(filter.p, device.p, device.len) == 0;
+}
+
+static void name_key(struct slice filter, void (*visit)(struct slice key, void *arg), void *arg)
+{
+	visit(filter, arg);
+}
+
+static void no_keys(struct slice filter, void (*visit)(struct slice key, void *arg), void *arg)
+{
+}
+
+static const struct stream_filter by_name = {
+	.digest = digest_name, .matches = is_named, .keys = name_key, .entry_keys = name_key};
+static const struct stream_filter by_looking = {
+	.digest = digest_name, .matches = is_named, .keys = no_keys, .entry_keys = no_keys};
+
 #define WINDOW_MS 250
 
 static const struct stream_filter by_device = {
@@ -92,6 +122,8 @@ const struct stream streams[] = {
 		.has_entries = true,
 		.views = {{STREAM_ON_ASKING, &shape, NULL, &by_device},
 			{STREAM_ON_ASKING, &shape, &slow, &by_device}}},
+	{.topic = "found", .views = {{STREAM_ON_ASKING, &shape, NULL, &by_name}}},
+	{.topic = "sought", .views = {{STREAM_ON_ASKING, &shape, NULL, &by_looking}}},
 	{0},
 };
 
@@ -535,6 +567,68 @@ static void is_recovered(void **state)
 	close_world(&w);
 }
 
+/* ---- the index ---- */
+
+static void park(struct world *w, const char *topic, const char *device)
+{
+	static const struct waiter_kind kind = {.is_told_late = true};
+	struct wire_interest want = {.tenant_id = 1, .format = WIRE_SOCKET, .limit = 10};
+	struct str key = STR_INIT;
+
+	wire_interest_add_view(&want, slice_of(topic), 0, slice_of(device));
+	wire_interest_put(&key, &want);
+	wait_park(wait_new(TAILQ_FIRST(&w->hub->conns), w->ticket++,
+		group_get(w->hub, key.p, key.len), &kind, NULL));
+	wire_interest_fini(&want);
+	str_fini(&key);
+}
+
+/* n waiters, each for a device of its own, and events of devices that there are and are not: how
+ * often is a filter asked for each event? CMDB_TEST_GROUPS: how many, and how long it takes. */
+static double cost(const char *topic, size_t n, size_t events_n)
+{
+	struct world w;
+	int64_t began;
+	double us;
+
+	open_world(&w);
+	for (size_t i = 0; i < n; i++) {
+		char device[24];
+
+		snprintf(device, sizeof(device), "%04zx", i);
+		park(&w, topic, device);
+	}
+	began = clock_us();
+	matches_n = 0;
+	for (size_t i = 0; i < events_n; i++) {
+		char payload[24];
+		struct record *r;
+
+		snprintf(payload, sizeof(payload), "\"%04zx\"", i * 2 % (2 * n));
+		r = make(++w.id, topic, payload, NULL);
+		fanout(w.hub, &r, 1, w.id, false);
+		record_free(r);
+	}
+	us = (double)(clock_us() - began) / (double)events_n;
+	settle(&w);
+	close_world(&w);
+	return us;
+}
+
+static void costs_what_it_matches(void **state)
+{
+	const char *groups = getenv("CMDB_TEST_GROUPS");
+	size_t n = groups ? strtoul(groups, NULL, 10) : 500;
+	double found, sought;
+
+	found = cost("found", n, n);
+	assert_int_equal(matches_n, n / 2);
+	sought = cost("sought", n, n);
+	assert_true(matches_n > n / 2 * n);
+	if (groups)
+		printf("%zu groups: %.1f us an event by keys, %.1f us without\n", n, found, sought);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -546,6 +640,7 @@ int main(void)
 		cmocka_unit_test(is_sent_again),
 		cmocka_unit_test(outlives_the_poller),
 		cmocka_unit_test(is_recovered),
+		cmocka_unit_test(costs_what_it_matches),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
