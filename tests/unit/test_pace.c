@@ -18,6 +18,7 @@
 #include "hub.h"
 #include "json.h"
 #include "mem.h"
+#include "mutate.h"
 #include "ops.h"
 #include "poller.h"
 #include "record.h"
@@ -110,6 +111,7 @@ static const struct stream_filter by_device = {
 	.digest = digest, .matches = matches, .keys = keys, .entry_keys = keys};
 static const struct stream_shape shape = {"test", put, put_entry, put_batch, put_dropped};
 static const struct stream_pace slow = {.window_ms = WINDOW_MS, .batch_max = 3};
+static const struct stream_pace quick = {.window_ms = 20, .batch_max = 3};
 static const struct stream_pace newest = {.window_ms = WINDOW_MS, .batch_max = 50, .newest_n = 2};
 static const struct stream_pace rated = {.window_ms = WINDOW_MS, .batch_max = 50, .per_s = 4};
 
@@ -121,7 +123,8 @@ const struct stream streams[] = {
 	{.topic = "logs",
 		.has_entries = true,
 		.views = {{STREAM_ON_ASKING, &shape, NULL, &by_device},
-			{STREAM_ON_ASKING, &shape, &slow, &by_device}}},
+			{STREAM_ON_ASKING, &shape, &quick, &by_device}}},
+	{.topic = "quick", .views = {{STREAM_ON_ASKING, &shape, &quick}}},
 	{.topic = "found", .views = {{STREAM_ON_ASKING, &shape, NULL, &by_name}}},
 	{.topic = "sought", .views = {{STREAM_ON_ASKING, &shape, NULL, &by_looking}}},
 	{0},
@@ -136,8 +139,8 @@ struct world {
 	struct hub *hub;
 	uint64_t id; /* of the last event */
 	struct bufferevent *bev;
-	uint64_t ticket;
-	struct str got; /* bodies, and what else was answered, one a line */
+	uint64_t ticket, get; /* get: of the last GET */
+	struct str got;       /* bodies, and what else was answered, one a line */
 };
 
 static void on_frames(struct bufferevent *bev, void *arg)
@@ -304,14 +307,15 @@ static void subscribe(
 
 static void poll(struct world *w, const char *sid)
 {
-	wire_put_poll(bufferevent_get_output(w->bev), w->ticket++, sid, 0, 0, 0);
+	w->get = w->ticket++;
+	wire_put_poll(bufferevent_get_output(w->bev), w->get, sid, 0, 0, 0);
 	settle(w);
 }
 
 /* The same GET again, as the process that had it died before its client had the answer. */
 static void poll_again(struct world *w, const char *sid)
 {
-	wire_put_poll(bufferevent_get_output(w->bev), w->ticket - 1, sid, 0, 0, WIRE_IS_AGAIN);
+	wire_put_poll(bufferevent_get_output(w->bev), w->get, sid, 0, 0, WIRE_IS_AGAIN);
 	settle(w);
 }
 
@@ -629,6 +633,125 @@ static void costs_what_it_matches(void **state)
 		printf("%zu groups: %.1f us an event by keys, %.1f us without\n", n, found, sought);
 }
 
+/* ---- at random ---- */
+
+/* What a client has got, of a view: numbers, ascending. A GET that comes again brings what its
+ * client has not got; so does a poller that was killed. */
+struct got {
+	unsigned last[3];
+};
+
+static const char *const random_topics[] = {"plain", "quick", "logs"};
+
+/* The numbers that a payload of an answer has of the topic: each is one more than the one before.
+ */
+static void take_numbers(struct got *g, size_t topic, const char *text)
+{
+	static const char *const marks[] = {"P", "S", "aL"};
+
+	for (const char *p = text; (p = strstr(p, marks[topic]));) {
+		unsigned n = (unsigned)strtoul(p + strlen(marks[topic]), NULL, 10);
+
+		if (n != g->last[topic] + 1)
+			fail_msg("%s: %u after %u: %s", random_topics[topic], n, g->last[topic],
+				text);
+		g->last[topic] = n;
+		p++;
+	}
+}
+
+/* The client has the answer, if there is one. */
+static bool take_answer(struct world *w, struct got *g)
+{
+	if (!w->got.len)
+		return false;
+	for (size_t i = 0; i < ARRAY_N(random_topics); i++)
+		take_numbers(g, i, w->got.p);
+	str_clear(&w->got);
+	return true;
+}
+
+struct random {
+	struct world w;
+	struct got client;
+	struct str log; /* topics and payloads of all events, each followed by a NUL */
+	unsigned made[3];
+};
+
+static void random_event(struct random *r, size_t topic)
+{
+	static const char *const before[] = {"\"P", "\"S", "[\"bL\",\"aL"};
+	static const char *const after[] = {"\"", "\"", "\",\"c\"]"};
+	char payload[48];
+
+	snprintf(payload, sizeof(payload), "%s%u%s", before[topic], ++r->made[topic], after[topic]);
+	str_add(&r->log, random_topics[topic], strlen(random_topics[topic]) + 1);
+	str_add(&r->log, payload, strlen(payload) + 1);
+	one(&r->w, random_topics[topic], payload);
+}
+
+/* Killed; the next one reads the log from its beginning. */
+static void random_restart(struct random *r)
+{
+	const char *p = r->log.p, *end = p + r->log.len;
+	bool is_early = mutate_any(2);
+
+	stop(&r->w);
+	str_clear(&r->w.got);
+	start(&r->w, 100);
+	if (is_early)
+		poll_again(&r->w, "s"); /* its process knows of no answer */
+	while (p < end) {
+		const char *payload = p + strlen(p) + 1;
+
+		one(&r->w, p, payload);
+		p = payload + strlen(payload) + 1;
+	}
+	if (!is_early)
+		poll_again(&r->w, "s");
+}
+
+static void random_step(struct random *r)
+{
+	uint32_t what = mutate_any(100);
+
+	if (what < 55) {
+		random_event(r, what % 3);
+	} else if (what < 57) {
+		random_restart(r);
+	} else if (what < 64 && r->w.got.len) {
+		str_clear(&r->w.got); /* the answer is lost, with who had it */
+		poll_again(&r->w, "s");
+	} else if (what < 70) {
+		over(&r->w, "s");
+		settle(&r->w);
+	} else if (take_answer(&r->w, &r->client)) {
+		poll(&r->w, "s");
+	}
+}
+
+/* In the end each event has come, once, in its order. */
+static void comes_once_at_random(void **state)
+{
+	struct random r = {0};
+
+	open_world(&r.w);
+	begin(&r.w, "s", "quick", 0, "");
+
+	subscribe(&r.w, "s", "logs", 1, "ab");
+	for (int i = 0; i < 1500; i++)
+		random_step(&r);
+	for (int i = 0; i < 200 && memcmp(r.client.last, r.made, sizeof(r.made)) != 0; i++) {
+		over(&r.w, "s");
+		settle(&r.w);
+		if (take_answer(&r.w, &r.client))
+			poll(&r.w, "s");
+	}
+	assert_memory_equal(r.client.last, r.made, sizeof(r.made));
+	str_fini(&r.log);
+	close_world(&r.w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -640,6 +763,7 @@ int main(void)
 		cmocka_unit_test(is_sent_again),
 		cmocka_unit_test(outlives_the_poller),
 		cmocka_unit_test(is_recovered),
+		cmocka_unit_test(comes_once_at_random),
 		cmocka_unit_test(costs_what_it_matches),
 	};
 
