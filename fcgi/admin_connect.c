@@ -15,7 +15,7 @@
 /* ---- a password ---- */
 
 /* A token for the session, in the login's transaction. */
-static enum err grant(struct ctx *ctx, uint64_t user_id, void *arg)
+static enum err admin_connect_grant(struct ctx *ctx, uint64_t user_id, void *arg)
 {
 	struct str *token = arg;
 	int64_t now_s = clock_wall_ms() / 1000, ttl_s = ctx->cfg->socketio.admin_ttl_s;
@@ -44,7 +44,7 @@ static enum err log_in(struct socket_work *w, struct json_object *username,
 		.password = json_object_get_string(password),
 		.password_len = (size_t)json_object_get_string_len(password),
 		.target = "/admin",
-		.grant = grant,
+		.grant = admin_connect_grant,
 		.arg = token};
 
 	/* What no user has is not worth a hash. */
@@ -62,7 +62,7 @@ static enum err log_in(struct socket_work *w, struct json_object *username,
 
 /* ---- who ---- */
 
-static bool is_text(struct json_object *o)
+static bool admin_connect_is_text(struct json_object *o)
 {
 	return json_object_is_type(o, json_type_string) && json_object_get_string_len(o) > 0;
 }
@@ -73,17 +73,17 @@ static bool is_refusal(enum err e)
 }
 
 /* *token: one that was given out, else empty. */
-static enum err find(struct socket_work *w, const struct packet *p, struct str *token,
+static enum err admin_connect_find(struct socket_work *w, const struct packet *p, struct str *token,
 	const struct principal **who)
 {
 	struct json_object *session = json_get(p->json, "sessionId"),
 			   *username = json_get(p->json, "username"),
 			   *password = json_get(p->json, "password");
-	bool has_password = is_text(username) && is_text(password);
+	bool has_password = admin_connect_is_text(username) && admin_connect_is_text(password);
 	enum err e;
 
 	*who = NULL;
-	if (is_text(session)) {
+	if (admin_connect_is_text(session)) {
 		e = identity_of_text(w->ctx, IDENTITY_TOKEN, json_object_get_string(session),
 			(size_t)json_object_get_string_len(session), who);
 		if (!has_password || !is_refusal(e))
@@ -97,7 +97,7 @@ static enum err find(struct socket_work *w, const struct packet *p, struct str *
 	return e;
 }
 
-static void refuse(struct socket_work *w, struct slice nsp, enum err e)
+static void admin_connect_refuse(struct socket_work *w, struct slice nsp, enum err e)
 {
 	if (socket_connect_failed(w, nsp, e))
 		return;
@@ -108,7 +108,8 @@ static void refuse(struct socket_work *w, struct slice nsp, enum err e)
 
 /* ---- CONNECT ---- */
 
-static void join(struct socket_work *w, const struct packet *p, const struct principal *who)
+static void admin_connect_join(
+	struct socket_work *w, const struct packet *p, const struct principal *who)
 {
 	char socket_id[SOCKET_ID_SIZE], pid[SOCKET_PID_SIZE];
 	struct op op = {
@@ -138,18 +139,18 @@ void admin_connect(struct socket_work *w, const struct packet *p)
 	enum err e;
 
 	do
-		e = find(w, p, &token, &who);
+		e = admin_connect_find(w, p, &token, &who);
 	while (socket_connect_again(w, e));
 	if (e == ERR_OK && !perm_has(who, ADMIN_PERM)) {
 		principal_unref(who);
 		e = ERR_FORBIDDEN;
 	}
 	if (e == ERR_OK) {
-		join(w, p, who);
+		admin_connect_join(w, p, who);
 		if (token.len && !w->why_bad)
 			emit_session(w, p->nsp, &token);
 	} else {
-		refuse(w, p->nsp, e);
+		admin_connect_refuse(w, p->nsp, e);
 	}
 	secret_wipe(token.p, token.len);
 	str_fini(&token);

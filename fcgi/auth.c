@@ -77,7 +77,7 @@ static bool body_read(struct ctx *ctx, struct field *fields, size_t n)
 }
 
 /* Tokens were revoked: caches of identities here forget at once, the poller is told. */
-static void tell(struct ctx *ctx)
+static void auth_tell(struct ctx *ctx)
 {
 	struct app *app = ctx->worker->app;
 
@@ -85,7 +85,7 @@ static void tell(struct ctx *ctx)
 	loop_doorbell(app->loop);
 }
 
-static void refuse(struct ctx *ctx, enum err e)
+static void auth_refuse(struct ctx *ctx, enum err e)
 {
 	if (err_status(e) >= 500 && e != ERR_BUSY)
 		ctx_fail_db(ctx, e, ctx->route->pattern);
@@ -107,18 +107,18 @@ static enum err run_once(void *arg)
 	return t->step(t->ctx, t->arg);
 }
 
-static void run(struct ctx *ctx, enum err (*step)(struct ctx *ctx, void *arg), void *arg)
+static void auth_run(struct ctx *ctx, enum err (*step)(struct ctx *ctx, void *arg), void *arg)
 {
 	struct attempt t = {ctx, step, arg};
 	enum err e = txn_retry(ctx->db, run_once, &t);
 
 	if (e != ERR_OK)
-		refuse(ctx, e);
+		auth_refuse(ctx, e);
 }
 
 /* Gives out an access token and the next refresh token of f: adds the answer's data to out. In the
  * transaction. */
-static enum err grant(struct ctx *ctx, const struct family *f, struct str *out)
+static enum err auth_grant(struct ctx *ctx, const struct family *f, struct str *out)
 {
 	char jti[33], refresh[64];
 	int64_t now_s = clock_wall_ms() / 1000, ttl_s = ctx->cfg->auth.access_ttl_s;
@@ -163,7 +163,7 @@ static enum err login_grant(struct ctx *ctx, uint64_t user_id, void *arg)
 	secret_wipe(data->p, data->len);
 	str_clear(data);
 	family_new(&f, user_id);
-	return grant(ctx, &f, data);
+	return auth_grant(ctx, &f, data);
 }
 
 static void handle_login(struct ctx *ctx)
@@ -185,7 +185,7 @@ static void handle_login(struct ctx *ctx)
 	if (e == ERR_OK)
 		ctx_ok(ctx, 200, &data);
 	else
-		refuse(ctx, e);
+		auth_refuse(ctx, e);
 	secret_wipe(data.p, data.len);
 	str_fini(&data);
 }
@@ -203,7 +203,7 @@ static enum err refresh_reused(struct ctx *ctx, const struct family *f)
 		e = txn_commit(ctx->db);
 	if (e != ERR_OK)
 		return e;
-	tell(ctx);
+	auth_tell(ctx);
 	log_warn("refresh_reused", "user=%llu address=%s request_id=%s",
 		(unsigned long long)f->user_id, ctx->req.remote_addr, ctx->req.request_id);
 	return ERR_BAD_CREDENTIALS;
@@ -212,7 +212,7 @@ static enum err refresh_reused(struct ctx *ctx, const struct family *f)
 static enum err refresh_good(struct ctx *ctx, const struct family *f)
 {
 	struct str data = STR_INIT;
-	enum err e = grant(ctx, f, &data);
+	enum err e = auth_grant(ctx, f, &data);
 
 	if (e == ERR_OK)
 		e = txn_commit(ctx->db);
@@ -255,7 +255,7 @@ static void handle_refresh(struct ctx *ctx)
 		{.name = "refresh_token", .max = REFRESH_TOKEN_MAX, .in_bytes = true}};
 
 	if (body_read(ctx, fields, 1))
-		run(ctx, refresh_step, (void *)fields[0].text);
+		auth_run(ctx, refresh_step, (void *)fields[0].text);
 }
 
 /* ---- logout, me ---- */
@@ -278,7 +278,7 @@ static enum err logout_step(struct ctx *ctx, void *arg)
 		e = txn_commit(ctx->db);
 	if (e != ERR_OK)
 		return e;
-	tell(ctx);
+	auth_tell(ctx);
 	str_adds(&data, "{\"logged_out\":true}");
 	ctx_ok(ctx, 200, &data);
 	str_fini(&data);
@@ -291,7 +291,7 @@ static void handle_logout(struct ctx *ctx)
 		ctx_fail(ctx, ERR_FORBIDDEN,
 			"An API key has no session to end; revoke the key instead.");
 	else
-		run(ctx, logout_step, NULL);
+		auth_run(ctx, logout_step, NULL);
 }
 
 static void handle_me(struct ctx *ctx)

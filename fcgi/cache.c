@@ -115,7 +115,8 @@ void cache_free(struct cache *c)
 }
 
 /* tenant, path, '?', query. 0 if it is too long. */
-static size_t make_key(char key[KEY_MAX], uint32_t tenant_id, const char *path, const char *query)
+static size_t cache_make_key(
+	char key[KEY_MAX], uint32_t tenant_id, const char *path, const char *query)
 {
 	size_t p = strlen(path), q = strlen(query);
 
@@ -142,7 +143,7 @@ struct cached *cache_get_since(struct cache *c, uint32_t tenant_id, const char *
 	const char *query, const struct cache_note *now, int64_t asked_ms)
 {
 	char key[KEY_MAX];
-	size_t len = make_key(key, tenant_id, path, query);
+	size_t len = cache_make_key(key, tenant_id, path, query);
 	struct cached *answer = NULL;
 	struct shard *s;
 	struct entry *e;
@@ -172,7 +173,7 @@ struct cached *cache_get(struct cache *c, uint32_t tenant_id, const char *path, 
 
 /* In one shard, with its lock: what can be served no more, and while there is too much, the oldest.
  */
-static void make_room(struct cache *c, struct shard *s, int64_t now_ms)
+static void cache_make_room(struct cache *c, struct shard *s, int64_t now_ms)
 {
 	while (s->entries &&
 		(is_old(s->entries, now_ms) || atomic_load(&c->size) > CACHE_MAX_BYTES))
@@ -183,7 +184,7 @@ void cache_add(struct cache *c, uint32_t tenant_id, const char *path, const char
 	const struct cache_note *note, struct cached *answer)
 {
 	char key[KEY_MAX];
-	size_t len = make_key(key, tenant_id, path, query);
+	size_t len = cache_make_key(key, tenant_id, path, query);
 	struct entry *e, *old;
 	struct shard *s;
 	unsigned hash;
@@ -210,7 +211,7 @@ void cache_add(struct cache *c, uint32_t tenant_id, const char *path, const char
 		struct shard *other = &c->shards[((size_t)(s - c->shards) + i) % SHARDS];
 
 		pthread_mutex_lock(&other->lock);
-		make_room(c, other, note->at_ms);
+		cache_make_room(c, other, note->at_ms);
 		pthread_mutex_unlock(&other->lock);
 		if (atomic_load(&c->size) <= CACHE_MAX_BYTES)
 			break;
@@ -221,7 +222,7 @@ static pthread_mutex_t *find_fill(
 	struct cache *c, uint32_t tenant_id, const char *path, const char *query)
 {
 	char key[KEY_MAX];
-	size_t len = make_key(key, tenant_id, path, query);
+	size_t len = cache_make_key(key, tenant_id, path, query);
 	unsigned hash;
 
 	HASH_VALUE(key, len, hash);

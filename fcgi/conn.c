@@ -187,7 +187,7 @@ enum conn_body conn_read_body(struct conn *c, const char *content_length,
 /* ---- the answer ---- */
 
 /* A socket that ends with input unread takes along what was just written (Apache's mod_cgid). */
-static void forget_input(int fd)
+static void conn_forget_input(int fd)
 {
 	struct pollfd in = {.fd = fd, .events = POLLIN};
 	int64_t until_ms = clock_ms() + CGI_FORGET_MS, left;
@@ -212,7 +212,7 @@ static void write_out(struct sink *s, enum sink_state state)
 		evbuffer_free(s->out);
 	s->out = NULL;
 	if (s->is_socket)
-		forget_input(s->fd);
+		conn_forget_input(s->fd);
 }
 
 void conn_answer(

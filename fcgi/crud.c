@@ -22,7 +22,7 @@ static struct crud *find_crud(const struct crud_set *set, const char *name)
 	return c;
 }
 
-static const struct field *find_field(const struct resource *res, const char *name)
+static const struct field *crud_find_field(const struct resource *res, const char *name)
 {
 	for (size_t i = 0; i < res->fields_n; i++)
 		if (strcmp(res->fields[i].name, name) == 0)
@@ -41,7 +41,7 @@ static void link_field(struct crud_set *set, struct crud *c, size_t i)
 {
 	const struct field *f = &c->res->fields[i];
 	assert(f->type != FIELD_ENUM || f->values);
-	assert(!f->when.field || (f->flags & FIELD_NULL && find_field(c->res, f->when.field)));
+	assert(!f->when.field || (f->flags & FIELD_NULL && crud_find_field(c->res, f->when.field)));
 	if (f->flags & FIELD_UNIQUE) {
 		assert(!c->unique);
 		c->unique = f;
@@ -58,7 +58,7 @@ static void link_field(struct crud_set *set, struct crud *c, size_t i)
 		struct crud *to = find_crud(set, f->ref);
 		add_user(to, c, f);
 		for (size_t j = 0; j < CRUD_SHOWS_MAX && f->shows[j].json; j++)
-			assert(find_field(to->res, f->shows[j].column));
+			assert(crud_find_field(to->res, f->shows[j].column));
 		if (f->flags & FIELD_OWNER) {
 			c->owner = to;
 			c->owner_field = i;

@@ -10,7 +10,7 @@ struct removal {
 	struct ids owners; /* of parts: locked */
 };
 
-static void note_missing(struct removal *r, uint64_t id)
+static void crud_delete_note_missing(struct removal *r, uint64_t id)
 {
 	ctx_problem(
 		r->ctx, "ids", "%s %llu does not exist", r->c->res->noun, (unsigned long long)id);
@@ -56,7 +56,7 @@ static enum err lock_rows(struct removal *r)
 		e = ERR_NOT_FOUND;
 		for (size_t i = 0; i < r->ids.n; i++)
 			if (!ids_has(&found, r->ids.v[i]))
-				note_missing(r, r->ids.v[i]);
+				crud_delete_note_missing(r, r->ids.v[i]);
 	}
 	ids_fini(&found);
 	return e;
@@ -95,7 +95,7 @@ static enum err delete_rows(struct removal *r)
 	return e;
 }
 
-static void answer(struct removal *r)
+static void crud_delete_answer(struct removal *r)
 {
 	struct str data = STR_INIT, audit = STR_INIT;
 	str_addf(&data, "{\"deleted\":%zu,\"ids\":", r->ids.n);
@@ -126,7 +126,7 @@ void crud_delete(struct ctx *ctx)
 		e = delete_rows(&r);
 
 	if (e == ERR_OK)
-		answer(&r);
+		crud_delete_answer(&r);
 	else if (e == ERR_NOT_FOUND)
 		ctx_fail(ctx, e, "Nothing was deleted: not all of them exist.");
 	else if (e == ERR_IN_USE || e == ERR_CONFLICT || e == ERR_VALIDATION)

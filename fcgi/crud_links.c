@@ -50,7 +50,8 @@ enum err crud_lock_all(
 
 /* ---- what a row refers to ---- */
 
-static void note_missing(struct ctx *ctx, const char *path, const struct crud *to, uint64_t id)
+static void crud_links_note_missing(
+	struct ctx *ctx, const char *path, const struct crud *to, uint64_t id)
 {
 	ctx_problem(ctx, path, "%s %llu does not exist", to->res->noun, (unsigned long long)id);
 }
@@ -79,7 +80,7 @@ static enum err lock_item_refs(
 		for (size_t j = 0; j < n; j++)
 			if (id_at(items, j) == ids.v[i]) {
 				snprintf(path, sizeof(path), "%s[%zu]", f->name, j);
-				note_missing(ctx, path, to, ids.v[i]);
+				crud_links_note_missing(ctx, path, to, ids.v[i]);
 			}
 	}
 	ids_fini(&ids);
@@ -100,7 +101,8 @@ enum err crud_lock_refs(struct ctx *ctx, const struct crud *c, const struct inpu
 		}
 		e = crud_lock(ctx, &c->refs[i]->share, json_object_get_uint64(v));
 		if (e == ERR_NOT_FOUND) {
-			note_missing(ctx, f->name, c->refs[i], json_object_get_uint64(v));
+			crud_links_note_missing(
+				ctx, f->name, c->refs[i], json_object_get_uint64(v));
 			e = ERR_OK;
 		}
 	}
@@ -119,7 +121,8 @@ enum err crud_lock_owners(
 	for (size_t i = 0; i < owners->n && e == ERR_OK; i++) {
 		e = crud_lock(ctx, &c->owner->lock, owners->v[i]);
 		if (e == ERR_NOT_FOUND && owners->v[i] == now) {
-			note_missing(ctx, c->res->fields[c->owner_field].name, c->owner, now);
+			crud_links_note_missing(
+				ctx, c->res->fields[c->owner_field].name, c->owner, now);
 			e = ERR_OK;
 		}
 	}

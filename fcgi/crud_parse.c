@@ -23,7 +23,8 @@ static void note_unknown(struct ctx *ctx, const char *path, const char *name, si
 
 /* ---- lists ---- */
 
-static const struct field *find_field(const struct field *fields, size_t n, const char *name)
+static const struct field *crud_parse_find_field(
+	const struct field *fields, size_t n, const char *name)
 {
 	for (size_t i = 0; i < n; i++)
 		if (strcmp(fields[i].name, name) == 0)
@@ -45,7 +46,7 @@ static struct json_object *parse_item(
 	}
 	json_object_object_foreach (given, key, unused) {
 		(void)unused;
-		if (!find_field(l->items, l->items_n, key))
+		if (!crud_parse_find_field(l->items, l->items_n, key))
 			note_unknown(ctx, path, key, &unknown_n);
 	}
 	struct json_object *item = json_object_new_object();
@@ -199,7 +200,7 @@ void input_parse(struct ctx *ctx, const struct resource *res, bool is_update, st
 	size_t unknown_n = 0;
 	*in = (struct input){.res = res, .is_update = is_update};
 	json_object_object_foreach (ctx->body, key, given) {
-		const struct field *f = find_field(res->fields, res->fields_n, key);
+		const struct field *f = crud_parse_find_field(res->fields, res->fields_n, key);
 		if (f) {
 			parse_field(ctx, f, given, &in->v[f - res->fields]);
 			in->given_n++;
@@ -251,7 +252,7 @@ static void settle_field(
 /* The index of a field that another depends on. */
 static size_t field_index(const struct resource *res, const char *name)
 {
-	return (size_t)(find_field(res->fields, res->fields_n, name) - res->fields);
+	return (size_t)(crud_parse_find_field(res->fields, res->fields_n, name) - res->fields);
 }
 
 void input_settle(struct ctx *ctx, struct input *in, struct json_object *old)

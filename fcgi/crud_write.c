@@ -101,7 +101,7 @@ static enum err emit_parts(struct change *ch)
 
 /* The row itself is written: now its lists, the events of all rows that look different, the answer.
  */
-static void finish(struct change *ch, enum event_type type, int status)
+static void crud_write_finish(struct change *ch, enum event_type type, int status)
 {
 	struct ctx *ctx = ch->ctx;
 	const struct crud *c = ch->c;
@@ -151,7 +151,7 @@ void crud_create(struct ctx *ctx)
 	if (e == ERR_OK)
 		e = insert_row(&ch);
 	if (e == ERR_OK)
-		finish(&ch, EVENT_ADD, 201);
+		crud_write_finish(&ch, EVENT_ADD, 201);
 	else if (e == ERR_DB_DUP)
 		crud_fail_duplicate(ctx, ch.c, &ch.in, 0);
 	else
@@ -223,7 +223,7 @@ static void update_locked(struct change *ch)
 	if (e == ERR_OK)
 		e = update_row(ch);
 	if (e == ERR_OK)
-		finish(ch, EVENT_UPDATE, 200);
+		crud_write_finish(ch, EVENT_UPDATE, 200);
 	else if (e == ERR_DB_DUP)
 		crud_fail_duplicate(ctx, ch->c, &ch->in, ch->id);
 	else

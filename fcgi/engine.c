@@ -32,7 +32,7 @@ bool engine_is_at(const struct config *cfg, const char *path)
 
 /* The reference server decodes what it can: a value that is not well encoded is none of those that
  * are known. */
-static void read_ask(struct ask *a, const char *query)
+static void engine_read_ask(struct ask *a, const char *query)
 {
 	const struct {
 		const char *key;
@@ -49,7 +49,7 @@ static void read_ask(struct ask *a, const char *query)
 	}
 }
 
-static void ask_fini(struct ask *a)
+static void engine_ask_fini(struct ask *a)
 {
 	str_fini(&a->transport);
 	str_fini(&a->eio);
@@ -57,7 +57,7 @@ static void ask_fini(struct ask *a)
 	str_fini(&a->mark);
 }
 
-static void fail(struct ctx *ctx, enum engine_error e)
+static void engine_fail(struct ctx *ctx, enum engine_error e)
 {
 	figure_add(ctx->worker->app->stats, STAT_ENGINE_REFUSED, 1);
 	ctx->res.status = engine_status(e);
@@ -265,7 +265,7 @@ static void read_message(struct load *l, const struct payload_packet *packet)
 		l->pid = find_pid(packet);
 }
 
-static void read_payload(struct load *l, struct slice body)
+static void engine_read_payload(struct load *l, struct slice body)
 {
 	struct payload it = payload_of(body);
 	struct payload_packet packet;
@@ -314,7 +314,7 @@ static void post(struct ctx *ctx, const struct ask *a, struct slice body)
 	e->held_len = body.len;
 	if (!e->tag)
 		secret_random(&e->tag, sizeof(e->tag));
-	read_payload(&l, body);
+	engine_read_payload(&l, body);
 	if (l.why_bad) {
 		e->is_bad = true;
 		put_bad(&l.ops, l.why_bad);
@@ -348,7 +348,7 @@ static void serve_post(
 
 	figure_add(ctx->worker->app->stats, STAT_POSTS, 1);
 	if (strncasecmp(ctx->req.content_type, FORM_OCTETS, sizeof(FORM_OCTETS) - 1) == 0) {
-		fail(ctx, ENGINE_BAD_REQUEST);
+		engine_fail(ctx, ENGINE_BAD_REQUEST);
 		return;
 	}
 	switch (conn_read_body(conn, meta->content_length, meta->transfer_encoding,
@@ -369,7 +369,7 @@ static void serve_post(
 		break;
 	case CONN_BODY_SHORT:
 	case CONN_BODY_BAD_LENGTH:
-		fail(ctx, ENGINE_BAD_REQUEST);
+		engine_fail(ctx, ENGINE_BAD_REQUEST);
 		break;
 	}
 }
@@ -392,7 +392,7 @@ static void serve_session(struct ctx *ctx, const struct http_meta *meta, struct 
 
 	/* No sid of ours is so long. */
 	if (a->sid.len > ENGINE_SID_MAX) {
-		fail(ctx, ENGINE_UNKNOWN_SID);
+		engine_fail(ctx, ENGINE_UNKNOWN_SID);
 	} else if (strcmp(str_c(&a->eio), "4") != 0 ||
 		   (!is_get && strcmp(meta->method, "POST") != 0)) {
 		park_of_session(ctx, ENGINE_REFUSAL, a);
@@ -425,18 +425,18 @@ void engine_serve(struct ctx *ctx, const struct http_meta *meta, struct conn *co
 	a.is_again = http_is_again(meta);
 	if (a.is_again)
 		parse_u64(meta->sent_length, 0, UINT64_MAX, &lost_len);
-	read_ask(&a, ctx->req.query);
+	engine_read_ask(&a, ctx->req.query);
 	if (strcmp(str_c(&a.transport), "polling") != 0)
-		fail(ctx, ENGINE_UNKNOWN_TRANSPORT);
+		engine_fail(ctx, ENGINE_UNKNOWN_TRANSPORT);
 	else if (!is_origin_good(ctx->req.origin))
-		fail(ctx, ENGINE_BAD_REQUEST);
+		engine_fail(ctx, ENGINE_BAD_REQUEST);
 	else if (a.sid.len)
 		serve_session(ctx, meta, conn, &a, lost_len);
 	else if (strcmp(meta->method, "GET") != 0 || lost_len > 0)
-		fail(ctx, ENGINE_BAD_METHOD);
+		engine_fail(ctx, ENGINE_BAD_METHOD);
 	else if (strcmp(str_c(&a.eio), "4") != 0)
-		fail(ctx, ENGINE_BAD_VERSION);
+		engine_fail(ctx, ENGINE_BAD_VERSION);
 	else
 		handshake(ctx, conn);
-	ask_fini(&a);
+	engine_ask_fini(&a);
 }

@@ -39,7 +39,7 @@ static bool is_secret(const char *key)
 	return false;
 }
 
-static const char *find(char *const *env, const char *variable)
+static const char *engine_about_find(char *const *env, const char *variable)
 {
 	size_t len = strlen(variable);
 
@@ -56,7 +56,7 @@ struct object {
 	size_t most; /* length of out that is not to be passed */
 };
 
-static void put(struct object *o, const char *key, const char *value)
+static void engine_about_put(struct object *o, const char *key, const char *value)
 {
 	size_t len = strlen(value), was = o->out->len;
 
@@ -81,7 +81,7 @@ static void put(struct object *o, const char *key, const char *value)
 static void put_parameter(const char *key, const char *value, void *arg)
 {
 	if (!is_secret(key))
-		put(arg, key, value);
+		engine_about_put(arg, key, value);
 }
 
 /* A referer's query may have anything in it. */
@@ -90,7 +90,7 @@ static void put_referer(struct object *o, const char *value)
 	struct str page = STR_INIT;
 
 	str_add(&page, value, strcspn(value, "?#"));
-	put(o, "referer", str_c(&page));
+	engine_about_put(o, "referer", str_c(&page));
 	str_fini(&page);
 }
 
@@ -129,7 +129,8 @@ static void put_url(struct str *out, const struct http_req *req)
 
 void engine_put_about(struct str *out, const struct http_req *req, char *const *env)
 {
-	const char *https = find(env, "HTTPS="), *proto = find(env, "HTTP_X_FORWARDED_PROTO=");
+	const char *https = engine_about_find(env, "HTTPS="),
+		   *proto = engine_about_find(env, "HTTP_X_FORWARDED_PROTO=");
 	bool is_secure = (https && strcmp(https, "on") == 0) || (proto && !strcmp(proto, "https"));
 	struct object o = {.out = out, .most = out->len + ENGINE_ABOUT_MAX - 2};
 	char time[CLOCK_RFC3339_SIZE];
@@ -146,12 +147,12 @@ void engine_put_about(struct str *out, const struct http_req *req, char *const *
 	o.most += ENGINE_ABOUT_MAX / 2;
 	o.members_n = 0;
 	for (size_t i = 0; i < SHOWN_N; i++) {
-		const char *value = find(env, shown[i].variable);
+		const char *value = engine_about_find(env, shown[i].variable);
 
 		if (value && strcmp(shown[i].header, "referer") == 0)
 			put_referer(&o, value);
 		else if (value)
-			put(&o, shown[i].header, value);
+			engine_about_put(&o, shown[i].header, value);
 	}
 	str_adds(out, "}}");
 }

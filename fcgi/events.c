@@ -69,7 +69,7 @@ static void read_names(
 	}
 }
 
-static bool read_number(struct ask *a, const char *key, const char *value, uint64_t min,
+static bool events_read_number(struct ask *a, const char *key, const char *value, uint64_t min,
 	uint64_t max, uint64_t *out)
 {
 	if (parse_u64(value, min, max, out))
@@ -85,14 +85,15 @@ static void on_parameter(const char *key, const char *value, void *arg)
 	const struct config *cfg = a->ctx->cfg;
 
 	if (strcmp(key, "since") == 0) {
-		a->has_since = read_number(a, key, value, 0, UINT64_MAX, &a->since);
+		a->has_since = events_read_number(a, key, value, 0, UINT64_MAX, &a->since);
 	} else if (strcmp(key, "lastEventId") == 0) {
 		if (a->is_sse && value[0])
-			a->has_last = read_number(a, key, value, 0, UINT64_MAX, &a->last_id);
+			a->has_last = events_read_number(a, key, value, 0, UINT64_MAX, &a->last_id);
 	} else if (strcmp(key, "timeout") == 0) {
-		read_number(a, key, value, 0, (uint64_t)cfg->events.timeout_max_s, &a->timeout_s);
+		events_read_number(
+			a, key, value, 0, (uint64_t)cfg->events.timeout_max_s, &a->timeout_s);
 	} else if (strcmp(key, "limit") == 0) {
-		read_number(a, key, value, 1, (uint64_t)cfg->events.limit, &a->limit);
+		events_read_number(a, key, value, 1, (uint64_t)cfg->events.limit, &a->limit);
 	} else if (strcmp(key, "topics") == 0) {
 		a->has_topics = true;
 		read_names(a, key, value, EVENT_TOPIC_MAX, &a->topics);
@@ -119,7 +120,7 @@ static bool wants_stream(const char *accept)
 	return false;
 }
 
-static bool read_ask(struct ctx *ctx, struct ask *a)
+static bool events_read_ask(struct ctx *ctx, struct ask *a)
 {
 	const char *last = ctx->req.last_event_id;
 
@@ -140,14 +141,15 @@ static bool read_ask(struct ctx *ctx, struct ask *a)
 		a->since = a->last_id;
 	}
 	if (a->is_sse && last[0])
-		a->has_since = read_number(a, "Last-Event-ID", last, 0, UINT64_MAX, &a->since);
+		a->has_since =
+			events_read_number(a, "Last-Event-ID", last, 0, UINT64_MAX, &a->since);
 	if (ctx->problems_n == 0)
 		return true;
 	ctx_fail(ctx, ERR_BAD_REQUEST, NULL);
 	return false;
 }
 
-static void ask_fini(struct ask *a)
+static void events_ask_fini(struct ask *a)
 {
 	strlist_fini(&a->topics);
 	strlist_fini(&a->rooms);
@@ -297,7 +299,7 @@ static void events(struct ctx *ctx)
 	struct wire_interest in = {0};
 	struct ask ask;
 
-	if (!read_ask(ctx, &ask))
+	if (!events_read_ask(ctx, &ask))
 		goto out;
 	in.tenant_id = ctx->who->tenant_id;
 	in.format = ask.is_sse ? WIRE_SSE : WIRE_JSON;
@@ -312,7 +314,7 @@ static void events(struct ctx *ctx)
 		ctx->park = make_park(ctx, &ask, &in);
 out:
 	wire_interest_fini(&in);
-	ask_fini(&ask);
+	events_ask_fini(&ask);
 }
 
 static void events_of_websocket(struct ctx *ctx)

@@ -170,7 +170,7 @@ enum err family_find(
 	return e;
 }
 
-static enum err tell(struct db *db, const char *jti)
+static enum err family_tell(struct db *db, const char *jti)
 {
 	struct event_out out = {.topic = EVENT_TOPIC_AUTH, .type = EVENT_DELETE};
 	struct str payload = STR_INIT;
@@ -205,7 +205,7 @@ enum err family_revoke(struct db *db, const struct family *f)
 	}
 	db_done(db);
 	for (size_t i = 0; i < live_n && e == ERR_OK; i++)
-		e = tell(db, live[i]);
+		e = family_tell(db, live[i]);
 	return e;
 }
 
@@ -214,7 +214,7 @@ enum err family_revoke_access(struct db *db, const struct family_access *access)
 	const struct db_val in[] = {dbv_s(access->jti), DBV_I(access->expires_at_s)};
 	enum err e = db_exec(db, &blacklist_one, in, 2, NULL, NULL);
 
-	return e == ERR_OK ? tell(db, access->jti) : e;
+	return e == ERR_OK ? family_tell(db, access->jti) : e;
 }
 
 void family_sweep(struct db *db)

@@ -247,7 +247,8 @@ static enum err load(struct ctx *ctx, const struct credential *cred, struct prin
 }
 
 /* In the cache or, else, in the database. */
-static enum err find(struct ctx *ctx, const struct credential *cred, const struct principal **who)
+static enum err identity_find(
+	struct ctx *ctx, const struct credential *cred, const struct principal **who)
 {
 	struct identities *cache = ctx->worker->app->identities;
 	const struct shm *shm = ctx->shm;
@@ -286,7 +287,7 @@ enum err identity_get(struct ctx *ctx, const struct principal **who)
 	*who = NULL;
 	if (e == ERR_OK) {
 		secret_hash(cred.hash, cred.text, cred.len);
-		e = find(ctx, &cred, who);
+		e = identity_find(ctx, &cred, who);
 	}
 	str_fini(&cred.decoded);
 	return count_bad(ctx, e);
@@ -298,7 +299,7 @@ enum err identity_of_text(struct ctx *ctx, enum identity_kind kind, const char *
 	struct credential cred = {.kind = (int)kind, .text = text, .len = len};
 
 	secret_hash(cred.hash, text, len);
-	return count_bad(ctx, find(ctx, &cred, who));
+	return count_bad(ctx, identity_find(ctx, &cred, who));
 }
 
 enum err identity_of_caller(
@@ -316,7 +317,7 @@ enum err identity_of_caller(
 	bytes_put_slice(&name, caller->jti);
 	secret_hash(cred.hash, name.p, name.len);
 	str_fini(&name);
-	return find(ctx, &cred, who);
+	return identity_find(ctx, &cred, who);
 }
 
 uint64_t identity_claimed_user(struct ctx *ctx)

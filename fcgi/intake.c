@@ -108,7 +108,7 @@ static enum err take_gzip(struct http_req *req, size_t max, struct str *inflated
 	return ERR_OK;
 }
 
-static enum err decode(const struct route *route, struct http_req *req, size_t max,
+static enum err intake_decode(const struct route *route, struct http_req *req, size_t max,
 	struct str *inflated, struct str *why)
 {
 	if (!intake_is_encoded(req))
@@ -124,7 +124,7 @@ static enum err decode(const struct route *route, struct http_req *req, size_t m
 
 /* ---- JSON ---- */
 
-static enum err parse(const struct route *route, const struct http_req *req,
+static enum err intake_parse(const struct route *route, const struct http_req *req,
 	struct json_object **json, struct str *why)
 {
 	const char *problem = NULL;
@@ -162,6 +162,6 @@ enum err intake_body(const struct route *route, struct http_req *req, size_t max
 		return ERR_OK;
 	if (!is_json && !takes_raw(route, req->content_type))
 		return refuse_type(route, why);
-	e = decode(route, req, max, inflated, why);
-	return e == ERR_OK && is_json ? parse(route, req, json, why) : e;
+	e = intake_decode(route, req, max, inflated, why);
+	return e == ERR_OK && is_json ? intake_parse(route, req, json, why) : e;
 }

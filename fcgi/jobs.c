@@ -147,7 +147,7 @@ static void sleep_idle(struct thread *t, int64_t until_ms)
 }
 
 /* The next job; NULL when it is time to end. */
-static struct job *take(struct thread *t)
+static struct job *jobs_take(struct thread *t)
 {
 	int64_t until_ms = clock_ms() + db_idle_ms(t->jobs->app);
 	struct jobs *j = t->jobs;
@@ -167,7 +167,7 @@ static struct job *take(struct thread *t)
 	return job;
 }
 
-static void *thread(void *arg)
+static void *jobs_thread(void *arg)
 {
 	struct thread *t = arg;
 	struct jobs *j = t->jobs;
@@ -176,7 +176,7 @@ static void *thread(void *arg)
 	if (j->hashes)
 		setpriority(PRIO_PROCESS, (id_t)gettid(), HASHING_NICE);
 	db_thread_init();
-	while ((job = take(t))) {
+	while ((job = jobs_take(t))) {
 		t->worker.is_refusing = j->hashes && clock_ms() > job->added_ms + PASSWORD_WAIT_MS;
 		job->run(job, &t->worker);
 	}
@@ -202,7 +202,7 @@ void jobs_start(struct jobs *j, size_t threads_n, bool hashes)
 		t->worker.hashes = hashes;
 		t->worker.pool = t->jobs = j;
 		clock_cond_init(&t->wake);
-		rc = pthread_create(&t->worker.thread, NULL, thread, t);
+		rc = pthread_create(&t->worker.thread, NULL, jobs_thread, t);
 		if (rc != 0)
 			log_fatal(1, "cannot start a thread: %s", strerror(rc));
 	}

@@ -100,7 +100,7 @@ static void note_tail(struct link *l)
 		l->tail = atomic_load(&page->tail);
 }
 
-static void drop(struct link *l, const char *why)
+static void link_drop(struct link *l, const char *why)
 {
 	if (l->state == LINK_UP) {
 		log_warn("poller_lost", "connection to the poller lost: %s", why);
@@ -277,9 +277,9 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 		}
 	}
 	if (got == WIRE_GOT_BAD)
-		drop(l, why);
+		link_drop(l, why);
 	else if (is_over)
-		drop(l, "it closed the connection");
+		link_drop(l, "it closed the connection");
 }
 
 /* ---- to the poller ---- */
@@ -293,9 +293,9 @@ static void on_flush(evutil_socket_t fd, short what, void *arg)
 		if (evbuffer_write(l->out, l->fd) >= 0)
 			continue;
 		if (errno != EAGAIN && errno != EINTR)
-			drop(l, strerror(errno));
+			link_drop(l, strerror(errno));
 		else if ((what & EV_TIMEOUT) && fd >= 0 && evbuffer_get_length(l->out) > OUT_MAX)
-			drop(l, "it reads nothing");
+			link_drop(l, "it reads nothing");
 		else
 			event_add(l->writable, &wait);
 		return;
@@ -341,7 +341,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	if (l->state == LINK_DOWN)
 		connect_now(l);
 	else
-		drop(l, "no greeting");
+		link_drop(l, "no greeting");
 }
 
 /* A UNIX socket connects at once or not at all. */
@@ -371,7 +371,7 @@ static void connect_now(struct link *l)
 {
 	l->fd = connect_socket(l);
 	if (l->fd < 0) {
-		drop(l, strerror(errno));
+		link_drop(l, strerror(errno));
 		return;
 	}
 	l->state = LINK_GREETING;

@@ -105,7 +105,7 @@ static enum err user_check(struct ctx *ctx, const struct work *work, struct user
 	return e;
 }
 
-static enum err finish(struct ctx *ctx, const struct work *work, const struct user *u)
+static enum err login_finish(struct ctx *ctx, const struct work *work, const struct user *u)
 {
 	const struct db_val renew[] = {dbv_s(u->renewed), DBV_U(u->id), dbv_s(u->phc)};
 	enum err e = db_begin(ctx->db);
@@ -133,7 +133,7 @@ static enum err step(void *arg)
 	if (e == ERR_OK)
 		e = user_check(ctx, work, &u);
 	if (e == ERR_OK)
-		e = finish(ctx, work, &u);
+		e = login_finish(ctx, work, &u);
 	if (e == ERR_OK)
 		log_info("login", "user=%llu address=%s request_id=%s", (unsigned long long)u.id,
 			ctx->req.remote_addr, ctx->req.request_id);

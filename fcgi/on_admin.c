@@ -82,7 +82,7 @@ static const char *read_emit(const struct socket_call *call, struct command *c)
 	return NULL;
 }
 
-static const char *read_room(const struct socket_call *call, struct command *c)
+static const char *on_admin_read_room(const struct socket_call *call, struct command *c)
 {
 	const char *why = read_target(call, 2, c);
 
@@ -116,7 +116,7 @@ struct kind {
 	const char *(*read)(const struct socket_call *call, struct command *c);
 };
 
-static const char *check(const struct socket_call *call)
+static const char *on_admin_check(const struct socket_call *call)
 {
 	const struct kind *kind = call->event->arg;
 	struct command c;
@@ -142,7 +142,7 @@ static void audit_command(struct socket_call *call, const struct command *c)
 	str_fini(&target);
 }
 
-static void handle(struct socket_call *call)
+static void on_admin_handle(struct socket_call *call)
 {
 	const struct kind *kind = call->event->arg;
 	struct op op = {.type = OP_ADMIN, .admin = kind->type};
@@ -167,14 +167,14 @@ static void handle(struct socket_call *call)
 }
 
 static const struct kind emit = {"socketio.emit", OP_ADMIN_EMIT, read_emit};
-static const struct kind join = {"socketio.join", OP_ADMIN_JOIN, read_room};
-static const struct kind leave = {"socketio.leave", OP_ADMIN_LEAVE, read_room};
+static const struct kind join = {"socketio.join", OP_ADMIN_JOIN, on_admin_read_room};
+static const struct kind leave = {"socketio.leave", OP_ADMIN_LEAVE, on_admin_read_room};
 static const struct kind disconnect = {"socketio.disconnect", OP_ADMIN_DISCONNECT, read_disconnect};
 
-#define COMMAND(event, kind)                                                                       \
-	{                                                                                          \
-		.name = event, .perm = ADMIN_PERM, .check = check, .handle = handle, .arg = &kind, \
-		.is_txn = true                                                                     \
+#define COMMAND(event, kind)                                                \
+	{                                                                   \
+		.name = event, .perm = ADMIN_PERM, .check = on_admin_check, \
+		.handle = on_admin_handle, .arg = &kind, .is_txn = true     \
 	}
 
 const struct socket_event on_admin_events[] = {

@@ -3,7 +3,7 @@
 #include "clock.h"
 #include "identity.h"
 
-static const char *check(const struct socket_call *call)
+static const char *on_auth_check(const struct socket_call *call)
 {
 	struct json_object *o = socket_arg(call, 0);
 
@@ -28,7 +28,7 @@ static void take_over(struct socket_call *call, const struct principal *who)
 	str_fini(&rights);
 }
 
-static void answer(struct socket_call *call, int64_t expires_in_s)
+static void on_auth_answer(struct socket_call *call, int64_t expires_in_s)
 {
 	struct str text = STR_INIT;
 
@@ -60,10 +60,10 @@ static void refresh(struct socket_call *call)
 		return;
 	}
 	take_over(call, who);
-	answer(call, who->expires_at_s - clock_wall_ms() / 1000);
+	on_auth_answer(call, who->expires_at_s - clock_wall_ms() / 1000);
 }
 
 const struct socket_event on_auth_events[] = {
-	{.name = "auth:refresh", .check = check, .handle = refresh, .is_secret = true},
+	{.name = "auth:refresh", .check = on_auth_check, .handle = refresh, .is_secret = true},
 	{0},
 };

@@ -32,7 +32,7 @@ static struct json_object *name_at(struct json_object *names, size_t i)
 							   : names;
 }
 
-static const char *check(const struct socket_call *call)
+static const char *on_subscribe_check(const struct socket_call *call)
 {
 	struct json_object *names = names_of(call);
 	size_t n = names_n(names);
@@ -71,7 +71,7 @@ static int asked_view(const char *topic)
 }
 
 /* NULL: *sub is what the name stands for; else why it is nothing. */
-static const char *find(const char *name, struct sub *sub)
+static const char *on_subscribe_find(const char *name, struct sub *sub)
 {
 	int view;
 
@@ -84,7 +84,8 @@ static const char *find(const char *name, struct sub *sub)
 	return view < 0 ? "unknown_topic" : NULL;
 }
 
-static void refuse(struct socket_call *call, struct wish *w, const char *name, const char *reason)
+static void on_subscribe_refuse(
+	struct socket_call *call, struct wish *w, const char *name, const char *reason)
 {
 	struct str error = STR_INIT, args = STR_INIT;
 
@@ -120,7 +121,7 @@ static void put_names(struct str *out, const struct strlist *names)
 }
 
 /* Tells what was done: the event `what`, and the acknowledgement. */
-static void answer(struct socket_call *call, const char *what, const struct wish *w)
+static void on_subscribe_answer(struct socket_call *call, const char *what, const struct wish *w)
 {
 	struct str args = STR_INIT, ack = STR_INIT;
 
@@ -161,17 +162,17 @@ static void subscribe(struct socket_call *call)
 		const char *name = json_object_get_string(name_at(names, i)), *reason;
 		struct sub sub;
 
-		reason = find(name, &sub);
+		reason = on_subscribe_find(name, &sub);
 		if (!reason)
 			reason = socket_sub_refused(call, &sub);
 		if (reason)
-			refuse(call, &w, name, reason);
+			on_subscribe_refuse(call, &w, name, reason);
 		else
 			accept(&w, name, &sub);
 	}
 	if (w.names.n)
 		socket_subscribe(call, &w.subs);
-	answer(call, "subscribed", &w);
+	on_subscribe_answer(call, "subscribed", &w);
 	wish_fini(&w);
 }
 
@@ -184,16 +185,16 @@ static void unsubscribe(struct socket_call *call)
 		const char *name = json_object_get_string(name_at(names, i));
 		struct sub sub;
 
-		find(name, &sub);
+		on_subscribe_find(name, &sub);
 		accept(&w, name, &sub);
 	}
 	socket_unsubscribe(call, &w.subs);
-	answer(call, "unsubscribed", &w);
+	on_subscribe_answer(call, "unsubscribed", &w);
 	wish_fini(&w);
 }
 
 const struct socket_event on_subscribe_events[] = {
-	{.name = "subscribe", .check = check, .handle = subscribe},
-	{.name = "unsubscribe", .check = check, .handle = unsubscribe},
+	{.name = "subscribe", .check = on_subscribe_check, .handle = subscribe},
+	{.name = "unsubscribe", .check = on_subscribe_check, .handle = unsubscribe},
 	{0},
 };

@@ -5,7 +5,7 @@
 #include "stream.h"
 #include "sync.h"
 
-static const char *read_ask(const struct socket_call *call, struct sync_ask *a)
+static const char *on_sync_read_ask(const struct socket_call *call, struct sync_ask *a)
 {
 	struct json_object *o = socket_arg(call, 0), *last = json_get(o, "lastEventId"),
 			   *epoch = json_get(o, "epoch");
@@ -26,11 +26,11 @@ static const char *read_ask(const struct socket_call *call, struct sync_ask *a)
 	return NULL;
 }
 
-static const char *check(const struct socket_call *call)
+static const char *on_sync_check(const struct socket_call *call)
 {
 	struct sync_ask a;
 
-	return read_ask(call, &a);
+	return on_sync_read_ask(call, &a);
 }
 
 static void request(struct socket_call *call)
@@ -40,7 +40,7 @@ static void request(struct socket_call *call)
 	uint64_t at;
 	enum err e;
 
-	read_ask(call, &a);
+	on_sync_read_ask(call, &a);
 	e = sync_answer(call->work->ctx, &a, call->work->rows, &at);
 	if (e != ERR_OK) {
 		socket_fail_err(call, e);
@@ -62,7 +62,7 @@ void on_sync_send_rows(struct socket_work *w, const char *topic)
 			db_errmsg(w->ctx->db), w->post->request_id);
 }
 
-static char *join(const char *a, const char *b)
+static char *on_sync_join(const char *a, const char *b)
 {
 	struct str s = STR_INIT;
 
@@ -79,9 +79,9 @@ static struct socket_event *build(void)
 		if (!st->has_rows)
 			continue;
 		events = xreallocarray(events, n + 2, sizeof(*events));
-		events[n++] = (struct socket_event){.name = join("request:", st->topic),
-			.perm = st->perm ? st->perm : join(st->topic, ":read"),
-			.check = check,
+		events[n++] = (struct socket_event){.name = on_sync_join("request:", st->topic),
+			.perm = st->perm ? st->perm : on_sync_join(st->topic, ":read"),
+			.check = on_sync_check,
 			.handle = request,
 			.arg = st->topic};
 	}

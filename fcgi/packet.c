@@ -102,7 +102,7 @@ static void read_id(struct cursor *c, struct packet *p)
 		p->beyond = "the id to acknowledge it by is none";
 }
 
-static const char *read_payload(struct cursor *c, struct packet *p)
+static const char *packet_read_payload(struct cursor *c, struct packet *p)
 {
 	p->payload = (struct slice){c->p, (size_t)(c->end - c->p)};
 	if (p->payload.len == 0)
@@ -155,7 +155,7 @@ static struct slice find_args(struct packet *p)
 }
 
 /* What our JSON does not take is no fault of the packet's. */
-static void parse(struct packet *p)
+static void packet_parse(struct packet *p)
 {
 	const char *why;
 
@@ -176,7 +176,7 @@ static const char *read_event(struct packet *p)
 	token = find_args(p);
 	if (token.len == 0)
 		return "an event does not begin with its name";
-	parse(p);
+	packet_parse(p);
 	if (p->json) {
 		text = json_object_array_get_idx(p->json, 0);
 		if (json_object_is_type(text, json_type_string))
@@ -200,7 +200,7 @@ static const char *check_type(struct packet *p)
 		if (first && first != '{')
 			return "the payload of CONNECT is no object";
 		if (first)
-			parse(p);
+			packet_parse(p);
 		return NULL;
 	case PACKET_DISCONNECT:
 		return first ? "DISCONNECT has a payload" : NULL;
@@ -261,7 +261,7 @@ bool packet_decode(struct packet *p, struct slice text, const char **why)
 	if (!*why) {
 		read_nsp(&c, p);
 		read_id(&c, p);
-		*why = read_payload(&c, p);
+		*why = packet_read_payload(&c, p);
 	}
 	if (!*why)
 		*why = check_type(p);

@@ -46,7 +46,7 @@ static bool is_made_of(const char *p, const char *digits)
 }
 
 /* StrDecimalLiteral, without its Infinity: that is nothing a packet may count to either. */
-static bool is_decimal(const char *p)
+static bool packet_number_is_decimal(const char *p)
 {
 	size_t n, k = 0;
 
@@ -77,7 +77,7 @@ static double read_radix(const char *p, int radix)
 	return v;
 }
 
-static bool read_number(const char *p, double *value)
+static bool packet_number_read_number(const char *p, double *value)
 {
 	static const struct {
 		char letter;
@@ -92,7 +92,7 @@ static bool read_number(const char *p, double *value)
 		return is_made_of(p + 2, radixes[i].digits);
 	}
 	*value = strtod(p, NULL);
-	return is_decimal(p);
+	return packet_number_is_decimal(p);
 }
 
 bool packet_number(struct slice text, double *value)
@@ -105,7 +105,7 @@ bool packet_number(struct slice text, double *value)
 	if (trimmed.len == 0)
 		return true;
 	str_add(&copy, trimmed.p, trimmed.len);
-	is_number = strlen(copy.p) == copy.len && read_number(copy.p, value);
+	is_number = strlen(copy.p) == copy.len && packet_number_read_number(copy.p, value);
 	str_fini(&copy);
 	return is_number;
 }

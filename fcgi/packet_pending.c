@@ -15,7 +15,7 @@ static size_t blob_size(struct slice bytes)
 }
 
 /* A text as it is kept. */
-static bool decode(struct packet *p, struct slice text, const char **why)
+static bool packet_pending_decode(struct packet *p, struct slice text, const char **why)
 {
 	bool is_dropped = text.len && text.p[0] == DROPPED;
 
@@ -34,7 +34,7 @@ static void keep(struct packet_pending *pending, struct slice bytes)
 }
 
 /* Keeps the head of p, and what tells how many of its attachments have come. */
-static void drop(struct packet_pending *pending, const struct packet *p)
+static void packet_pending_drop(struct packet_pending *pending, const struct packet *p)
 {
 	unsigned got_n = p->attachments_n - pending->missing_n;
 	struct str head = STR_INIT, kept = STR_INIT;
@@ -71,7 +71,7 @@ enum packet_got packet_feed_text(
 	}
 	pending->missing_n = p->attachments_n;
 	if (blob_size(text) > PACKET_PENDING_MAX)
-		drop(pending, p);
+		packet_pending_drop(pending, p);
 	else
 		keep(pending, text);
 	packet_fini(p);
@@ -88,8 +88,8 @@ static void keep_data(struct packet_pending *pending, struct slice data)
 	const char *why;
 
 	if (!is_dropped && blob_size(data) > PACKET_PENDING_MAX - pending->kept.len &&
-		decode(&p, text, &why)) {
-		drop(pending, &p);
+		packet_pending_decode(&p, text, &why)) {
+		packet_pending_drop(pending, &p);
 		packet_fini(&p);
 		is_dropped = true;
 	}
@@ -111,7 +111,7 @@ enum packet_got packet_feed_binary(
 		return PACKET_MORE;
 
 	struct bytes b = bytes_of(pending->kept.p, pending->kept.len);
-	bool is_good = decode(p, bytes_blob(&b), why);
+	bool is_good = packet_pending_decode(p, bytes_blob(&b), why);
 	assert(is_good);
 	(void)is_good;
 	for (unsigned i = 0; i < p->attachments_n; i++)
@@ -150,7 +150,7 @@ bool packet_pending_load(struct packet_pending *pending, struct slice bytes, con
 		*why = "what was kept of a packet is cut short";
 		return false;
 	}
-	if (!decode(&p, text, why))
+	if (!packet_pending_decode(&p, text, why))
 		return false;
 	unsigned attachments_n = p.attachments_n;
 	packet_fini(&p);

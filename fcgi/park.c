@@ -31,7 +31,7 @@ struct parks {
 static const enum park_state held[] = {PARK_WAITING, PARK_UNRESOLVED};
 #define HELD_N (sizeof(held) / sizeof(held[0]))
 
-static void on_io(evutil_socket_t fd, short what, void *arg);
+static void park_on_io(evutil_socket_t fd, short what, void *arg);
 
 struct park *park_new(const struct park_kind *kind, size_t size)
 {
@@ -184,7 +184,7 @@ void park_end(struct park *p)
 	loop_release(loop);
 }
 
-static int64_t deadline(const struct park *p)
+static int64_t park_deadline(const struct park *p)
 {
 	int64_t due;
 
@@ -208,7 +208,7 @@ static bool is_looked_at(const struct park *p)
 void park_watch(struct park *p)
 {
 	short what = p->state == PARK_ANSWERING ? EV_WRITE : EV_READ;
-	int64_t left = deadline(p) - clock_ms();
+	int64_t left = park_deadline(p) - clock_ms();
 	struct timeval tv;
 
 	if (left < 0)
@@ -218,19 +218,19 @@ void park_watch(struct park *p)
 	tv = (struct timeval){.tv_sec = left / 1000, .tv_usec = left % 1000 * 1000};
 	if (!wants_io(p) || is_looked_at(p)) {
 		event_del(&p->io);
-		event_assign(&p->io, p->parks->base, -1, 0, on_io, p);
+		event_assign(&p->io, p->parks->base, -1, 0, park_on_io, p);
 		event_add(&p->io, &tv);
 		return;
 	}
 	if (!event_pending(&p->io, what, NULL)) {
 		event_del(&p->io);
-		event_assign(&p->io, p->parks->base, p->sink.fd, what, on_io, p);
+		event_assign(&p->io, p->parks->base, p->sink.fd, what, park_on_io, p);
 	}
 	if (event_add(&p->io, &tv) == 0)
 		return;
 	/* A CGI program's output may be a plain file, which epoll refuses: there the deadline is
 	 * enough. */
-	event_assign(&p->io, p->parks->base, -1, 0, on_io, p);
+	event_assign(&p->io, p->parks->base, -1, 0, park_on_io, p);
 	event_add(&p->io, &tv);
 }
 
@@ -238,7 +238,7 @@ void park_watch(struct park *p)
 
 /* Answers that their clients do not read take no more than so much: whoever has read nothing for
  * longest is dropped, and comes again. */
-static void make_room(struct park *p)
+static void park_make_room(struct park *p)
 {
 	struct parks *ps = p->parks;
 	struct settings *set = app_settings_get(ps->app);
@@ -265,7 +265,7 @@ void park_sent(struct park *p, enum sink_state state)
 			link_cancel(p->parks->link, p->ticket);
 		park_set_state(p, PARK_ANSWERING);
 		park_watch(p);
-		make_room(p);
+		park_make_room(p);
 	} else if (p->is_last) {
 		park_end(p);
 	} else {
@@ -330,7 +330,7 @@ void park_refuse(struct park *p, enum err e)
 	p->kind->refuse(p, e);
 }
 
-static void on_deadline(struct park *p)
+static void park_on_deadline(struct park *p)
 {
 	if (p->state == PARK_ANSWERING) {
 		log_info("park", "client reads nothing, dropped: request_id=%s", p->request_id);
@@ -343,7 +343,7 @@ static void on_deadline(struct park *p)
 	}
 }
 
-static void on_io(evutil_socket_t fd, short what, void *arg)
+static void park_on_io(evutil_socket_t fd, short what, void *arg)
 {
 	struct park *p = arg;
 
@@ -352,8 +352,8 @@ static void on_io(evutil_socket_t fd, short what, void *arg)
 		park_sent(p, sink_flush(&p->sink));
 	} else if (((what & EV_READ) || is_looked_at(p)) && sink_is_abandoned(&p->sink)) {
 		p->kind->on_hang_up(p);
-	} else if (clock_ms() >= deadline(p)) {
-		on_deadline(p);
+	} else if (clock_ms() >= park_deadline(p)) {
+		park_on_deadline(p);
 	} else {
 		park_watch(p);
 	}
@@ -369,7 +369,7 @@ void parks_add(struct parks *ps, struct park *p)
 	p->parks = ps;
 	p->parked_ms = clock_ms();
 	p->token_end = ERR_TOKEN_EXPIRED;
-	event_assign(&p->io, ps->base, p->sink.fd, 0, on_io, p);
+	event_assign(&p->io, ps->base, p->sink.fd, 0, park_on_io, p);
 	figure_add(ps->app->stats, STAT_PARKED, 1);
 	if (revoked != REVOKED_NO)
 		park_refuse(p, revoked == REVOKED_YES ? ERR_TOKEN_REVOKED : ERR_UNAVAILABLE);
@@ -420,7 +420,7 @@ static void each_held(
 		each_in(ps, held[i], visit, arg);
 }
 
-static void release(struct park *p, const void *arg)
+static void park_release(struct park *p, const void *arg)
 {
 	p->kind->release(p);
 }
@@ -428,7 +428,7 @@ static void release(struct park *p, const void *arg)
 void parks_release(struct parks *ps)
 {
 	ps->is_stopping = true;
-	each_held(ps, release, NULL);
+	each_held(ps, park_release, NULL);
 }
 
 /* ---- what the link tells ---- */

@@ -19,14 +19,14 @@ static const char text_plain[] = "text/plain; charset=UTF-8", json[] = "applicat
 /* As the reference server has it: text/plain made some browsers offer a download. */
 static const char text_html[] = "text/html";
 
-static struct park_engine *of(const struct park *p)
+static struct park_engine *park_engine_of(const struct park *p)
 {
 	return (struct park_engine *)p;
 }
 
-static void fini(struct park *p)
+static void park_engine_fini(struct park *p)
 {
-	struct park_engine *e = of(p);
+	struct park_engine *e = park_engine_of(p);
 
 	if (e->held_len)
 		held_drop(&e->app->held, e->held_len);
@@ -127,7 +127,7 @@ static void say_bodies(const struct park_engine *e, struct evbuffer *out)
 	}
 }
 
-static void say(struct park_engine *e)
+static void park_engine_say(struct park_engine *e)
 {
 	struct evbuffer *out = link_out(park_link(&e->park));
 	uint64_t ticket = e->park.ticket;
@@ -162,10 +162,10 @@ static void say(struct park_engine *e)
 	}
 }
 
-static void ask(struct park_engine *e)
+static void park_engine_ask(struct park_engine *e)
 {
 	park_ask(&e->park, PARK_WAITING);
-	say(e);
+	park_engine_say(e);
 	park_watch(&e->park);
 }
 
@@ -184,39 +184,39 @@ static bool release_now(struct park_engine *e)
 	return false;
 }
 
-static void release(struct park *p)
+static void park_engine_release(struct park *p)
 {
 	/* The others are soon done, or have to wait for the poller whatever we do. */
-	if (of(p)->what == ENGINE_GET && p->state == PARK_WAITING)
-		release_now(of(p));
+	if (park_engine_of(p)->what == ENGINE_GET && p->state == PARK_WAITING)
+		release_now(park_engine_of(p));
 }
 
-static void start(struct park *p)
+static void park_engine_start(struct park *p)
 {
-	struct park_engine *e = of(p);
+	struct park_engine *e = park_engine_of(p);
 
 	e->is_applying = e->what == ENGINE_POST && !e->events;
 	e->asked_ms = p->parked_ms;
-	ask(e);
+	park_engine_ask(e);
 }
 
-static void on_up(struct park *p, const char *old_epoch)
+static void park_engine_on_up(struct park *p, const char *old_epoch)
 {
-	struct park_engine *e = of(p);
+	struct park_engine *e = park_engine_of(p);
 
 	e->has_bodies = false; /* it may have them */
-	say(e);
+	park_engine_say(e);
 	if (e->is_released) {
 		e->is_released = false;
-		release(p);
+		park_engine_release(p);
 	}
 }
 
 /* ---- time ---- */
 
-static int64_t deadline(const struct park *p)
+static int64_t park_engine_deadline(const struct park *p)
 {
-	const struct park_engine *e = of(p);
+	const struct park_engine *e = park_engine_of(p);
 
 	if (e->what == ENGINE_POST)
 		return p->parked_ms + ENGINE_POST_MS;
@@ -229,9 +229,9 @@ static int64_t deadline(const struct park *p)
 	return e->asked_ms + ENGINE_AWAY_MS;
 }
 
-static void on_deadline(struct park *p)
+static void park_engine_on_deadline(struct park *p)
 {
-	struct park_engine *e = of(p);
+	struct park_engine *e = park_engine_of(p);
 
 	if (e->what != ENGINE_GET) {
 		answer_unavailable(e);
@@ -250,12 +250,12 @@ static void on_deadline(struct park *p)
 	}
 }
 
-static bool is_watched(const struct park *p)
+static bool park_engine_is_watched(const struct park *p)
 {
-	return of(p)->is_settled;
+	return park_engine_of(p)->is_settled;
 }
 
-static void on_hang_up(struct park *p)
+static void park_engine_on_hang_up(struct park *p)
 {
 	struct body *body = body_new("6", 1);
 
@@ -310,10 +310,10 @@ static void on_done(struct park_engine *e, const struct wire_frame *f)
 		done(e);
 	} else if (what == WIRE_DONE_STALE && e->events && e->events->tries < ENGINE_TRIES) {
 		e->is_applying = e->has_bodies = false;
-		ask(e);
+		park_engine_ask(e);
 	} else if (what == WIRE_DONE_LACKS && e->events && e->lacks_n++ < ENGINE_BODIES_MAX) {
 		e->has_bodies = true;
-		ask(e);
+		park_engine_ask(e);
 	} else {
 		refused(e, what, f->done.why);
 	}
@@ -331,9 +331,9 @@ static void on_session(struct park_engine *e, const struct wire_frame *f)
 	park_work(&e->park);
 }
 
-static void on_reply(struct park *p, const struct wire_frame *f, struct body *body)
+static void park_engine_on_reply(struct park *p, const struct wire_frame *f, struct body *body)
 {
-	struct park_engine *e = of(p);
+	struct park_engine *e = park_engine_of(p);
 
 	if (f->type == WIRE_DELIVER && e->what == ENGINE_GET) {
 		figure_add(park_app(p)->stats, STAT_ANSWERED, 1);
@@ -352,7 +352,7 @@ static void on_reply(struct park *p, const struct wire_frame *f, struct body *bo
 
 static bool work(struct park *p, struct worker *w)
 {
-	struct park_engine *e = of(p);
+	struct park_engine *e = park_engine_of(p);
 	static const char why[] = "it asks for more than one answer can have";
 	const struct op too_much = {.type = OP_BAD, .code = {why, sizeof(why) - 1}};
 	const struct socket_post post = {.body = &e->events->body,
@@ -388,44 +388,44 @@ static bool work(struct park *p, struct worker *w)
 
 static void on_worked(struct park *p)
 {
-	of(p)->is_applying = true;
-	ask(of(p));
+	park_engine_of(p)->is_applying = true;
+	park_engine_ask(park_engine_of(p));
 }
 
 /* Nothing is sent ahead of an answer. */
-static void on_written(struct park *p)
+static void park_engine_on_written(struct park *p)
 {
 	park_end(p);
 }
 
 /* A stock client gives up its session at any answer but 200. */
-static void give_up(struct park *p)
+static void park_engine_give_up(struct park *p)
 {
-	if (of(p)->what == ENGINE_GET)
-		answer_noop(of(p));
+	if (park_engine_of(p)->what == ENGINE_GET)
+		answer_noop(park_engine_of(p));
 	else
-		answer_unavailable(of(p));
+		answer_unavailable(park_engine_of(p));
 }
 
 static const struct park_kind engine_kind = {
-	.start = start,
-	.deadline = deadline,
-	.on_deadline = on_deadline,
-	.is_watched = is_watched,
-	.on_hang_up = on_hang_up,
-	.on_written = on_written,
-	.on_up = on_up,
-	.on_reply = on_reply,
-	.release = release,
-	.give_up = give_up,
+	.start = park_engine_start,
+	.deadline = park_engine_deadline,
+	.on_deadline = park_engine_on_deadline,
+	.is_watched = park_engine_is_watched,
+	.on_hang_up = park_engine_on_hang_up,
+	.on_written = park_engine_on_written,
+	.on_up = park_engine_on_up,
+	.on_reply = park_engine_on_reply,
+	.release = park_engine_release,
+	.give_up = park_engine_give_up,
 	.work = work,
 	.on_worked = on_worked,
-	.fini = fini,
+	.fini = park_engine_fini,
 };
 
 struct park_engine *park_engine_new(enum engine_what what)
 {
-	struct park_engine *e = of(park_new(&engine_kind, sizeof(*e)));
+	struct park_engine *e = park_engine_of(park_new(&engine_kind, sizeof(*e)));
 
 	e->what = what;
 	return e;

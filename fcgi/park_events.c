@@ -13,17 +13,17 @@ static const char json[] = "application/json";
 
 static void end_stream(struct park_events *e, const struct str *last_words);
 
-static struct park_events *of(const struct park *p)
+static struct park_events *park_events_of(const struct park *p)
 {
 	return (struct park_events *)p;
 }
 
-static void fini(struct park *p)
+static void park_events_fini(struct park *p)
 {
-	free(of(p)->epoch);
-	free(of(p)->who);
-	free(of(p)->address);
-	str_fini(&of(p)->interest);
+	free(park_events_of(p)->epoch);
+	free(park_events_of(p)->who);
+	free(park_events_of(p)->address);
+	str_fini(&park_events_of(p)->interest);
 }
 
 /* ---- the wait ---- */
@@ -41,9 +41,9 @@ static int64_t stream_deadline(const struct park_events *e)
 	return e->short_ms && end_ms < e->heartbeat_at_ms ? end_ms : e->heartbeat_at_ms;
 }
 
-static int64_t deadline(const struct park *p)
+static int64_t park_events_deadline(const struct park *p)
 {
-	const struct park_events *e = of(p);
+	const struct park_events *e = park_events_of(p);
 
 	if (e->is_sse)
 		return stream_deadline(e);
@@ -53,9 +53,9 @@ static int64_t deadline(const struct park *p)
 }
 
 /* Most polls of a busy log are answered before that: until then a hang-up may wait. */
-static bool is_watched(const struct park *p)
+static bool park_events_is_watched(const struct park *p)
 {
-	return !(is_unsettled(of(p)) && p->state == PARK_WAITING);
+	return !(is_unsettled(park_events_of(p)) && p->state == PARK_WAITING);
 }
 
 /* What of its time a long-poll has left; a stream's is always whole. */
@@ -103,9 +103,9 @@ static void wait_for_more(struct park_events *e)
 		say_wait(e);
 }
 
-static void on_written(struct park *p)
+static void park_events_on_written(struct park *p)
 {
-	struct park_events *e = of(p);
+	struct park_events *e = park_events_of(p);
 
 	if (e->is_sse && (e->is_leaving || park_is_stopping(p))) {
 		end_stream(e, NULL);
@@ -186,15 +186,15 @@ static void start_stream(struct park_events *e)
 	str_fini(&text);
 }
 
-static void start(struct park *p)
+static void park_events_start(struct park *p)
 {
-	struct park_events *e = of(p);
+	struct park_events *e = park_events_of(p);
 
 	e->heartbeat_at_ms = p->parked_ms + e->heartbeat_ms;
 	if (e->is_sse)
 		start_stream(e);
 	else
-		on_written(p);
+		park_events_on_written(p);
 }
 
 /* ---- answers of a long-poll ---- */
@@ -249,9 +249,9 @@ static void answer_empty(struct park_events *e)
 
 /* Its client is gone, or will send no more: what it is told, if it can still hear, is to come
  * again. A complete answer, lest the web server takes us for broken. */
-static void on_hang_up(struct park *p)
+static void park_events_on_hang_up(struct park *p)
 {
-	struct park_events *e = of(p);
+	struct park_events *e = park_events_of(p);
 	struct body *body;
 
 	figure_add(park_app(p)->stats, STAT_HUNG_UP, 1);
@@ -265,9 +265,9 @@ static void on_hang_up(struct park *p)
 	park_end(p);
 }
 
-static void refuse(struct park *p, enum err error)
+static void park_events_refuse(struct park *p, enum err error)
 {
-	struct park_events *e = of(p);
+	struct park_events *e = park_events_of(p);
 	struct str text = STR_INIT;
 
 	if (!e->has_head) {
@@ -288,9 +288,9 @@ static void refuse(struct park *p, enum err error)
 }
 
 /* A long-poll has its cursor in an empty answer, a stream in its Last-Event-ID. */
-static void release(struct park *p)
+static void park_events_release(struct park *p)
 {
-	struct park_events *e = of(p);
+	struct park_events *e = park_events_of(p);
 
 	if (p->state == PARK_ANSWERING)
 		e->is_leaving = true;
@@ -302,9 +302,9 @@ static void release(struct park *p)
 		park_refuse(p, ERR_UNAVAILABLE);
 }
 
-static void on_deadline(struct park *p)
+static void park_events_on_deadline(struct park *p)
 {
-	struct park_events *e = of(p);
+	struct park_events *e = park_events_of(p);
 
 	if (e->is_sse && e->short_ms && clock_ms() >= p->parked_ms + e->short_ms) {
 		end_stream(e, NULL);
@@ -326,9 +326,9 @@ static void on_deadline(struct park *p)
 
 /* ---- what the poller says ---- */
 
-static void on_up(struct park *p, const char *old_epoch)
+static void park_events_on_up(struct park *p, const char *old_epoch)
 {
-	struct park_events *e = of(p);
+	struct park_events *e = park_events_of(p);
 
 	if (p->state == PARK_UNRESOLVED) {
 		wait_for_more(e);
@@ -342,9 +342,9 @@ static void on_up(struct park *p, const char *old_epoch)
 	say_wait(e);
 }
 
-static void on_reply(struct park *p, const struct wire_frame *f, struct body *body)
+static void park_events_on_reply(struct park *p, const struct wire_frame *f, struct body *body)
 {
-	struct park_events *e = of(p);
+	struct park_events *e = park_events_of(p);
 
 	if (f->type == WIRE_DONE && f->done.what == WIRE_DONE_LIMIT) {
 		park_refuse(p, slice_is(f->done.why, "host") ? ERR_BUSY : ERR_TOO_MANY_HELD);
@@ -371,21 +371,21 @@ static void on_reply(struct park *p, const struct wire_frame *f, struct body *bo
 }
 
 static const struct park_kind events_kind = {
-	.start = start,
-	.deadline = deadline,
-	.on_deadline = on_deadline,
-	.is_watched = is_watched,
-	.on_hang_up = on_hang_up,
-	.on_written = on_written,
-	.on_up = on_up,
-	.on_reply = on_reply,
-	.release = release,
-	.give_up = release,
-	.refuse = refuse,
-	.fini = fini,
+	.start = park_events_start,
+	.deadline = park_events_deadline,
+	.on_deadline = park_events_on_deadline,
+	.is_watched = park_events_is_watched,
+	.on_hang_up = park_events_on_hang_up,
+	.on_written = park_events_on_written,
+	.on_up = park_events_on_up,
+	.on_reply = park_events_on_reply,
+	.release = park_events_release,
+	.give_up = park_events_release,
+	.refuse = park_events_refuse,
+	.fini = park_events_fini,
 };
 
 struct park_events *park_events_new(void)
 {
-	return of(park_new(&events_kind, sizeof(struct park_events)));
+	return park_events_of(park_new(&events_kind, sizeof(struct park_events)));
 }

@@ -5,18 +5,18 @@
 #include "link.h"
 #include "log.h"
 
-static struct park_question *of(const struct park *p)
+static struct park_question *park_question_of(const struct park *p)
 {
 	return (struct park_question *)p;
 }
 
-static void fini(struct park *p)
+static void park_question_fini(struct park *p)
 {
-	str_fini(&of(p)->arguments);
-	str_fini(&of(p)->room);
+	str_fini(&park_question_of(p)->arguments);
+	str_fini(&park_question_of(p)->room);
 }
 
-static void say(struct park_question *a)
+static void park_question_say(struct park_question *a)
 {
 	struct evbuffer *out = link_out(park_link(&a->park));
 
@@ -30,21 +30,21 @@ static void say(struct park_question *a)
 			out, a->park.ticket, a->tenant_id, str_c(&a->room), "", &a->arguments);
 }
 
-static void start(struct park *p)
+static void park_question_start(struct park *p)
 {
 	park_ask(p, PARK_WAITING);
-	say(of(p));
+	park_question_say(park_question_of(p));
 	park_watch(p);
 }
 
-static int64_t deadline(const struct park *p)
+static int64_t park_question_deadline(const struct park *p)
 {
 	return p->parked_ms + PARK_QUESTION_MS;
 }
 
-static void give_up(struct park *p)
+static void park_question_give_up(struct park *p)
 {
-	bool is_doubtful = !of(p)->question && of(p)->was_said;
+	bool is_doubtful = !park_question_of(p)->question && park_question_of(p)->was_said;
 
 	figure_add(park_app(p)->stats, STAT_REFUSED, 1);
 	park_fail(p, ERR_UNAVAILABLE,
@@ -56,27 +56,27 @@ static void give_up(struct park *p)
 		"");
 }
 
-static void on_up(struct park *p, const char *old_epoch)
+static void park_question_on_up(struct park *p, const char *old_epoch)
 {
-	if (!of(p)->question && of(p)->was_said)
-		give_up(p);
+	if (!park_question_of(p)->question && park_question_of(p)->was_said)
+		park_question_give_up(p);
 	else
-		say(of(p));
+		park_question_say(park_question_of(p));
 }
 
 /* It is answered in a moment, if there is somebody to do it. */
-static void release(struct park *p)
+static void park_question_release(struct park *p)
 {
 	if (!link_is_up(park_link(p)))
-		give_up(p);
+		park_question_give_up(p);
 }
 
-static void refuse(struct park *p, enum err e)
+static void park_question_refuse(struct park *p, enum err e)
 {
 	park_fail(p, e, NULL, "");
 }
 
-static void answer(struct park *p, struct slice data)
+static void park_question_answer(struct park *p, struct slice data)
 {
 	static const char before[] = "{\"success\":true,\"data\":";
 	struct str text = STR_INIT;
@@ -104,16 +104,16 @@ static void answer_bad(struct park *p, struct slice details)
 	str_fini(&inside);
 }
 
-static void on_reply(struct park *p, const struct wire_frame *f, struct body *body)
+static void park_question_on_reply(struct park *p, const struct wire_frame *f, struct body *body)
 {
 	if (f->type != WIRE_ANSWER) {
 		log_error("poller", "an answer out of place: %d", (int)f->type);
-		give_up(p);
+		park_question_give_up(p);
 		return;
 	}
 	switch (f->answer.what) {
 	case WIRE_ANSWER_OK:
-		answer(p, f->answer.json);
+		park_question_answer(p, f->answer.json);
 		break;
 	case WIRE_ANSWER_BAD:
 		answer_bad(p, f->answer.json);
@@ -126,30 +126,30 @@ static void on_reply(struct park *p, const struct wire_frame *f, struct body *bo
 		break;
 	default:
 		log_error("poller", "an answer that is none: %d", (int)f->answer.what);
-		give_up(p);
+		park_question_give_up(p);
 	}
 }
 
-static void on_written(struct park *p)
+static void park_question_on_written(struct park *p)
 {
 	park_end(p);
 }
 
 static const struct park_kind question_kind = {
-	.start = start,
-	.deadline = deadline,
-	.on_deadline = give_up,
+	.start = park_question_start,
+	.deadline = park_question_deadline,
+	.on_deadline = park_question_give_up,
 	.on_hang_up = park_end,
-	.on_written = on_written,
-	.on_up = on_up,
-	.on_reply = on_reply,
-	.release = release,
-	.give_up = give_up,
-	.refuse = refuse,
-	.fini = fini,
+	.on_written = park_question_on_written,
+	.on_up = park_question_on_up,
+	.on_reply = park_question_on_reply,
+	.release = park_question_release,
+	.give_up = park_question_give_up,
+	.refuse = park_question_refuse,
+	.fini = park_question_fini,
 };
 
 struct park_question *park_question_new(void)
 {
-	return of(park_new(&question_kind, sizeof(struct park_question)));
+	return park_question_of(park_new(&question_kind, sizeof(struct park_question)));
 }

@@ -34,7 +34,7 @@ static int six_bits(char c)
 }
 
 /* libsodium's decoder refuses too much. */
-static void decode(struct str *out, struct slice base64)
+static void payload_decode(struct str *out, struct slice base64)
 {
 	uint32_t bits = 0;
 	unsigned bits_n = 0;
@@ -69,7 +69,7 @@ static const char *read_packet(struct payload *it, struct slice text, struct pay
 		return "an unknown packet type";
 	packet->type = packet->is_binary ? PAYLOAD_MESSAGE : (enum payload_type)(type - '0');
 	if (packet->is_binary) {
-		decode(&it->converted, packet->data);
+		payload_decode(&it->converted, packet->data);
 	} else if (!json_is_utf8(packet->data.p, packet->data.len)) {
 		str_clear(&it->converted);
 		json_add_utf8(&it->converted, packet->data.p, packet->data.len);

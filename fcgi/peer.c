@@ -62,7 +62,7 @@ struct peers {
 	unsigned char scratch[READ_SIZE];
 };
 
-static void on_io(evutil_socket_t fd, short what, void *arg);
+static void peer_on_io(evutil_socket_t fd, short what, void *arg);
 static void idle(struct peer *p);
 
 /* ---- states ---- */
@@ -104,11 +104,11 @@ static struct peer *peer_new(struct peers *ps, int fd)
 
 	p->peers = ps;
 	sink_init(&p->sink, fd, 0, false);
-	event_assign(&p->io, ps->base, fd, EV_READ, on_io, p);
+	event_assign(&p->io, ps->base, fd, EV_READ, peer_on_io, p);
 	return p;
 }
 
-static void watch(struct peer *p)
+static void peer_watch(struct peer *p)
 {
 	short what = p->state == PEER_WRITING ? EV_WRITE : EV_READ;
 	int64_t left = p->deadline_ms - clock_ms();
@@ -119,7 +119,7 @@ static void watch(struct peer *p)
 	tv = (struct timeval){.tv_sec = left / 1000, .tv_usec = left % 1000 * 1000};
 	if (!event_pending(&p->io, what, NULL)) {
 		event_del(&p->io);
-		event_assign(&p->io, p->peers->base, p->sink.fd, what, on_io, p);
+		event_assign(&p->io, p->peers->base, p->sink.fd, what, peer_on_io, p);
 	}
 	if (event_add(&p->io, &tv) != 0)
 		log_error("loop", "cannot watch a connection: %s", strerror(errno));
@@ -134,7 +134,7 @@ static void after_answer(struct peer *p)
 		shutdown(p->sink.fd, SHUT_WR);
 		peer_move(p, PEER_CLOSING);
 		p->deadline_ms = clock_ms() + CLOSING_MS;
-		watch(p);
+		peer_watch(p);
 	} else if (p->sink.keeps && !p->peers->is_shut) {
 		idle(p);
 	} else {
@@ -143,7 +143,7 @@ static void after_answer(struct peer *p)
 }
 
 /* The list's first has had nothing read of its answer for longest: it goes first, as in park.c. */
-static void make_room(struct peer *p)
+static void peer_make_room(struct peer *p)
 {
 	struct peers *ps = p->peers;
 	struct settings *s = app_settings_get(ps->app);
@@ -166,13 +166,13 @@ static void go_on_writing(struct peer *p, enum sink_state state)
 	} else {
 		peer_move(p, PEER_WRITING);
 		p->deadline_ms = clock_ms() + WRITE_STALL_MS;
-		watch(p);
-		make_room(p);
+		peer_watch(p);
+		peer_make_room(p);
 	}
 }
 
 /* Ends a request that is not whole. */
-static void refuse(struct peer *p, enum err e)
+static void peer_refuse(struct peer *p, enum err e)
 {
 	struct str head = STR_INIT, body = STR_INIT, headers = STR_INIT;
 	char request_id[33];
@@ -232,15 +232,15 @@ static bool charge(struct peer *p)
 		struct peer *other = oldest(ps, p);
 
 		if (!other) {
-			refuse(p, ERR_BUSY);
+			peer_refuse(p, ERR_BUSY);
 			return false;
 		}
-		refuse(other, ERR_BUSY);
+		peer_refuse(other, ERR_BUSY);
 	}
 	return true;
 }
 
-static void hand_over(struct peer *p, bool has_more)
+static void peer_hand_over(struct peer *p, bool has_more)
 {
 	struct request *r = p->request;
 	struct app *app = p->peers->app;
@@ -265,7 +265,7 @@ static bool send_reply(struct peer *p, const struct str *reply)
 }
 
 /* false: p is gone, or its request is. */
-static bool take(struct peer *p, size_t n)
+static bool peer_take(struct peer *p, size_t n)
 {
 	struct str reply = STR_INIT;
 	size_t used = 0;
@@ -280,7 +280,7 @@ static bool take(struct peer *p, size_t n)
 		return charge(p);
 	case REQUEST_WHOLE:
 		if (charge(p))
-			hand_over(p, used < n);
+			peer_hand_over(p, used < n);
 		return false;
 	case REQUEST_ABORTED:
 		if (keeps && used == n && !p->peers->is_shut)
@@ -289,7 +289,7 @@ static bool take(struct peer *p, size_t n)
 			peer_end(p);
 		return false;
 	case REQUEST_BIG:
-		refuse(p, ERR_HEAD_TOO_LARGE);
+		peer_refuse(p, ERR_HEAD_TOO_LARGE);
 		return false;
 	case REQUEST_BAD:
 		break;
@@ -309,12 +309,12 @@ static void read_request(struct peer *p)
 			peer_end(p);
 			return;
 		}
-		if (!take(p, (size_t)n))
+		if (!peer_take(p, (size_t)n))
 			return;
 		if ((size_t)n < READ_SIZE)
 			break;
 	}
-	watch(p);
+	peer_watch(p);
 }
 
 static void begin_reading(struct peer *p)
@@ -331,7 +331,7 @@ static void begin_reading(struct peer *p)
 	p->deadline_ms = clock_ms() + cfg->fcgi.request_timeout_ms;
 	peer_move(p, PEER_READING);
 	if (ps->n[PEER_READING] > (size_t)cfg->fcgi.max_receiving)
-		refuse(TAILQ_FIRST(&ps->lists[PEER_READING]), ERR_BUSY);
+		peer_refuse(TAILQ_FIRST(&ps->lists[PEER_READING]), ERR_BUSY);
 	app_settings_put(s);
 	read_request(p);
 }
@@ -353,30 +353,30 @@ static void idle(struct peer *p)
 	if (ps->n[PEER_IDLE] > (size_t)s->cfg.fcgi.max_receiving)
 		peer_end(TAILQ_FIRST(&ps->lists[PEER_IDLE]));
 	app_settings_put(s);
-	watch(p);
+	peer_watch(p);
 }
 
 /* ---- what happens ---- */
 
-static void forget_input(struct peer *p)
+static void peer_forget_input(struct peer *p)
 {
 	ssize_t n = recv(p->sink.fd, p->peers->scratch, READ_SIZE, MSG_DONTWAIT);
 
 	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
 		peer_end(p);
 	else
-		watch(p);
+		peer_watch(p);
 }
 
 static void on_late(struct peer *p)
 {
 	if (p->state == PEER_READING)
-		refuse(p, ERR_TIMEOUT);
+		peer_refuse(p, ERR_TIMEOUT);
 	else
 		peer_end(p);
 }
 
-static void on_io(evutil_socket_t fd, short what, void *arg)
+static void peer_on_io(evutil_socket_t fd, short what, void *arg)
 {
 	struct peer *p = arg;
 	bool is_late = clock_ms() >= p->deadline_ms;
@@ -402,7 +402,7 @@ static void on_io(evutil_socket_t fd, short what, void *arg)
 		break;
 	default:
 		if ((what & EV_READ) && !is_late) {
-			forget_input(p);
+			peer_forget_input(p);
 			return;
 		}
 		break;
@@ -410,7 +410,7 @@ static void on_io(evutil_socket_t fd, short what, void *arg)
 	if (is_late)
 		on_late(p);
 	else
-		watch(p);
+		peer_watch(p);
 }
 
 /* ---- accepting ---- */
@@ -576,7 +576,7 @@ void peers_take_back(struct peers *ps, struct peer *chain)
 
 		chain = p->next;
 		p->peers = ps;
-		event_assign(&p->io, ps->base, p->sink.fd, EV_READ, on_io, p);
+		event_assign(&p->io, ps->base, p->sink.fd, EV_READ, peer_on_io, p);
 		go_on_writing(p, p->sink.out ? SINK_FULL : SINK_CLEAR);
 	}
 }

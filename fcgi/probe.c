@@ -63,7 +63,7 @@ static struct shm_probe *shared(struct probe *p)
 
 /* ---- a try ---- */
 
-static void tell(struct probe *p, bool is_good, const char *what, const struct db *db)
+static void probe_tell(struct probe *p, bool is_good, const char *what, const struct db *db)
 {
 	if (is_good && !p->was_good)
 		log_info("writes", "the database can be written to again");
@@ -94,7 +94,7 @@ static void try_it(struct probe *p, struct shm_probe *s)
 		e = db_exec(db, &put, node, 1, NULL, NULL);
 	}
 	atomic_store(&s->is_written, e == ERR_OK);
-	tell(p, e == ERR_OK, what, db);
+	probe_tell(p, e == ERR_OK, what, db);
 	db_free(db);
 	app_settings_put(settings);
 }
@@ -108,7 +108,7 @@ static void watch_end(struct probe *p)
 }
 
 /* What was found a moment ago counts only while the server is still there. */
-static void watch(struct probe *p)
+static void probe_watch(struct probe *p)
 {
 	static const struct db_set *const sets[] = {&sql, NULL};
 	struct db_login login;
@@ -131,7 +131,7 @@ static void watch(struct probe *p)
 }
 
 /* Makes a try, or waits for the one that another process makes. */
-static void run(struct probe *p)
+static void probe_run(struct probe *p)
 {
 	struct shm_probe *s = shared(p);
 
@@ -183,7 +183,7 @@ void probe_look(struct probe *p, struct probe_found *found)
 	if (!p->is_running) {
 		pthread_mutex_unlock(&p->lock);
 		db_thread_init();
-		run(p);
+		probe_run(p);
 		db_thread_fini();
 		read_found(p, PROBE_EVERY_MS, found);
 		return;
@@ -223,7 +223,7 @@ static void wait_for_work(struct probe *p)
 			pthread_cond_wait(&p->changed, &p->lock);
 }
 
-static void *thread(void *arg)
+static void *probe_thread(void *arg)
 {
 	struct probe *p = arg;
 
@@ -234,8 +234,8 @@ static void *thread(void *arg)
 		if (p->is_stopping)
 			break;
 		pthread_mutex_unlock(&p->lock);
-		watch(p);
-		run(p);
+		probe_watch(p);
+		probe_run(p);
 		pthread_mutex_lock(&p->lock);
 		p->is_wanted = false;
 		p->tries_n++;
@@ -254,7 +254,7 @@ void probe_start(struct probe *p)
 	int rc;
 
 	p->is_running = true;
-	rc = pthread_create(&p->thread, NULL, thread, p);
+	rc = pthread_create(&p->thread, NULL, probe_thread, p);
 	if (rc != 0)
 		log_fatal(1, "cannot start a thread: %s", strerror(rc));
 }

@@ -101,7 +101,7 @@ void route_txn_told(struct app *app, const struct event_out *events, size_t n)
 		loop_doorbell(app->loop);
 }
 
-static void tell_events(const struct event_out *events, size_t n, void *arg)
+static void route_txn_tell_events(const struct event_out *events, size_t n, void *arg)
 {
 	route_txn_told(((struct ctx *)arg)->worker->app, events, n);
 }
@@ -111,7 +111,7 @@ static const struct txn_work request_work = {
 	.run = handle_request,
 	.answer = give_answer,
 	.replay = replay_answer,
-	.told = tell_events,
+	.told = route_txn_tell_events,
 };
 
 void route_txn_run(struct ctx *ctx)

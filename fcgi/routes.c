@@ -61,7 +61,7 @@ static bool is_param(struct slice s)
 	return s.len > 2 && s.p[0] == '{' && s.p[s.len - 1] == '}';
 }
 
-static bool is_decimal(struct slice s)
+static bool routes_is_decimal(struct slice s)
 {
 	return slice_is(s, "{id}") || (s.len > 5 && memcmp(s.p + s.len - 4, "_id}", 4) == 0);
 }
@@ -77,7 +77,7 @@ static bool take_decimal(struct slice s, uint64_t *id)
 	return parse_u64(digits, 1, INT64_MAX, id);
 }
 
-static bool is_text(struct slice s)
+static bool routes_is_text(struct slice s)
 {
 	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 				      "0123456789-._~@:+";
@@ -94,7 +94,7 @@ static bool take_segment(struct slice pattern, struct slice segment, struct rout
 
 	if (!is_param(pattern))
 		return pattern.len == segment.len && memcmp(pattern.p, segment.p, segment.len) == 0;
-	if (is_decimal(pattern) ? !take_decimal(segment, &id) : !is_text(segment))
+	if (routes_is_decimal(pattern) ? !take_decimal(segment, &id) : !routes_is_text(segment))
 		return false;
 	params->v[params->n].text = segment;
 	params->v[params->n++].id = id;

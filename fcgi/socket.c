@@ -260,7 +260,7 @@ static void fail_beyond(struct socket_call *call)
 	str_fini(&text);
 }
 
-static void handle(struct socket_call *call)
+static void socket_handle(struct socket_call *call)
 {
 	const char *problem;
 
@@ -319,7 +319,7 @@ static void on_event(
 		return;
 	}
 	if (call.event) {
-		handle(&call);
+		socket_handle(&call);
 		return;
 	}
 	figure_add(w->ctx->worker->app->stats, STAT_UNKNOWN_EVENTS, 1);

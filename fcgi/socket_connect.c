@@ -240,8 +240,8 @@ static void emit_connected(struct socket_work *w, struct slice nsp)
 	str_fini(&args);
 }
 
-static void join(struct socket_work *w, const struct packet *p, const struct principal *who,
-	const struct past *past, const char *old_pid)
+static void socket_connect_join(struct socket_work *w, const struct packet *p,
+	const struct principal *who, const struct past *past, const char *old_pid)
 {
 	char socket_id[SOCKET_ID_SIZE], pid[SOCKET_PID_SIZE];
 	struct str rights = STR_INIT;
@@ -291,7 +291,7 @@ void socket_connect_main(struct socket_work *w, const struct packet *p)
 	/* LOOKUP has asked for the first one that came with a CONNECT. */
 	if (pid && strcmp(pid, w->post->pid) == 0)
 		find_past(w, p, pid, who, &past);
-	join(w, p, who, &past, pid);
+	socket_connect_join(w, p, who, &past, pid);
 	emit_connected(w, p->nsp);
 	if (past.is_known && !past.can_resume && !w->why_bad)
 		send_rows(w, who, past.requested);

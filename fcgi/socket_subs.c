@@ -7,7 +7,7 @@ const char *socket_sub_refused(struct socket_call *call, const struct sub *sub)
 	return subs_add(&call->work->subs, sub) ? NULL : "limit";
 }
 
-static void put(struct socket_call *call, enum op_type type, const struct subs *subs)
+static void socket_subs_put(struct socket_call *call, enum op_type type, const struct subs *subs)
 {
 	struct str bytes = STR_INIT, rights = STR_INIT;
 	struct op op = {.type = type};
@@ -24,12 +24,12 @@ static void put(struct socket_call *call, enum op_type type, const struct subs *
 
 void socket_subscribe(struct socket_call *call, const struct subs *subs)
 {
-	put(call, OP_SUBSCRIBE, subs);
+	socket_subs_put(call, OP_SUBSCRIBE, subs);
 }
 
 void socket_unsubscribe(struct socket_call *call, const struct subs *subs)
 {
 	for (size_t i = 0; i < subs->n; i++)
 		subs_drop(&call->work->subs, &subs->v[i]);
-	put(call, OP_UNSUBSCRIBE, subs);
+	socket_subs_put(call, OP_UNSUBSCRIBE, subs);
 }

@@ -68,7 +68,7 @@ static enum err handle_event(struct txn *t, void *arg)
 	return call->failed;
 }
 
-static void tell_events(const struct event_out *events, size_t n, void *arg)
+static void socket_txn_tell_events(const struct event_out *events, size_t n, void *arg)
 {
 	const struct event_run *r = arg;
 
@@ -80,12 +80,13 @@ static const struct txn_work event_work = {
 	.run = handle_event,
 	.answer = store_ops,
 	.replay = replay_ops,
-	.told = tell_events,
+	.told = socket_txn_tell_events,
 };
 
 /* ---- its key ---- */
 
-static void make_key(const struct socket_call *call, struct txn_key *key, struct str *text)
+static void socket_txn_make_key(
+	const struct socket_call *call, struct txn_key *key, struct str *text)
 {
 	const struct socket_work *w = call->work;
 	const struct packet *p = call->packet;
@@ -124,7 +125,7 @@ void socket_txn_run(struct socket_call *call)
 
 	txn_put_subject(&subject, call->who);
 	t.subject = subject.p;
-	make_key(call, &key, &text);
+	socket_txn_make_key(call, &key, &text);
 	e = txn_run(&t, &event_work, &r);
 	/* What the handler refused, it has answered. */
 	if (e != ERR_OK && (e != call->failed || e == ERR_DB_RETRY || e == ERR_DB_LOST)) {

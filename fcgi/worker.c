@@ -123,7 +123,7 @@ static void reply(struct worker *w, struct ctx *ctx)
 }
 
 /* Hands the request over to the loop. */
-static void hand_over(struct worker *w, struct ctx *ctx)
+static void worker_hand_over(struct worker *w, struct ctx *ctx)
 {
 	struct park *p = ctx->park;
 
@@ -149,7 +149,7 @@ static bool pass(struct worker *w, struct jobs *to)
 	return jobs_add(to, &r->job, SIZE_MAX);
 }
 
-static void finish(struct worker *w, struct ctx *ctx)
+static void worker_finish(struct worker *w, struct ctx *ctx)
 {
 	if (ctx->pass_to && pass(w, ctx->pass_to))
 		return;
@@ -160,7 +160,7 @@ static void finish(struct worker *w, struct ctx *ctx)
 	if (ctx->park && conn_is_cut(w->conn))
 		ctx_fail(ctx, ERR_TOO_LARGE, NULL);
 	if (ctx->park)
-		hand_over(w, ctx);
+		worker_hand_over(w, ctx);
 	else
 		reply(w, ctx);
 }
@@ -179,7 +179,7 @@ static void serve(struct worker *w)
 	http_read_env(conn_env(w->conn), &ctx.req, &meta);
 	ctx.cors_origin = http_cors_origin(ctx.cfg, ctx.req.origin);
 	dispatch(&ctx, &meta, w->conn);
-	finish(w, &ctx);
+	worker_finish(w, &ctx);
 	ctx_fini(&ctx);
 	if (w->body.cap > KEPT_MAX)
 		str_fini(&w->body);

@@ -36,7 +36,7 @@ static void add_argument(const char *key, const char *value, void *arg)
 }
 
 /* The question that a route has in `arg`, of what is the caller's tenant's. */
-static void ask(struct ctx *ctx)
+static void ws_ask(struct ctx *ctx)
 {
 	const struct question *q =
 		question_find((struct slice){ctx->route->arg, strlen(ctx->route->arg)});
@@ -62,7 +62,7 @@ static void ask(struct ctx *ctx)
 
 /* ---- broadcast ---- */
 
-static const char *read_room(struct ctx *ctx)
+static const char *ws_read_room(struct ctx *ctx)
 {
 	struct json_object *v = json_get(ctx->body, "room");
 	const char *room = json_get_str(ctx->body, "room");
@@ -100,7 +100,7 @@ static void broadcast(struct ctx *ctx)
 {
 	static const char again[] = "{\"sockets\":null,\"skipped\":null}";
 	struct str args = STR_INIT, data = STR_INIT;
-	const char *room = read_room(ctx);
+	const char *room = ws_read_room(ctx);
 	struct park_question *a;
 
 	read_cast(ctx, &args);
@@ -125,7 +125,7 @@ static void broadcast(struct ctx *ctx)
 	}
 
 const struct route ws_routes[] = {
-	BOTH(HTTP_GET, "connections", .flags = ROUTE_PARKS, .handle = ask, .arg = "connections"),
+	BOTH(HTTP_GET, "connections", .flags = ROUTE_PARKS, .handle = ws_ask, .arg = "connections"),
 	BOTH(HTTP_POST, "broadcast", .flags = ROUTE_JSON | ROUTE_TXN, .perm = "ws:admin",
 		.handle = broadcast),
 };

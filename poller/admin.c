@@ -301,7 +301,7 @@ static void greet(struct watcher *w)
 }
 
 /* As many sockets as there is room for: a packet that does not fit would end the watcher. */
-static void list(struct watcher *w)
+static void admin_list(struct watcher *w)
 {
 	struct session *s = w->session, *other;
 	size_t most = (size_t)s->hub->cfg->socketio.queue_bytes / 2, n = 0;
@@ -332,7 +332,7 @@ static void list(struct watcher *w)
 	str_fini(&args);
 }
 
-static void refresh(struct view *v, int64_t now)
+static void admin_refresh(struct view *v, int64_t now)
 {
 	for (size_t i = 0; i < v->watchers_n; i++) {
 		struct watcher *w = &v->watchers[i];
@@ -340,7 +340,7 @@ static void refresh(struct view *v, int64_t now)
 		if (w->wants_config)
 			greet(w);
 		if (w->wants_list && now - w->listed_ms >= LIST_MS)
-			list(w);
+			admin_list(w);
 	}
 }
 
@@ -366,7 +366,7 @@ static void admin_tick(void *me, int64_t now)
 		if (now - v->stats_ms < STATS_MS)
 			continue;
 		v->stats_ms = now;
-		refresh(v, now);
+		admin_refresh(v, now);
 		show_stats(a, v);
 	}
 }
@@ -396,7 +396,7 @@ static void admin_joined(void *me, struct session *s, struct sock *k)
 	if (is_admin_sock(k))
 		greet(&v->watchers[v->watchers_n - 1]);
 	if (is_admin_sock(k) && shows_all(s))
-		list(&v->watchers[v->watchers_n - 1]);
+		admin_list(&v->watchers[v->watchers_n - 1]);
 	if (may_show_change(s, v)) {
 		str_adds(&args, "\"socket_connected\",");
 		admin_text_socket(&args, s, k);

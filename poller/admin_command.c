@@ -13,7 +13,7 @@
 #include "sessions.h"
 #include "shared.h"
 
-static bool is_in(const struct session *s, const struct sock *k, const char *room)
+static bool admin_command_is_in(const struct session *s, const struct sock *k, const char *room)
 {
 	return !room[0] || strcmp(k->id, room) == 0 ||
 	       (sock_is_main(k) && strlist_has(&s->group->want.rooms, room));
@@ -40,8 +40,8 @@ static void disconnect(struct session *s, struct sock *k, bool closes)
 	session_flush(s);
 }
 
-static void command(struct session *s, struct sock *k, const struct op *op, const char *room,
-	struct shared *args)
+static void admin_command_command(struct session *s, struct sock *k, const struct op *op,
+	const char *room, struct shared *args)
 {
 	switch (op->admin) {
 	case OP_ADMIN_EMIT:
@@ -75,8 +75,8 @@ void admin_command(struct sessions *ss, const struct op *op)
 		struct sock *k = s ? session_sock(s, op->nsp) : NULL;
 
 		if (s && s->state == SESSION_JOINED && k &&
-			sock_tenant(k) == op->caller.tenant_id && is_in(s, k, filter))
-			command(s, k, op, room, args);
+			sock_tenant(k) == op->caller.tenant_id && admin_command_is_in(s, k, filter))
+			admin_command_command(s, k, op, room, args);
 	}
 	shared_return(args);
 	free(filter);

@@ -43,14 +43,14 @@ static size_t pieces(const struct batch *b, size_t size)
 	return (b->n + size - 1) / size;
 }
 
-static size_t size_of(const struct batch *b)
+static size_t batch_size_of(const struct batch *b)
 {
 	return b->row->pace->batch_max ? b->row->pace->batch_max : b->n + 1;
 }
 
 size_t batch_packets(const struct batch *b)
 {
-	return pieces(b, size_of(b)) + (b->dropped_n > 0);
+	return pieces(b, batch_size_of(b)) + (b->dropped_n > 0);
 }
 
 static void put_piece(const struct batch *b, size_t from, size_t n,
@@ -72,7 +72,7 @@ static void put_piece(const struct batch *b, size_t from, size_t n,
 void batch_put(
 	const struct batch *b, size_t most, void (*put)(struct slice args, void *arg), void *arg)
 {
-	size_t size = size_of(b);
+	size_t size = batch_size_of(b);
 	struct str args = STR_INIT;
 
 	if (b->dropped_n && most > 1)

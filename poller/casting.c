@@ -24,7 +24,7 @@ struct casting {
 	uint64_t sockets_n, skipped_n;
 };
 
-static struct casting *of(struct errand *e)
+static struct casting *casting_of(struct errand *e)
 {
 	return (struct casting *)e;
 }
@@ -36,9 +36,9 @@ static bool casting_is_for(const struct casting *c, const struct session *s, con
 	       strcmp(k->id, c->except) != 0;
 }
 
-static void visit(struct errand *e, struct session *s)
+static void casting_visit(struct errand *e, struct session *s)
 {
-	struct casting *c = of(e);
+	struct casting *c = casting_of(e);
 	struct sock *k = session_sock(s, (struct slice){NSP_MAIN, sizeof(NSP_MAIN) - 1});
 
 	if (s->state != SESSION_JOINED || !k || !casting_is_for(c, s, k))
@@ -52,15 +52,16 @@ static void visit(struct errand *e, struct session *s)
 		session_flush(s);
 }
 
-static void finish(struct errand *e, struct str *json)
+static void casting_finish(struct errand *e, struct str *json)
 {
-	str_addf(json, "{\"sockets\":%llu,\"skipped\":%llu}", (unsigned long long)of(e)->sockets_n,
-		(unsigned long long)of(e)->skipped_n);
+	str_addf(json, "{\"sockets\":%llu,\"skipped\":%llu}",
+		(unsigned long long)casting_of(e)->sockets_n,
+		(unsigned long long)casting_of(e)->skipped_n);
 }
 
-static void fini(struct errand *e)
+static void casting_fini(struct errand *e)
 {
-	struct casting *c = of(e);
+	struct casting *c = casting_of(e);
 
 	shared_return(c->args);
 	free(c->room);
@@ -68,11 +69,11 @@ static void fini(struct errand *e)
 }
 
 static const struct errand_kind casting_kind = {
-	.visit = visit, .finish = finish, .fini = fini, .goes_on = true};
+	.visit = casting_visit, .finish = casting_finish, .fini = casting_fini, .goes_on = true};
 
 static struct errand *casting_new(struct hub *hub, const struct wire_frame *f)
 {
-	struct casting *c = of(errand_new(hub, &casting_kind, sizeof(*c)));
+	struct casting *c = casting_of(errand_new(hub, &casting_kind, sizeof(*c)));
 
 	c->tenant_id = f->cast.tenant_id;
 	c->room = slice_dup(f->cast.room);
@@ -111,9 +112,9 @@ static bool casting_at_once(struct casting *c, struct str *json)
 		struct session *s = sessions_at(c->errand.hub->sessions, nums[i]);
 
 		if (s)
-			visit(&c->errand, s);
+			casting_visit(&c->errand, s);
 	}
-	finish(&c->errand, json);
+	casting_finish(&c->errand, json);
 	return true;
 }
 
@@ -137,7 +138,7 @@ void cast_begin(struct conn *c, const struct wire_frame *f)
 	a.what = casting_look(&a, c, f);
 	if (a.what == WIRE_ANSWER_OK)
 		a.errand = casting_new(c->hub, f);
-	if (a.errand && casting_at_once(of(a.errand), &a.json)) {
+	if (a.errand && casting_at_once(casting_of(a.errand), &a.json)) {
 		errand_free(a.errand);
 		a.errand = NULL;
 	}

@@ -22,7 +22,7 @@ struct key {
 	size_t len;
 };
 
-static void add(struct key *k, const void *p, size_t len)
+static void channel_add(struct key *k, const void *p, size_t len)
 {
 	if (len > KEY_MAX - k->len)
 		len = KEY_MAX - k->len;
@@ -35,13 +35,13 @@ static void make_key(struct key *k, const struct channel_name *name)
 	char kind = (char)name->kind;
 
 	k->len = 0;
-	add(k, &name->tenant_id, sizeof(name->tenant_id));
-	add(k, &kind, 1);
-	add(k, name->name, strlen(name->name));
+	channel_add(k, &name->tenant_id, sizeof(name->tenant_id));
+	channel_add(k, &kind, 1);
+	channel_add(k, name->name, strlen(name->name));
 	if (!name->key.len)
 		return;
-	add(k, "", 1);
-	add(k, name->key.p, name->key.len);
+	channel_add(k, "", 1);
+	channel_add(k, name->key.p, name->key.len);
 }
 
 static struct channel *find(struct hub *hub, const struct key *k)

@@ -66,7 +66,7 @@ static void on_flushed(struct bufferevent *bev, void *arg)
 	conn_close(arg);
 }
 
-static void on_gone(struct bufferevent *bev, short what, void *arg)
+static void conn_on_gone(struct bufferevent *bev, short what, void *arg)
 {
 	conn_close(arg);
 }
@@ -78,11 +78,11 @@ static void refuse(struct conn *c, const char *why)
 	figure_add(c->hub->figures, FIGURE_PROTOCOL_ERRORS, 1);
 	wire_put_error(bufferevent_get_output(c->bev), why);
 	bufferevent_disable(c->bev, EV_READ);
-	bufferevent_setcb(c->bev, NULL, on_flushed, on_gone, c);
+	bufferevent_setcb(c->bev, NULL, on_flushed, conn_on_gone, c);
 	bufferevent_setwatermark(c->bev, EV_WRITE, 0, 0);
 }
 
-static void welcome(struct conn *c)
+static void conn_welcome(struct conn *c)
 {
 	struct hub *hub = c->hub;
 
@@ -105,7 +105,7 @@ static const char *on_hello(struct conn *c, const struct wire_frame *f)
 	log_info("connect", "process %u", c->pid);
 	/* Who waits for events is let in once the tail is known; who asks for the status, now. */
 	if (hub_is_open(c->hub) || c->role == WIRE_ROLE_CLI)
-		welcome(c);
+		conn_welcome(c);
 	else
 		bufferevent_disable(c->bev, EV_READ);
 	return NULL;
@@ -196,7 +196,7 @@ const char *conn_take_body(struct conn *c, struct slice body)
 /* ---- what it says ---- */
 
 /* What is wrong with the frame, or NULL. */
-static const char *on_frame(struct conn *c, const struct wire_frame *f)
+static const char *conn_on_frame(struct conn *c, const struct wire_frame *f)
 {
 	if (f->type == WIRE_HELLO)
 		return c->pid ? "HELLO a second time" : on_hello(c, f);
@@ -219,7 +219,7 @@ static void read_frames(struct conn *c)
 		if (got == WIRE_GOT_NONE)
 			break;
 		if (got == WIRE_GOT_FRAME) {
-			why = on_frame(c, &f);
+			why = conn_on_frame(c, &f);
 			wire_drop(in, &f);
 		}
 		if (why) {
@@ -256,7 +256,7 @@ void conn_let_in(struct hub *hub)
 		return;
 	TAILQ_FOREACH (c, &hub->conns, entry) {
 		if (c->pid && !c->is_welcome && !c->is_closing) {
-			welcome(c);
+			conn_welcome(c);
 			read_frames(c);
 		}
 	}
@@ -270,7 +270,7 @@ void conn_accept(struct hub *hub, evutil_socket_t fd)
 	c->bev = bufferevent_socket_new(hub->base, fd, BEV_OPT_CLOSE_ON_FREE);
 	TAILQ_INSERT_TAIL(&hub->conns, c, entry);
 	hub->conns_n++;
-	bufferevent_setcb(c->bev, on_read, on_drained, on_gone, c);
+	bufferevent_setcb(c->bev, on_read, on_drained, conn_on_gone, c);
 	bufferevent_setwatermark(c->bev, EV_WRITE, CLOGGED_BYTES / 2, 0);
 	bufferevent_enable(c->bev, EV_READ | EV_WRITE);
 }

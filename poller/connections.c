@@ -56,7 +56,7 @@ struct connections {
 	size_t n, cap;
 };
 
-static struct connections *of(struct errand *e)
+static struct connections *connections_of(struct errand *e)
 {
 	return (struct connections *)e;
 }
@@ -174,7 +174,8 @@ static bool is_user(const struct caller *p, const char *user)
 			    (parse_u64(user, 1, UINT64_MAX, &id) && p->user_id == id));
 }
 
-static bool is_wanted(const struct connections *c, const struct session *s, struct caller **whose)
+static bool connections_is_wanted(
+	const struct connections *c, const struct session *s, struct caller **whose)
 {
 	return (s->state == SESSION_OPEN || s->state == SESSION_JOINED) &&
 	       is_seen_by(c->tenant_id, s, whose) && (!c->user || is_user(*whose, c->user)) &&
@@ -246,12 +247,12 @@ static struct seen pop(struct connections *c)
 	return top;
 }
 
-static void visit(struct errand *e, struct session *s)
+static void connections_visit(struct errand *e, struct session *s)
 {
-	struct connections *c = of(e);
+	struct connections *c = connections_of(e);
 	struct seen seen = {.num = s->num};
 
-	if (!is_wanted(c, s, &seen.caller))
+	if (!connections_is_wanted(c, s, &seen.caller))
 		return;
 	seen.lag = lag_of(c, s);
 	seen.key = key_of(c, s, seen.lag);
@@ -368,9 +369,9 @@ static void put_connection(const struct connections *c, struct str *out, const s
 		(unsigned long long)s->heard_n, (unsigned long long)lag);
 }
 
-static void finish(struct errand *e, struct str *json)
+static void connections_finish(struct errand *e, struct str *json)
 {
-	struct connections *c = of(e);
+	struct connections *c = connections_of(e);
 	uint64_t before = (c->page - 1) * c->page_size;
 	struct seen on_page[PAGE_SIZE_MAX];
 	const char *between = "";
@@ -385,7 +386,7 @@ static void finish(struct errand *e, struct str *json)
 		struct caller *whose;
 
 		/* It may have gone since, and another one have its number. */
-		if (s && is_wanted(c, s, &whose)) {
+		if (s && connections_is_wanted(c, s, &whose)) {
 			str_adds(json, between);
 			put_connection(c, json, s, whose, on_page[n].lag);
 			between = ",";
@@ -397,9 +398,9 @@ static void finish(struct errand *e, struct str *json)
 		(unsigned long long)c->page_size);
 }
 
-static void fini(struct errand *e)
+static void connections_fini(struct errand *e)
 {
-	struct connections *c = of(e);
+	struct connections *c = connections_of(e);
 
 	for (size_t i = 0; i < c->n; i++)
 		caller_unref(c->heap[i].caller);
@@ -409,11 +410,12 @@ static void fini(struct errand *e)
 	free(c->ip);
 }
 
-static const struct errand_kind connections_kind = {.visit = visit, .finish = finish, .fini = fini};
+static const struct errand_kind connections_kind = {
+	.visit = connections_visit, .finish = connections_finish, .fini = connections_fini};
 
 void ask_connections(struct ask *a)
 {
-	struct connections *c = of(errand_new(a->hub, &connections_kind, sizeof(*c)));
+	struct connections *c = connections_of(errand_new(a->hub, &connections_kind, sizeof(*c)));
 
 	c->tenant_id = a->tenant_id;
 	c->page = 1;

@@ -124,7 +124,7 @@ bool errand_add(struct errand *e, struct conn *c, uint64_t ticket)
 	return true;
 }
 
-static void forget(struct errands *es, struct errand *e)
+static void errand_forget(struct errands *es, struct errand *e)
 {
 	if (e->kind->goes_on)
 		e->conn = NULL;
@@ -139,7 +139,7 @@ void errands_cancel(struct errands *es, struct conn *c, uint64_t ticket)
 	for (e = TAILQ_FIRST(&es->list); e; e = next) {
 		next = TAILQ_NEXT(e, entry);
 		if (e->conn == c && e->ticket == ticket)
-			forget(es, e);
+			errand_forget(es, e);
 	}
 }
 
@@ -150,6 +150,6 @@ void errands_conn_gone(struct errands *es, struct conn *c)
 	for (e = TAILQ_FIRST(&es->list); e; e = next) {
 		next = TAILQ_NEXT(e, entry);
 		if (e->conn == c)
-			forget(es, e);
+			errand_forget(es, e);
 	}
 }

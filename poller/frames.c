@@ -54,7 +54,7 @@ static bool is_of_clients(enum wire_type type)
 }
 
 /* What is wrong with the frame, or NULL. */
-static const char *on_frame(struct conn *c, const struct wire_frame *f)
+static const char *frames_on_frame(struct conn *c, const struct wire_frame *f)
 {
 	const char *why = NULL;
 
@@ -104,7 +104,7 @@ static const char *on_frame(struct conn *c, const struct wire_frame *f)
 	}
 }
 
-static void on_gone(struct conn *c)
+static void frames_on_gone(struct conn *c)
 {
 	wait_conn_gone(c);
 	answer_forget(c);
@@ -117,4 +117,5 @@ static void on_done(struct hub *hub)
 	store_flush(hub->sessions);
 }
 
-const struct conn_handler frames_handler = {.frame = on_frame, .gone = on_gone, .done = on_done};
+const struct conn_handler frames_handler = {
+	.frame = frames_on_frame, .gone = frames_on_gone, .done = on_done};

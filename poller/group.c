@@ -25,7 +25,7 @@ struct walk {
 	size_t keys_n;
 };
 
-static void visit(struct walk *w, enum channel_kind kind, const char *name)
+static void group_visit(struct walk *w, enum channel_kind kind, const char *name)
 {
 	w->name.kind = kind;
 	w->name.name = name;
@@ -38,7 +38,7 @@ static void visit_key(struct slice key, void *arg)
 
 	w->keys_n++;
 	w->name.key = key;
-	visit(w, CHANNEL_KEY, w->name.name);
+	group_visit(w, CHANNEL_KEY, w->name.name);
 	w->name.key = (struct slice){NULL, 0};
 }
 
@@ -50,7 +50,7 @@ static void visit_view(struct walk *w, const struct asked_view *v)
 	if (v->row->filter && v->filter.len)
 		v->row->filter->keys(v->filter, visit_key, w);
 	if (w->keys_n == 0)
-		visit(w, CHANNEL_VIEW, v->stream->topic);
+		group_visit(w, CHANNEL_VIEW, v->stream->topic);
 }
 
 /* Every channel an interest hangs in. */
@@ -60,13 +60,13 @@ static void each_channel(struct hub *hub, struct group *g, channel_visit *how)
 	const struct wire_interest *want = &g->want;
 
 	if (!want->only_rooms && want->all_topics)
-		visit(&w, CHANNEL_ANY_TOPIC, "");
+		group_visit(&w, CHANNEL_ANY_TOPIC, "");
 	for (size_t i = 0; !want->only_rooms && !want->all_topics && i < want->topics.n; i++)
-		visit(&w, CHANNEL_TOPIC, want->topics.v[i]);
+		group_visit(&w, CHANNEL_TOPIC, want->topics.v[i]);
 	if (want->all_rooms)
-		visit(&w, CHANNEL_ANY_ROOM, "");
+		group_visit(&w, CHANNEL_ANY_ROOM, "");
 	for (size_t i = 0; !want->all_rooms && i < want->rooms.n; i++)
-		visit(&w, CHANNEL_ROOM, want->rooms.v[i]);
+		group_visit(&w, CHANNEL_ROOM, want->rooms.v[i]);
 	for (size_t i = 0; i < g->views_n; i++)
 		visit_view(&w, &g->views[i]);
 }

@@ -291,7 +291,7 @@ static bool set_aside(struct journal *j, const struct str *header)
 }
 
 /* Takes what is in the open file. */
-static bool load(struct journal *j, size_t size,
+static bool journal_load(struct journal *j, size_t size,
 	void (*replay)(const void *rec, size_t len, void *arg), void *arg, struct str *note)
 {
 	struct str header = STR_INIT;
@@ -376,7 +376,7 @@ struct journal *journal_open(const char *path, const char *epoch, size_t rewrite
 		why = errno == ELOOP ? "it is a symbolic link" : strerror(errno);
 	if (!why)
 		why = check_file(path, j->tape.fd, &size);
-	if (!why && load(j, size, replay, arg, note))
+	if (!why && journal_load(j, size, replay, arg, note))
 		return j;
 	if (!why)
 		why = strerror(errno);
@@ -403,7 +403,7 @@ void journal_close(struct journal *j)
 
 /* ---- writing ---- */
 
-static void drop(struct journal *j)
+static void journal_drop(struct journal *j)
 {
 	log_error("journal", "%s: %zu bytes could not be kept; a rewrite has to mend it", j->path,
 		j->tape.buf.len);
@@ -428,7 +428,7 @@ void journal_add(struct journal *j, const void *rec, size_t len)
 		return;
 	}
 	if (j->tape.buf.len > JOURNAL_BUFFER_MAX && !journal_flush(j))
-		drop(j);
+		journal_drop(j);
 	if (!j->is_broken)
 		tape_add(&j->tape, rec, len);
 }

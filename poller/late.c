@@ -26,7 +26,7 @@ struct late *late_new(void)
 	return xcalloc(1, sizeof(struct late));
 }
 
-static void drop_first(struct late *late)
+static void late_drop_first(struct late *late)
 {
 	late->bytes -= record_size(late->events[0].record);
 	record_free(late->events[0].record);
@@ -41,7 +41,7 @@ void late_remember(struct late *late, const struct record *r, uint64_t tail)
 	if (!late->events)
 		late->events = xcalloc(LATE_MAX, sizeof(*late->events));
 	while (late->n && (late->n == LATE_MAX || late->bytes + record_size(r) > LATE_BYTES_MAX))
-		drop_first(late);
+		late_drop_first(late);
 	late->events[late->n++] = (struct late_event){.record = record_dup(r), .after = tail};
 	late->events[late->n - 1].record->is_again = true;
 	late->bytes += record_size(r);
@@ -51,7 +51,7 @@ void late_remember(struct late *late, const struct record *r, uint64_t tail)
 void late_forget(struct late *late)
 {
 	while (late->n)
-		drop_first(late);
+		late_drop_first(late);
 }
 
 void late_free(struct late *late)

@@ -57,7 +57,7 @@ void reader_mail_free(struct reader_mail *m)
 	free(m);
 }
 
-static void discard(struct mail *mail)
+static void reader_discard(struct mail *mail)
 {
 	reader_mail_free((struct reader_mail *)mail);
 }
@@ -105,7 +105,7 @@ static struct reader_mail *new_job(struct reader *r, enum reader_job job)
 	struct reader_mail *m = xcalloc(1, sizeof(*m));
 
 	m->mail.open = r->open_answer;
-	m->mail.discard = discard;
+	m->mail.discard = reader_discard;
 	m->job = job;
 	memcpy(m->epoch, r->epoch, sizeof(m->epoch));
 	return m;
@@ -192,7 +192,7 @@ static enum err read_rows(
 }
 
 /* Rows may be of any size: the first few tell whether all are to be read at a time. */
-static enum err read_page(struct reader *r, struct reader_mail *m)
+static enum err reader_read_page(struct reader *r, struct reader_mail *m)
 {
 	bool has_more = m->upto - m->after > PAGE_IDS_FIRST;
 	uint64_t first = has_more ? m->after + PAGE_IDS_FIRST : m->upto;
@@ -229,7 +229,7 @@ static enum err read_principal(struct reader *r, struct reader_mail *m)
 	}
 }
 
-static enum err work(struct reader *r, struct reader_mail *m)
+static enum err reader_work(struct reader *r, struct reader_mail *m)
 {
 	const struct db_val save[] = {
 		DBV_I(r->cfg->poller.node_id), DBV_U(m->upto), dbv_s(m->epoch)};
@@ -243,7 +243,7 @@ static enum err work(struct reader *r, struct reader_mail *m)
 	case READER_PRINCIPAL:
 		return read_principal(r, m);
 	case READER_PAGE:
-		e = read_page(r, m);
+		e = reader_read_page(r, m);
 		if (e)
 			return e;
 		break;
@@ -286,7 +286,7 @@ static void *reader_main(void *arg)
 
 	db_thread_init();
 	while ((m = next_job(r))) {
-		enum err e = work(r, m);
+		enum err e = reader_work(r, m);
 
 		m->is_done = !e;
 		if (e && e != ERR_DB_LOST && m->job == READER_SAVE)

@@ -76,7 +76,7 @@ static const char *value_end(const char *p, const char *end)
 	return p;
 }
 
-static void add_entry(struct record *r, const char *json, const char *p, const char *end)
+static void record_add_entry(struct record *r, const char *json, const char *p, const char *end)
 {
 	while (p < end && *p == ' ')
 		p++;
@@ -100,12 +100,12 @@ static void find_entries(struct record *r, const char *json)
 		return;
 	r->entries_n = 0;
 	if (!r->stream->has_entries || *p != '[') {
-		add_entry(r, json, p, end);
+		record_add_entry(r, json, p, end);
 		return;
 	}
 	for (p++; p < end; p = stop + 1) {
 		stop = value_end(p, end);
-		add_entry(r, json, p, stop);
+		record_add_entry(r, json, p, stop);
 	}
 }
 
@@ -208,7 +208,7 @@ static void put_date(uint64_t stamp, char date[RECORD_DATE_SIZE])
 		s / 100 % 100, s % 100, (unsigned long long)(stamp % 1000));
 }
 
-static struct event_row row_of(const struct record *r)
+static struct event_row record_row_of(const struct record *r)
 {
 	return (struct event_row){.id = r->item.id,
 		.tenant_id = r->tenant_id,
@@ -221,7 +221,7 @@ static struct event_row row_of(const struct record *r)
 
 struct event_row record_row(const struct record *r, char date[RECORD_DATE_SIZE])
 {
-	struct event_row e = row_of(r);
+	struct event_row e = record_row_of(r);
 
 	put_date(r->stamp, date);
 	e.created_at = date;
@@ -230,7 +230,7 @@ struct event_row record_row(const struct record *r, char date[RECORD_DATE_SIZE])
 
 void record_socket_args(const struct record *r, struct str *out)
 {
-	const struct event_row e = row_of(r);
+	const struct event_row e = record_row_of(r);
 
 	event_put_socket(out, &e, r->json + r->payload_at, r->payload_len);
 }

@@ -18,7 +18,7 @@ void ring_init(struct ring *r, size_t events_max, size_t bytes_max, uint64_t cov
 	r->covered = covered;
 }
 
-static void drop_first(struct ring *r)
+static void ring_drop_first(struct ring *r)
 {
 	struct record *rec = ring_at(r, 0);
 
@@ -32,7 +32,7 @@ static void drop_first(struct ring *r)
 void ring_fini(struct ring *r)
 {
 	while (r->n)
-		drop_first(r);
+		ring_drop_first(r);
 	free(r->slot);
 	r->slot = NULL;
 }
@@ -42,7 +42,7 @@ void ring_push(struct ring *r, struct record *rec)
 	assert(r->n == 0 || ring_at(r, r->n - 1)->item.id < rec->item.id);
 	/* The newest always stays, whatever its size: it is about to be delivered from here. */
 	while (r->n && (r->n == r->cap || r->bytes + record_size(rec) > r->bytes_max))
-		drop_first(r);
+		ring_drop_first(r);
 	r->slot[(r->first + r->n) & (r->cap - 1)] = rec;
 	r->n++;
 	r->bytes += record_size(rec);
@@ -57,7 +57,7 @@ void ring_insert(struct ring *r, struct record *rec)
 		return;
 	}
 	while (r->n && (r->n == r->cap || r->bytes + record_size(rec) > r->bytes_max)) {
-		drop_first(r);
+		ring_drop_first(r);
 		at = at ? at - 1 : 0;
 	}
 	if (rec->item.id <= r->covered) {

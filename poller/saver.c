@@ -72,7 +72,7 @@ void saver_mail_free(struct saver_mail *m)
 	free(m);
 }
 
-static void discard(struct mail *mail)
+static void saver_discard(struct mail *mail)
 {
 	saver_mail_free((struct saver_mail *)mail);
 }
@@ -112,7 +112,7 @@ const struct saver_stats *saver_stats(const struct saver *s)
 	return &s->stats;
 }
 
-static void drop(struct saver *s, const char *why)
+static void saver_drop(struct saver *s, const char *why)
 {
 	atomic_fetch_add(&s->stats.dropped, 1);
 	if (!s->is_dropping)
@@ -126,12 +126,12 @@ static void put_one(struct saver *s, const struct saver_row *row)
 	struct job *j;
 
 	if (row->record.len > SAVER_RECORD_MAX && !row->is_gone) {
-		drop(s, "a record is too large");
+		saver_drop(s, "a record is too large");
 		return;
 	}
 	HASH_FIND(hh, s->todo.jobs, row->id, SAVER_ID_SIZE, j);
 	if (s->todo_size - (j ? j->size : 0) + size > SAVER_BYTES_MAX) {
-		drop(s, "too many wait for the database");
+		saver_drop(s, "too many wait for the database");
 		return;
 	}
 	if (j) {
@@ -232,7 +232,7 @@ static enum err load(struct saver *s)
 	enum err e = ERR_OK;
 
 	m->mail.open = s->open_loaded;
-	m->mail.discard = discard;
+	m->mail.discard = saver_discard;
 	while (e == ERR_OK && n == LOAD_MAX) {
 		const uint8_t *after = m->n ? m->rows[m->n - 1]->id : NULL;
 
@@ -256,7 +256,7 @@ static bool has_work(const struct todo *t)
 }
 
 /* Does what is in doing; what is not done stays there. */
-static enum err work(struct saver *s)
+static enum err saver_work(struct saver *s)
 {
 	enum err e = db_ensure(s->db);
 
@@ -330,7 +330,7 @@ static void *saver_main(void *arg)
 		if (!has_work(&s->doing))
 			break;
 		pthread_mutex_unlock(&s->lock);
-		e = work(s);
+		e = saver_work(s);
 		note_state(s, e);
 		pthread_mutex_lock(&s->lock);
 		if (is_last && e != ERR_OK)

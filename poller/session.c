@@ -267,7 +267,7 @@ bool sessions_evict(struct sessions *ss)
 	return true;
 }
 
-static bool make_room(struct sessions *ss)
+static bool session_make_room(struct sessions *ss)
 {
 	const struct config *cfg = ss->hub->cfg;
 
@@ -298,7 +298,7 @@ enum wire_done session_open(struct sessions *ss, const struct wire_frame *f, con
 		figure_add(ss->hub->figures, FIGURE_SESSIONS_REFUSED, 1);
 		return WIRE_DONE_LIMIT;
 	}
-	if (!make_room(ss)) {
+	if (!session_make_room(ss)) {
 		tally_drop(&ss->hub->clients, 'a', address);
 		free(address);
 		figure_add(ss->hub->figures, FIGURE_SESSIONS_REFUSED, 1);

@@ -75,14 +75,14 @@ struct doubts *doubts_new(struct hub *hub)
 	return all;
 }
 
-static void forget(struct doubt *d)
+static void session_again_forget(struct doubt *d)
 {
 	evtimer_del(&d->timer);
 	evbuffer_free(d->frame);
 	free(d);
 }
 
-static void list(struct doubt *d)
+static void session_again_list(struct doubt *d)
 {
 	int64_t left = d->until_ms - clock_ms();
 	struct timeval tv = {.tv_usec = left > 0 ? left * 1000 : 0};
@@ -104,7 +104,7 @@ static void look_again(evutil_socket_t fd, short what, void *arg)
 	if (wire_peek(d->frame, WIRE_TO_POLLER_MAX, &f, &why) == WIRE_GOT_FRAME)
 		d->look(d->conn, &f, is_decided);
 	if (all->looked_at)
-		forget(d);
+		session_again_forget(d);
 	all->looked_at = NULL;
 	all->hub->handler->done(all->hub);
 }
@@ -130,10 +130,11 @@ void doubts_add(struct conn *c, const struct wire_frame *f, uint64_t ticket, loo
 		free(bytes);
 		evtimer_assign(&d->timer, all->hub->base, look_again, d);
 	}
-	list(d);
+	session_again_list(d);
 }
 
-static struct doubt *find(struct doubts *all, const struct conn *c, const uint64_t *ticket)
+static struct doubt *session_again_find(
+	struct doubts *all, const struct conn *c, const uint64_t *ticket)
 {
 	struct doubt *d;
 
@@ -143,18 +144,18 @@ static struct doubt *find(struct doubts *all, const struct conn *c, const uint64
 	return NULL;
 }
 
-static void drop(struct doubt *d)
+static void session_again_drop(struct doubt *d)
 {
 	TAILQ_REMOVE(&d->all->list, d, entry);
-	forget(d);
+	session_again_forget(d);
 }
 
 void doubts_drop(struct conn *c, uint64_t ticket)
 {
-	struct doubt *d = find(c->hub->doubts, c, &ticket);
+	struct doubt *d = session_again_find(c->hub->doubts, c, &ticket);
 
 	if (d)
-		drop(d);
+		session_again_drop(d);
 }
 
 void doubts_conn_gone(struct conn *c)
@@ -162,8 +163,8 @@ void doubts_conn_gone(struct conn *c)
 	struct doubts *all = c->hub->doubts;
 	struct doubt *d;
 
-	while ((d = find(all, c, NULL)))
-		drop(d);
+	while ((d = session_again_find(all, c, NULL)))
+		session_again_drop(d);
 	TAILQ_FOREACH (d, &all->list, entry)
 		event_active(&d->timer, EV_TIMEOUT, 0);
 }
@@ -171,6 +172,6 @@ void doubts_conn_gone(struct conn *c)
 void doubts_free(struct doubts *all)
 {
 	while (!TAILQ_EMPTY(&all->list))
-		drop(TAILQ_FIRST(&all->list));
+		session_again_drop(TAILQ_FIRST(&all->list));
 	free(all);
 }

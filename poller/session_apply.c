@@ -72,7 +72,8 @@ static void add_before(struct ops_state *st, struct session *b, struct str *requ
 		.requested = {.p = str_c(requested), .len = requested->len}};
 }
 
-static struct session *find(struct conn *c, uint64_t ticket, struct slice sid, uint64_t user)
+static struct session *session_apply_find(
+	struct conn *c, uint64_t ticket, struct slice sid, uint64_t user)
 {
 	struct session *s = session_find(c->hub->sessions, sid);
 	struct evbuffer *out = bufferevent_get_output(c->bev);
@@ -89,7 +90,7 @@ static struct session *find(struct conn *c, uint64_t ticket, struct slice sid, u
 void session_lookup(struct conn *c, const struct wire_frame *f, bool is_decided)
 {
 	struct asked now = asked_of(c, f->lookup.ticket, f->lookup.tag);
-	struct session *s = find(c, f->lookup.ticket, f->lookup.sid, f->lookup.user);
+	struct session *s = session_apply_find(c, f->lookup.ticket, f->lookup.sid, f->lookup.user);
 	unsigned char pid[SESSION_KEY_SIZE];
 	struct str bytes = STR_INIT, requested = STR_INIT, subs = STR_INIT;
 	struct ops_state st = {0};
@@ -235,7 +236,7 @@ static bool emit(struct session *s, const struct op *op)
 	return true;
 }
 
-/* check() has found the rows. */
+/* session_apply_check() has found the rows. */
 static bool rows(struct session *s, const struct op *op)
 {
 	struct sock *k = session_sock(s, (struct slice){NSP_MAIN, 1});
@@ -315,7 +316,7 @@ static void heard(struct session *s, const struct op *op)
 }
 
 /* The command may be about the one it came from. */
-static bool command(struct session *s, const struct op *op)
+static bool session_apply_command(struct session *s, const struct op *op)
 {
 	struct sessions *ss = s->hub->sessions;
 	uint32_t num = s->num;
@@ -389,7 +390,7 @@ static bool run(struct session *s, const struct op *op)
 		figure_add(s->hub->figures, FIGURE_ACKNOWLEDGED, 1);
 		return true;
 	case OP_ADMIN:
-		return command(s, op);
+		return session_apply_command(s, op);
 	case OP_SUBSCRIBE:
 	case OP_UNSUBSCRIBE:
 		return subscribe(s, op);
@@ -495,7 +496,7 @@ static enum wire_done try_op(struct trial *t, const struct op *op)
 }
 
 /* Can these operations be done here and now, one after the other? */
-static enum wire_done check(const struct session *s, struct slice ops)
+static enum wire_done session_apply_check(const struct session *s, struct slice ops)
 {
 	struct bytes b = bytes_of(ops.p, ops.len);
 	struct trial t = trial_of(s);
@@ -533,7 +534,7 @@ static enum wire_done apply(struct session *s, const struct asked *now, struct s
 		apply_closing(s, &b);
 		return WIRE_DONE_OK;
 	}
-	what = check(s, ops);
+	what = session_apply_check(s, ops);
 	if (what == WIRE_DONE_BAD)
 		session_close(s, END_PARSE_ERROR);
 	if (what != WIRE_DONE_OK)
@@ -566,7 +567,7 @@ static void borrow_rows(struct conn *c, struct slice ops)
 void session_apply(struct conn *c, const struct wire_frame *f, bool is_decided)
 {
 	struct asked now = asked_of(c, f->apply.ticket, f->apply.tag);
-	struct session *s = find(c, f->apply.ticket, f->apply.sid, f->apply.user);
+	struct session *s = session_apply_find(c, f->apply.ticket, f->apply.sid, f->apply.user);
 	enum wire_done what = WIRE_DONE_OK;
 	enum again again;
 

@@ -97,7 +97,7 @@ static bool refuse_connect(struct session *s, struct slice nsp)
 	return ok;
 }
 
-static bool welcome(struct session *s, const struct op *op)
+static bool session_connect_welcome(struct session *s, const struct op *op)
 {
 	struct str json = STR_INIT;
 	bool ok;
@@ -185,7 +185,7 @@ bool session_connect(struct session *s, const struct op *op)
 		op->flags & OP_RESUMES ? ", recovered" : "");
 	store_session(s);
 	session_recheck(s, k);
-	ok = welcome(s, op);
+	ok = session_connect_welcome(s, op);
 	if (ok && !packets_is_empty(&h.events))
 		ok = session_queue_all(s, &h.events);
 	packets_fini(&h.events);

@@ -19,13 +19,13 @@ struct over {
 	UT_hash_handle hh; /* by pid, oldest first */
 };
 
-static void drop(struct sessions *ss, struct over *o)
+static void session_over_drop(struct sessions *ss, struct over *o)
 {
 	HASH_DEL(ss->overs, o);
 	free(o);
 }
 
-static struct over *find(const struct sessions *ss, const unsigned char *pid)
+static struct over *session_over_find(const struct sessions *ss, const unsigned char *pid)
 {
 	struct over *o;
 
@@ -33,15 +33,16 @@ static struct over *find(const struct sessions *ss, const unsigned char *pid)
 	return o;
 }
 
-static struct over *add(struct sessions *ss, const void *pid, const void *key, int64_t at_ms)
+static struct over *session_over_add(
+	struct sessions *ss, const void *pid, const void *key, int64_t at_ms)
 {
-	struct over *o = find(ss, pid);
+	struct over *o = session_over_find(ss, pid);
 
 	if (o)
-		drop(ss, o);
+		session_over_drop(ss, o);
 	/* As many as may come back. */
 	else if (HASH_COUNT(ss->overs) >= (size_t)ss->hub->cfg->socketio.max_sessions)
-		drop(ss, ss->overs);
+		session_over_drop(ss, ss->overs);
 	o = xcalloc(1, sizeof(*o));
 	memcpy(o->pid, pid, sizeof(o->pid));
 	memcpy(o->key, key, sizeof(o->key));
@@ -52,11 +53,11 @@ static struct over *add(struct sessions *ss, const void *pid, const void *key, i
 
 bool sessions_is_over(const struct sessions *ss, const unsigned char pid[SESSION_KEY_SIZE])
 {
-	return find(ss, pid) != NULL;
+	return session_over_find(ss, pid) != NULL;
 }
 
 /* In place of the row of its session. */
-static void save(struct sessions *ss, const struct over *o)
+static void session_over_save(struct sessions *ss, const struct over *o)
 {
 	int64_t now = clock_wall_ms();
 	struct saver_row row = {.has_pid = true,
@@ -78,11 +79,11 @@ void session_over(struct session *s)
 
 	if (!s->has_pid)
 		return;
-	o = add(ss, s->pid, s->key, clock_ms());
+	o = session_over_add(ss, s->pid, s->key, clock_ms());
 	session_set_pid(s, NULL);
 	s->is_saved = false;
 	store_over(ss, o);
-	save(ss, o);
+	session_over_save(ss, o);
 }
 
 void sessions_over_save(struct sessions *ss)
@@ -94,7 +95,7 @@ void sessions_over_save(struct sessions *ss)
 		HASH_FIND(hh, ss->by_key, o->key, SESSION_KEY_SIZE, s);
 		/* One that has come back under another pid is about to be written itself. */
 		if (!s || !s->has_pid)
-			save(ss, o);
+			session_over_save(ss, o);
 	}
 }
 
@@ -116,7 +117,7 @@ void sessions_over_get(struct sessions *ss, struct bytes *b)
 
 	/* Of another boot: nobody knows how long ago. */
 	if (!b->is_bad && at_ms > -CLOCK_S_MAX * 1000)
-		add(ss, pid.p, key.p, boot == ss->boot && at_ms < now ? at_ms : now);
+		session_over_add(ss, pid.p, key.p, boot == ss->boot && at_ms < now ? at_ms : now);
 }
 
 void sessions_over_load(struct sessions *ss, const struct saver_row *row)
@@ -124,7 +125,7 @@ void sessions_over_load(struct sessions *ss, const struct saver_row *row)
 	int64_t age = clock_wall_ms() - row->ended_at_ms;
 
 	if (row->has_pid)
-		add(ss, row->pid, row->id, clock_ms() - (age > 0 ? age : 0));
+		session_over_add(ss, row->pid, row->id, clock_ms() - (age > 0 ? age : 0));
 }
 
 struct over *sessions_over_next(const struct sessions *ss, const struct over *o)
@@ -137,11 +138,11 @@ void sessions_over_tick(struct sessions *ss, int64_t now)
 	int64_t keep = ss->hub->cfg->socketio.recovery_ms + LATE_MS;
 
 	while (ss->overs && now - ss->overs->at_ms > keep)
-		drop(ss, ss->overs);
+		session_over_drop(ss, ss->overs);
 }
 
 void sessions_over_free(struct sessions *ss)
 {
 	while (ss->overs)
-		drop(ss, ss->overs);
+		session_over_drop(ss, ss->overs);
 }

@@ -352,7 +352,7 @@ static bool hold(struct session *s, struct conn *c, uint64_t ticket)
 }
 
 /* NULL: it has been refused. */
-static struct session *find(struct conn *c, const struct wire_frame *f)
+static struct session *session_poll_find(struct conn *c, const struct wire_frame *f)
 {
 	struct session *s = session_find(c->hub->sessions, f->poll.sid);
 
@@ -374,7 +374,7 @@ static void poll_again(struct conn *c, const struct wire_frame *f, bool is_decid
 bool session_poll(struct conn *c, const struct wire_frame *f, bool is_decided)
 {
 	struct asked now = asked_of(c, f->poll.ticket, f->poll.tag);
-	struct session *s = find(c, f);
+	struct session *s = session_poll_find(c, f);
 	enum again again;
 
 	if (!s)

@@ -50,7 +50,7 @@ void session_throw_away(struct session *s)
 	session_weigh(s);
 }
 
-static void add(struct session *s, struct slice packets)
+static void session_queue_add(struct session *s, struct slice packets)
 {
 	packets_add(&s->queue, packets);
 	store_queued(s, packets.p, packets.len);
@@ -72,7 +72,7 @@ static void overflow(struct session *s)
 	if (k) {
 		put_event(s, k, resync, 0, false, &packet, &after);
 		str_add(&packet, str_c(&after), after.len);
-		add(s, (struct slice){packet.p, packet.len});
+		session_queue_add(s, (struct slice){packet.p, packet.len});
 	}
 	str_fini(&packet);
 	str_fini(&after);
@@ -97,7 +97,7 @@ static void evict(struct session *s)
 		session_throw_away(s);
 }
 
-static bool make_room(struct session *s, size_t need)
+static bool session_queue_make_room(struct session *s, size_t need)
 {
 	struct sessions *ss = s->hub->sessions;
 	size_t max = (size_t)s->hub->cfg->socketio.memory_bytes;
@@ -122,7 +122,7 @@ static bool admit(struct session *s, size_t len, size_t need)
 	/* One packet may be larger than the bound. */
 	if ((packets_is_empty(&s->queue) || !queued ||
 		    queued + len <= (size_t)s->hub->cfg->socketio.queue_bytes) &&
-		make_room(s, need))
+		session_queue_make_room(s, need))
 		return true;
 	overflow(s);
 	return false;
@@ -134,7 +134,7 @@ bool session_queue(struct session *s, const void *packets, size_t len)
 {
 	if (!admit(s, len, len))
 		return false;
-	add(s, (struct slice){packets, len});
+	session_queue_add(s, (struct slice){packets, len});
 	return true;
 }
 
@@ -213,7 +213,7 @@ bool session_emit_rows(
 		session_weigh(s);
 	}
 	if (s->queue.rows + args->len > WIRE_BODIES_MAX ||
-		!make_room(s, args->refs ? 0 : args->len)) {
+		!session_queue_make_room(s, args->refs ? 0 : args->len)) {
 		overflow(s);
 		return false;
 	}

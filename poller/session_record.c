@@ -29,7 +29,7 @@ static void put_caller(struct str *rec, const struct caller *c)
 	caller_put(rec, &v);
 }
 
-static void put_text(struct str *rec, const char *text)
+static void session_record_put_text(struct str *rec, const char *text)
 {
 	bytes_put_text(rec, text ? text : "");
 }
@@ -66,16 +66,16 @@ void session_record_put(struct str *rec, const struct session *s)
 	str_add(rec, s->key, sizeof(s->key));
 	str_add(rec, s->pid, sizeof(s->pid));
 	bytes_put(rec, s->answer_packets, 2);
-	put_text(rec, s->client_id);
-	put_text(rec, s->address);
-	put_text(rec, s->about);
+	session_record_put_text(rec, s->client_id);
+	session_record_put_text(rec, s->address);
+	session_record_put_text(rec, s->about);
 	put_caller(rec, s->caller);
 	bytes_put(rec, s->socks_n, 1);
 	for (size_t i = 0; i < s->socks_n; i++) {
 		const struct sock *k = &s->socks[i];
 
-		put_text(rec, k->nsp);
-		put_text(rec, k->id);
+		session_record_put_text(rec, k->nsp);
+		session_record_put_text(rec, k->id);
 		put_caller(rec, k->caller);
 		bytes_put(rec, (uint64_t)k->joined_wall_ms, 8);
 		bytes_put(rec,
@@ -87,7 +87,7 @@ void session_record_put(struct str *rec, const struct session *s)
 	strlist_put(rec, &s->requested);
 	bytes_put(rec, s->skips_n, 2);
 	for (size_t i = 0; i < s->skips_n; i++) {
-		put_text(rec, s->skips[i].topic);
+		session_record_put_text(rec, s->skips[i].topic);
 		bytes_put(rec, s->skips[i].upto, 8);
 	}
 	bytes_put(rec, s->acked, 8);

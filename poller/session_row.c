@@ -37,7 +37,8 @@ void session_row_forget(struct session *s)
 
 /* ---- the table ---- */
 
-static struct saver_row row_of(const struct session *s, struct str *record, struct str *topics)
+static struct saver_row session_row_row_of(
+	const struct session *s, struct str *record, struct str *topics)
 {
 	const struct sock *k = session_sock((struct session *)s, (struct slice){"/", 1});
 	int64_t now = clock_wall_ms();
@@ -70,10 +71,10 @@ static struct saver_row row_of(const struct session *s, struct str *record, stru
 	return row;
 }
 
-static void save(struct session *s)
+static void session_row_save(struct session *s)
 {
 	struct str record = STR_INIT, topics = STR_INIT;
-	struct saver_row row = row_of(s, &record, &topics);
+	struct saver_row row = session_row_row_of(s, &record, &topics);
 
 	saver_put(s->hub->sessions->saver, &row, 1);
 	s->is_saved = true;
@@ -84,7 +85,7 @@ static void save(struct session *s)
 
 /* A row whose cursor lies too far back would not do for a recovery, and one that is not seen for a
  * day is pruned. */
-static void refresh(struct sessions *ss, int64_t now)
+static void session_row_refresh(struct sessions *ss, int64_t now)
 {
 	uint64_t far = (uint64_t)ss->hub->cfg->socketio.max_replay / 10;
 	bool is_time = now - ss->refreshed_ms > REFRESH_ALL_MS;
@@ -104,12 +105,12 @@ void session_rows_tick(struct sessions *ss, int64_t now)
 	if (now - ss->saved_ms < SAVE_MS)
 		return;
 	ss->saved_ms = now;
-	refresh(ss, now);
+	session_row_refresh(ss, now);
 	while ((s = TAILQ_FIRST(&ss->dirty))) {
 		TAILQ_REMOVE(&ss->dirty, s, dirty_entry);
 		s->is_dirty = false;
 		if (s->has_pid)
-			save(s);
+			session_row_save(s);
 	}
 }
 

@@ -42,7 +42,7 @@ enum kind {
 
 /* ---- writing ---- */
 
-static struct str begin(const struct session *s, enum kind kind)
+static struct str session_store_begin(const struct session *s, enum kind kind)
 {
 	struct str rec = STR_INIT;
 
@@ -51,7 +51,7 @@ static struct str begin(const struct session *s, enum kind kind)
 	return rec;
 }
 
-static void put(struct session *s, struct str *rec)
+static void session_store_put(struct session *s, struct str *rec)
 {
 	struct journal *j = s->hub->sessions->journal;
 
@@ -62,46 +62,46 @@ static void put(struct session *s, struct str *rec)
 
 void store_session(struct session *s)
 {
-	struct str rec = begin(s, REC_SESSION);
+	struct str rec = session_store_begin(s, REC_SESSION);
 
 	session_record_put(&rec, s);
-	put(s, &rec);
+	session_store_put(s, &rec);
 	session_row_touch(s);
 }
 
 void store_polled(struct session *s, bool is_again)
 {
-	struct str rec = begin(s, REC_POLLED);
+	struct str rec = session_store_begin(s, REC_POLLED);
 
 	bytes_put(&rec, is_again, 1);
 	session_record_put_asked(&rec, &s->got);
-	put(s, &rec);
+	session_store_put(s, &rec);
 }
 
 void store_answered(struct session *s)
 {
-	struct str rec = begin(s, REC_ANSWERED);
+	struct str rec = session_store_begin(s, REC_ANSWERED);
 
 	bytes_put(&rec, s->cursor, 8);
 	bytes_put(&rec, s->pace.shown, 8);
-	put(s, &rec);
+	session_store_put(s, &rec);
 }
 
 void store_applied(struct session *s)
 {
-	struct str rec = begin(s, REC_APPLIED);
+	struct str rec = session_store_begin(s, REC_APPLIED);
 
 	session_record_put_asked(&rec, &s->put);
 	bytes_put(&rec, s->posts_n, 8);
-	put(s, &rec);
+	session_store_put(s, &rec);
 }
 
 void store_clocks(struct session *s)
 {
-	struct str rec = begin(s, REC_CLOCKS);
+	struct str rec = session_store_begin(s, REC_CLOCKS);
 
 	session_record_put_clocks(&rec, s);
-	put(s, &rec);
+	session_store_put(s, &rec);
 }
 
 void store_over(struct sessions *ss, const struct over *o)
@@ -118,17 +118,17 @@ void store_over(struct sessions *ss, const struct over *o)
 
 void store_taken(struct session *s, uint32_t most)
 {
-	struct str rec = begin(s, REC_TAKEN);
+	struct str rec = session_store_begin(s, REC_TAKEN);
 
 	bytes_put(&rec, most, 4);
-	put(s, &rec);
+	session_store_put(s, &rec);
 }
 
 void store_forget(struct session *s)
 {
-	struct str rec = begin(s, REC_FORGET);
+	struct str rec = session_store_begin(s, REC_FORGET);
 
-	put(s, &rec);
+	session_store_put(s, &rec);
 	session_row_forget(s);
 }
 
@@ -145,7 +145,7 @@ static bool is_secret(const char *packet, size_t len)
 void store_queued(struct session *s, const void *packets, size_t len)
 {
 	const char *p = packets, *end = p + len;
-	struct str rec = begin(s, REC_QUEUED);
+	struct str rec = session_store_begin(s, REC_QUEUED);
 
 	while (p < end) {
 		const char *stop = memchr(p, '\x1e', (size_t)(end - p));
@@ -159,7 +159,7 @@ void store_queued(struct session *s, const void *packets, size_t len)
 			str_addc(&rec, '\x1e');
 		p = stop ? stop + 1 : end;
 	}
-	put(s, &rec);
+	session_store_put(s, &rec);
 }
 
 /* A body is written once, before the first who is to get it. */
@@ -174,7 +174,7 @@ static void keep_body(struct session *s, struct shared *body)
 	bytes_put(&rec, REC_BODY, 1);
 	bytes_put(&rec, 0, 4);
 	str_add(&rec, body->bytes, body->len);
-	put(s, &rec);
+	session_store_put(s, &rec);
 }
 
 void store_piece(struct session *s, const struct piece *p)
@@ -186,35 +186,35 @@ void store_piece(struct session *s, const struct piece *p)
 		return;
 	}
 	keep_body(s, p->body);
-	rec = begin(s, REC_SHARED);
+	rec = session_store_begin(s, REC_SHARED);
 	bytes_put_blob(&rec, str_c(&p->text), p->text.len);
 	str_add(&rec, p->body->key, SHARED_KEY_SIZE);
 	bytes_put_blob(&rec, str_c(&p->after), p->after.len);
 	bytes_put_text(&rec, p->topic ? p->topic : "");
-	put(s, &rec);
+	session_store_put(s, &rec);
 }
 
 void store_dropped_rows(struct session *s, struct slice topic)
 {
-	struct str rec = begin(s, REC_DROPPED);
+	struct str rec = session_store_begin(s, REC_DROPPED);
 
 	bytes_put_slice(&rec, topic);
-	put(s, &rec);
+	session_store_put(s, &rec);
 }
 
 void store_lost(struct session *s)
 {
-	struct str rec = begin(s, REC_LOST);
+	struct str rec = session_store_begin(s, REC_LOST);
 
-	put(s, &rec);
+	session_store_put(s, &rec);
 }
 
 void store_pending(struct session *s)
 {
-	struct str rec = begin(s, REC_PENDING);
+	struct str rec = session_store_begin(s, REC_PENDING);
 
 	str_add(&rec, str_c(&s->pending), s->pending.len);
-	put(s, &rec);
+	session_store_put(s, &rec);
 }
 
 /* ---- reading ---- */
@@ -350,10 +350,10 @@ static void dump(struct journal *j, void *arg)
 		struct session *s;
 
 		TAILQ_FOREACH (s, &ss->lists[i], entry) {
-			struct str rec = begin(s, REC_SESSION);
+			struct str rec = session_store_begin(s, REC_SESSION);
 
 			session_record_put(&rec, s);
-			put(s, &rec);
+			session_store_put(s, &rec);
 			dump_queues(s);
 		}
 	}

@@ -181,7 +181,7 @@ void session_unsubscribe(struct session *s, const struct subs *asked)
 		changed(s);
 }
 
-static bool is_in(const struct session *s, const char *room)
+static bool session_wants_is_in(const struct session *s, const char *room)
 {
 	return strlist_has(&s->group->want.rooms, room);
 }
@@ -195,7 +195,7 @@ bool session_join(struct session *s, const char *room)
 {
 	const struct sub sub = by_command(room);
 	struct principal who;
-	bool was_in = is_in(s, room);
+	bool was_in = session_wants_is_in(s, room);
 
 	if (!s->rights)
 		return false;
@@ -213,5 +213,5 @@ bool session_unjoin(struct session *s, const char *room)
 	if (!subs_drop(&s->subs, &sub))
 		return false;
 	changed(s);
-	return !is_in(s, room);
+	return !session_wants_is_in(s, room);
 }

@@ -78,7 +78,7 @@ void status_publish(struct hub *hub)
 /* ---- status ---- */
 
 /* Puts v where path says, with the objects it names; takes v. */
-static void put(struct json_object *in, const char *path, struct json_object *v)
+static void status_put(struct json_object *in, const char *path, struct json_object *v)
 {
 	const char *dot;
 
@@ -97,14 +97,14 @@ static void put(struct json_object *in, const char *path, struct json_object *v)
 	json_object_object_add(in, path, v);
 }
 
-static void put_text(struct json_object *o, const char *path, const char *text)
+static void status_put_text(struct json_object *o, const char *path, const char *text)
 {
-	put(o, path, json_object_new_string(text));
+	status_put(o, path, json_object_new_string(text));
 }
 
 static void put_number(struct json_object *o, const char *path, uint64_t v)
 {
-	put(o, path, json_object_new_uint64(v));
+	status_put(o, path, json_object_new_uint64(v));
 }
 
 /* An object as another module renders it. */
@@ -113,7 +113,7 @@ static void put_rendered(struct json_object *o, const char *path, struct str *js
 	const char *why;
 	size_t at;
 
-	put(o, path, json_parse_own(str_c(json), json->len, &why, &at));
+	status_put(o, path, json_parse_own(str_c(json), json->len, &why, &at));
 	str_fini(json);
 }
 
@@ -122,11 +122,14 @@ static void put_sources(struct hub *hub, struct json_object *o)
 	bool is_pushed = binlog_is_streaming(hub->binlog), is_rung = hub->cfg->poller.doorbell;
 	struct str binlog = STR_INIT;
 
-	put_text(o, "active_source", is_pushed ? "binlog" : is_rung ? "doorbell+timer" : "timer");
+	status_put_text(o, "active_source",
+		is_pushed ? "binlog"
+		: is_rung ? "doorbell+timer"
+			  : "timer");
 	binlog_status(hub->binlog, &binlog);
 	put_rendered(o, "sources.binlog", &binlog);
-	put_text(o, "sources.doorbell.state", is_rung ? "on" : "off");
-	put_text(o, "sources.timer.state", "on");
+	status_put_text(o, "sources.doorbell.state", is_rung ? "on" : "off");
+	status_put_text(o, "sources.timer.state", "on");
 	put_number(o, "sources.timer.interval_ms",
 		(uint64_t)(is_pushed ? hub->cfg->poller.safety_ms : hub->cfg->poller.timer_ms));
 }
@@ -139,15 +142,15 @@ void status_render(struct hub *hub, struct str *s)
 
 	look_at_log(hub);
 	look_at_clients(hub);
-	put_text(o, "version", PACKAGE_VERSION);
+	status_put_text(o, "version", PACKAGE_VERSION);
 	put_number(o, "node_id", (uint64_t)hub->cfg->poller.node_id);
 	put_number(o, "pid", (uint64_t)getpid());
 	put_number(o, "uptime_s", (uint64_t)(clock_ms() - hub->started_ms) / 1000);
-	put(o, "ready", json_object_new_boolean(hub->is_ready));
-	put_text(o, "epoch", hub->epoch);
+	status_put(o, "ready", json_object_new_boolean(hub->is_ready));
+	status_put_text(o, "epoch", hub->epoch);
 	if (hub->epoch_why[0])
-		put_text(o, "epoch_reason", hub->epoch_why);
-	put_text(o, "database.state", atomic_load(&st->is_db_up) ? "up" : "down");
+		status_put_text(o, "epoch_reason", hub->epoch_why);
+	status_put_text(o, "database.state", atomic_load(&st->is_db_up) ? "up" : "down");
 	tail_add_writer(hub->tail_thread, &writer);
 	put_rendered(o, "writer", &writer);
 	put_sources(hub, o);

@@ -273,7 +273,7 @@ static void post_start(struct tail *t, const struct found *f, uint64_t begin, co
 }
 
 /* Nothing of the log before counts any more. */
-static void forget(struct tail *t)
+static void tail_log_forget(struct tail *t)
 {
 	struct order_item *item;
 
@@ -290,14 +290,14 @@ static void forget(struct tail *t)
 	t->resume = 0;
 }
 
-static enum err begin(struct tail *t, const struct found *f, const struct str *why)
+static enum err tail_log_begin(struct tail *t, const struct found *f, const struct str *why)
 {
 	uint64_t at;
 	enum err e = find_begin(t, f, &at);
 
 	if (e)
 		return e;
-	forget(t);
+	tail_log_forget(t);
 	order_init(&t->order, at, t->cfg->poller.grace_ms, t->cfg->poller.hold_limit_ms);
 	if (why->len) {
 		log_error("new_epoch", "the event log is another one: %s; epoch %s, was %s",
@@ -351,7 +351,7 @@ static enum err look_at_server(struct tail *t, bool is_new_connection)
 /* ---- what the thread calls ---- */
 
 /* What the last run of this host knew, if it was of this epoch. */
-static struct known read_page(const struct tail *t, const struct found *f)
+static struct known tail_log_read_page(const struct tail *t, const struct found *f)
 {
 	struct known k = {0};
 	struct str path = STR_INIT;
@@ -382,13 +382,13 @@ static enum err first(struct tail *t)
 	if (!e)
 		e = read_u64(t, &sql_any_tail, (struct db_val[]){dbv_s(f.epoch)}, 1, &newest);
 	if (!e) {
-		k = read_page(t, &f);
+		k = tail_log_read_page(t, &f);
 		k.newest = k.newest > newest ? k.newest : newest;
 		memcpy(was, f.epoch, sizeof(was));
 		e = settle_log(t, &f, was, &k, &why);
 	}
 	if (!e)
-		e = begin(t, &f, &why);
+		e = tail_log_begin(t, &f, &why);
 	if (!e && !why.len)
 		t->resume = k.newest;
 	str_fini(&why);
@@ -416,7 +416,7 @@ static enum err check(struct tail *t)
 	if (!e)
 		e = settle_log(t, &f, t->epoch, &k, &why);
 	if (!e && why.len)
-		e = begin(t, &f, &why);
+		e = tail_log_begin(t, &f, &why);
 	else if (!e)
 		know(t, f.table);
 	if (!e)

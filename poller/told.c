@@ -28,7 +28,7 @@ bool told_has(const struct told *t, uint64_t id)
 	return i < t->n && t->ids[i] == id;
 }
 
-static void drop(struct told *t, size_t i)
+static void told_drop(struct told *t, size_t i)
 {
 	t->n--;
 	memmove(t->ids + i, t->ids + i + 1, (t->n - i) * sizeof(*t->ids));
@@ -41,7 +41,7 @@ void told_add(struct told *t, uint64_t id)
 	if (told_has(t, id))
 		return;
 	if (t->n == TOLD_MAX)
-		drop(t, 0);
+		told_drop(t, 0);
 	if (t->n == t->cap) {
 		t->cap = t->cap ? t->cap * 2 : 16;
 		t->ids = xreallocarray(t->ids, t->cap, sizeof(*t->ids));
@@ -56,7 +56,7 @@ bool told_take(struct told *t, uint64_t id)
 {
 	if (!told_has(t, id))
 		return false;
-	drop(t, place(t, id));
+	told_drop(t, place(t, id));
 	return true;
 }
 

@@ -34,7 +34,7 @@ size_t views_of(const struct wire_interest *want, struct asked_view **out)
 
 /* ---- hits ---- */
 
-static struct hit *add(struct hits *h, const struct record *r, const struct stream_view *row)
+static struct hit *view_add(struct hits *h, const struct record *r, const struct stream_view *row)
 {
 	if (h->n == h->cap) {
 		h->cap = h->cap ? h->cap * 2 : 8;
@@ -46,10 +46,10 @@ static struct hit *add(struct hits *h, const struct record *r, const struct stre
 
 void hits_add(struct hits *h, const struct record *r)
 {
-	add(h, r, NULL);
+	view_add(h, r, NULL);
 }
 
-static void add_entry(struct hits *h, uint32_t i)
+static void view_add_entry(struct hits *h, uint32_t i)
 {
 	if (h->entries_n == h->entries_cap) {
 		h->entries_cap = h->entries_cap ? h->entries_cap * 2 : 16;
@@ -66,15 +66,15 @@ void hits_add_view(struct hits *h, const struct asked_view *v, const struct reco
 	if (v->stream != r->stream || !r->entries_n)
 		return;
 	if (!v->row->filter || !v->filter.len) {
-		add(h, r, v->row);
+		view_add(h, r, v->row);
 		return;
 	}
 	for (uint32_t i = 0; i < r->entries_n; i++)
 		if (v->row->filter->matches(v->filter, record_digest(r, i)))
-			add_entry(h, i);
+			view_add_entry(h, i);
 	if (h->entries_n == first)
 		return;
-	hit = add(h, r, v->row);
+	hit = view_add(h, r, v->row);
 	if (h->entries_n - first == r->entries_n) {
 		h->entries_n = first;
 		return;
