@@ -142,21 +142,21 @@ static void test_limits(void **state)
 	struct record *r = make(1);
 	char *much;
 
-	assert_true(body_has_room(b, 2));
+	assert_true(body_has_room(b, 2, 1));
 	body_add(b, r);
-	assert_true(body_has_room(b, 2));
+	assert_true(body_has_room(b, 2, 1));
 	b->packets_n = 1; /* that are for its client besides */
-	assert_false(body_has_room(b, 2));
-	assert_true(body_has_room(b, 3));
+	assert_false(body_has_room(b, 2, 1));
+	assert_true(body_has_room(b, 3, 1));
 	much = calloc(1, BODY_BYTES_MAX);
 	evbuffer_add(b->buf, much, BODY_BYTES_MAX);
-	assert_false(body_has_room(b, 3));
+	assert_false(body_has_room(b, 3, 1));
 	body_put(b);
 
 	/* One event always finds room, whatever was queued before it. */
 	b = body_new(WIRE_SOCKET, EPOCH);
 	evbuffer_add(b->buf, much, BODY_BYTES_MAX);
-	assert_true(body_has_room(b, 1));
+	assert_true(body_has_room(b, 1, 1));
 	body_put(b);
 	free(much);
 	record_free(r);

@@ -3,6 +3,7 @@
 #include "unit.h"
 
 #include "conn.h"
+#include "fanout.h"
 #include "group.h"
 #include "record.h"
 #include "wait.h"
