@@ -9,7 +9,6 @@
 #include "mem.h"
 #include "record.h"
 #include "room.h"
-#include "wait.h"
 #include "wire.h"
 
 /* ---- channels ---- */

@@ -15,7 +15,6 @@
 
 #include "hub.h"
 #include "view.h"
-#include "wait.h"
 #include "wire.h"
 
 struct body;
@@ -23,6 +22,15 @@ struct record;
 struct session;
 
 TAILQ_HEAD(member_list, session);
+
+/* How a walk began: who begins alike comes out alike. */
+struct start {
+	uint64_t cursor; /* where it began */
+	uint64_t plain;  /* up to there it has all of its views without a pace */
+	uint64_t held;   /* the events of paced ones behind that are still to be shown */
+	bool is_open;    /* their window is over */
+	uint32_t budget; /* of entries that have a rate */
+};
 
 struct group {
 	char *key; /* the interest's bytes */

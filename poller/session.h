@@ -170,6 +170,8 @@ void session_close(struct session *s, enum session_end how);
 void session_drop(struct session *s, enum session_end how);
 /* The client closes it. The GET it has, which may still come by another process, gets a noop. */
 void session_leave_off(struct session *s);
+/* The log is another one: what it has of it means nothing any more. */
+void session_begin_anew(struct session *s);
 /* Its sid is unknown from now on; frees s unless its client may come back. */
 void session_become_gone(struct session *s);
 void session_set_pid(struct session *s, const unsigned char pid[SESSION_KEY_SIZE]);

@@ -28,6 +28,8 @@
 #include <event2/event_struct.h>
 #include <uthash.h>
 
+#include "group.h"
+
 struct body;
 struct conn;
 struct floors;
@@ -64,15 +66,6 @@ enum waiter_state { WAITER_NEW, WAITER_PARKED, WAITER_PAGE, WAITER_AHEAD };
  * its views have not been shown; else at that of the others, and what comes of paced views is held:
  * the waiter waits for their window then, too, and walks from there. */
 #define WAIT_HOLDS_NOTHING UINT64_MAX
-
-/* How a walk began: who begins alike comes out alike. */
-struct start {
-	uint64_t cursor; /* where it began */
-	uint64_t plain;  /* up to there it has all of its views without a pace */
-	uint64_t held;   /* the events of paced ones behind that are still to be shown */
-	bool is_open;    /* their window is over */
-	uint32_t budget; /* of entries that have a rate */
-};
 
 struct waiter {
 	uint64_t ticket; /* key in conn->waiters */

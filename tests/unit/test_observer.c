@@ -1,4 +1,5 @@
-/* Observers: each is told what it has a function for; of single events only while anybody watches. */
+/* Observers: each is told what it has a function for; of single events only while anybody watches.
+ */
 #include "unit.h"
 
 #include "group.h"
