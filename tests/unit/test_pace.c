@@ -389,8 +389,10 @@ static void over(struct world *w, const char *sid)
 {
 	struct session *s = session_find(w->hub->sessions, (struct slice){sid, strlen(sid)});
 
-	while (!pace_is_open(&s->pace, clock_ms()))
-		event_base_loop(w->base, EVLOOP_ONCE);
+	while (!pace_is_open(&s->pace, clock_ms())) {
+		turn(w);
+		usleep(1000);
+	}
 }
 
 #define S "\x1e"
