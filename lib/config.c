@@ -91,6 +91,10 @@ const struct config_row config_rows[] = {
 		"Recent events kept in memory for replay."),
 	KEY(poller, ring_bytes, INT, "67108864", 65536, 17179869184, "bytes",
 		"Memory these events may take."),
+	KEY(poller, expire_s, INT, "3600", 0, 86400, "s",
+		"How often it removes what is over from the database, in small steps, one host for "
+		"all: tokens, answers kept for Idempotency-Key and the like, as cmdbctl events "
+		"prune does. 0: never."),
 	KEY(poller, max_clients, INT, "20000", 1, 1000000, "clients",
 		"Clients a host holds, waiting requests and Socket.IO sessions together: no more "
 		"than its web server bears. More are answered 503, a new session is refused."),

@@ -41,6 +41,7 @@ struct binlog;
 struct conn_handler;
 struct body;
 struct channel;
+struct chores;
 struct doubts;
 struct errands;
 struct group;
@@ -64,6 +65,7 @@ struct hub {
 	struct tail *tail_thread;
 	struct binlog *binlog;
 	struct reader *reader;
+	struct chores *chores;
 	int64_t started_ms;
 
 	bool is_started, is_ready, has_sessions;

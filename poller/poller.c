@@ -14,6 +14,7 @@
 #include "answer.h"
 #include "binlog.h"
 #include "clients.h"
+#include "chores.h"
 #include "clock.h"
 #include "conn.h"
 #include "errand.h"
@@ -426,6 +427,7 @@ struct hub *poller_new(const struct config *cfg, struct event_base *base)
 		tail_new(cfg, hub->figures, &hub->mailbox, poller_on_start, poller_on_batch);
 	hub->binlog = binlog_new(cfg, hub->tail_thread);
 	hub->reader = reader_new(cfg, &hub->mailbox, on_answer);
+	hub->chores = chores_new(cfg, hub->figures);
 	hub->tick = event_new(base, -1, EV_PERSIST, on_tick, hub);
 	event_add(hub->tick, &tick);
 	return hub;
@@ -436,6 +438,7 @@ void poller_run(struct hub *hub)
 	tail_run(hub->tail_thread);
 	binlog_run(hub->binlog);
 	reader_run(hub->reader);
+	chores_run(hub->chores);
 	store_run(hub->sessions);
 }
 
@@ -460,6 +463,7 @@ void poller_stop(struct hub *hub)
 	if (hub->is_ready)
 		reader_ask(hub->reader, READER_SAVE, 0, hub->tail);
 	reader_stop(hub->reader);
+	chores_stop(hub->chores);
 	sessions_stop(hub->sessions);
 	if (hub->shm)
 		atomic_store(&hub->shm->lease_until_ms, 0);
@@ -483,6 +487,7 @@ void poller_free(struct hub *hub)
 	binlog_free(hub->binlog);
 	tail_free(hub->tail_thread);
 	reader_free(hub->reader);
+	chores_free(hub->chores);
 	shm_detach(hub->shm);
 	free(hub);
 }

@@ -1,0 +1,287 @@
+#include "chores.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "clock.h"
+#include "db.h"
+#include "expired.h"
+#include "figure.h"
+#include "log.h"
+#include "mem.h"
+#include "txn.h"
+
+#define WHY_SIZE 256
+#define AGAIN_MS 10000 /* after a failure */
+#define STEP_ROWS 500  /* removed by one statement */
+#define STEPS_MAX 2000 /* of one chore, of each kind: the rest is for the next time */
+
+static const struct db_stmt sql_claim = {"chores.claim",
+	"UPDATE ws_chores SET ran_at = NOW(3), node_id = ?"
+	" WHERE name = ? AND ran_at < NOW(3) - INTERVAL ? SECOND",
+	3, 0};
+/* Lazy, as all that chores use: a right that is missing is a chore's failure. */
+static const struct db_set set = {
+	"chores", (const struct db_stmt *const[]){&sql_claim, NULL}, true};
+
+struct chore {
+	const char *name;
+	int64_t (*every_s)(const struct config *cfg); /* 0: never */
+	enum err (*run)(struct chores *cs);
+};
+
+static int64_t expired_every_s(const struct config *cfg)
+{
+	return cfg->poller.expire_s;
+}
+
+static enum err expired_run(struct chores *cs);
+
+static const struct chore chores[] = {
+	{"expired", expired_every_s, expired_run},
+};
+#define CHORES_N (sizeof(chores) / sizeof(chores[0]))
+
+struct chores {
+	const struct config *cfg;
+	_Atomic uint64_t *figures;
+	pthread_t thread;
+	bool has_thread;
+	pthread_mutex_t lock; /* the next two */
+	pthread_cond_t cond;
+	bool is_stopping;
+	/* The thread's own. */
+	struct db *db;
+	unsigned generation; /* of the connection that was set up */
+	int64_t next_ms[CHORES_N];
+	char why[WHY_SIZE];              /* of a failure that the chore went on behind */
+	char failed[CHORES_N][WHY_SIZE]; /* why it did the last time; "": it did not */
+};
+
+struct chores *chores_new(const struct config *cfg, _Atomic uint64_t *figures)
+{
+	static const struct db_set *const sets[] = {&set, &expired_sql, NULL};
+	struct db_login login = config_login(cfg, CONFIG_POLLER);
+	struct chores *cs = xcalloc(1, sizeof(*cs));
+
+	cs->cfg = cfg;
+	cs->figures = figures;
+	pthread_mutex_init(&cs->lock, NULL);
+	clock_cond_init(&cs->cond);
+	cs->db = db_new(&login, sets);
+	return cs;
+}
+
+void chores_free(struct chores *cs)
+{
+	if (!cs)
+		return;
+	db_free(cs->db);
+	pthread_cond_destroy(&cs->cond);
+	pthread_mutex_destroy(&cs->lock);
+	free(cs);
+}
+
+static bool chores_is_stopping(struct chores *cs)
+{
+	bool is_stopping;
+
+	pthread_mutex_lock(&cs->lock);
+	is_stopping = cs->is_stopping;
+	pthread_mutex_unlock(&cs->lock);
+	return is_stopping;
+}
+
+/* ---- the claim ---- */
+
+struct claim {
+	const struct chores *cs;
+	const struct chore *chore;
+	bool is_ours;
+};
+
+static enum err chores_claim(struct txn *t, void *arg)
+{
+	struct claim *c = arg;
+	const struct db_val in[] = {DBV_I(c->cs->cfg->poller.node_id), dbv_s(c->chore->name),
+		DBV_I(c->chore->every_s(c->cs->cfg))};
+	uint64_t n = 0;
+	enum err e = db_exec(t->db, &sql_claim, in, 3, &n, NULL);
+
+	c->is_ours = n > 0;
+	return e;
+}
+
+/* ---- what is over ---- */
+
+struct expiry {
+	const struct chores *cs;
+	const struct expired_kind *kind;
+	uint64_t n;
+};
+
+static enum err expired_step(struct txn *t, void *arg)
+{
+	struct expiry *x = arg;
+
+	return expired_remove(t->db, x->kind, x->cs->cfg, STEP_ROWS, &x->n);
+}
+
+static enum err expired_run_kind(struct chores *cs, const struct expired_kind *kind)
+{
+	static const struct txn_work work = {.run = expired_step};
+	struct expiry x = {cs, kind, STEP_ROWS};
+	struct txn t = {.db = cs->db};
+	uint64_t all = 0;
+	enum err e = ERR_OK;
+
+	for (int i = 0; i < STEPS_MAX && e == ERR_OK && x.n == STEP_ROWS; i++) {
+		if (chores_is_stopping(cs))
+			break;
+		e = txn_run(&t, &work, &x);
+		all += e == ERR_OK ? x.n : 0;
+	}
+	figure_add(cs->figures, FIGURE_CHORE_ROWS, all);
+	if (all)
+		log_info("chore", "removed %llu rows of %s whose time was over",
+			(unsigned long long)all, kind->table);
+	return e;
+}
+
+/* A table that cannot be worked on keeps no other from it. */
+static enum err expired_run(struct chores *cs)
+{
+	enum err first = ERR_OK, e;
+
+	for (const struct expired_kind *kind = expired_kinds; kind->table; kind++) {
+		e = expired_run_kind(cs, kind);
+		if (e == ERR_DB_LOST)
+			return e;
+		if (e != ERR_OK && first == ERR_OK) {
+			first = e;
+			snprintf(cs->why, sizeof(cs->why), "%s", db_errmsg(cs->db));
+		}
+	}
+	return first;
+}
+
+/* ---- the thread ---- */
+
+/* A chore can wait, who waits for its locks cannot, nor the end of the program. */
+static enum err chores_connect(struct chores *cs)
+{
+	enum err e = db_ensure(cs->db);
+
+	if (e != ERR_OK || cs->generation == db_generation(cs->db))
+		return e;
+	e = db_script(cs->db, "SET SESSION innodb_lock_wait_timeout = 1, lock_wait_timeout = 1");
+	if (e == ERR_OK)
+		cs->generation = db_generation(cs->db);
+	return e;
+}
+
+static enum err chores_do(struct chores *cs, const struct chore *chore)
+{
+	static const struct txn_work work = {.run = chores_claim};
+	struct claim c = {.cs = cs, .chore = chore};
+	struct txn t = {.db = cs->db};
+	enum err e = chores_connect(cs);
+
+	cs->why[0] = '\0';
+	if (e == ERR_OK)
+		e = txn_run(&t, &work, &c);
+	if (e != ERR_OK || !c.is_ours)
+		return e;
+	figure_add(cs->figures, FIGURE_CHORES, 1);
+	return chore->run(cs);
+}
+
+static void chores_note(struct chores *cs, size_t i, enum err e)
+{
+	char *failed = cs->failed[i];
+	const char *why = cs->why[0] ? cs->why : db_errmsg(cs->db);
+
+	if (e == ERR_OK) {
+		if (failed[0])
+			log_info("chore", "%s goes again", chores[i].name);
+		failed[0] = '\0';
+		return;
+	}
+	figure_add(cs->figures, FIGURE_CHORES_FAILED, 1);
+	/* That the database is away, the tail says. */
+	if (e == ERR_DB_LOST || strncmp(failed, why, WHY_SIZE - 1) == 0)
+		return;
+	snprintf(failed, WHY_SIZE, "%s", *why ? why : err_code(e));
+	log_warn("chore", "%s: %s (rights: cmdbctl migrate --grants)", chores[i].name, failed);
+}
+
+/* When to look next, which is never later than `until`. */
+static int64_t chores_turn(struct chores *cs, size_t i, int64_t until)
+{
+	int64_t every_ms = chores[i].every_s(cs->cfg) * 1000, now = clock_ms();
+	enum err e;
+
+	if (!every_ms)
+		return until;
+	if (now >= cs->next_ms[i]) {
+		e = chores_do(cs, &chores[i]);
+		chores_note(cs, i, e);
+		cs->next_ms[i] =
+			clock_ms() + (e == ERR_OK || every_ms < AGAIN_MS ? every_ms : AGAIN_MS);
+	}
+	return cs->next_ms[i] < until ? cs->next_ms[i] : until;
+}
+
+static bool chores_wait(struct chores *cs, int64_t until_ms)
+{
+	struct timespec at = clock_at(until_ms);
+	bool is_stopping;
+
+	pthread_mutex_lock(&cs->lock);
+	while (!cs->is_stopping && pthread_cond_timedwait(&cs->cond, &cs->lock, &at) == 0)
+		;
+	is_stopping = cs->is_stopping;
+	pthread_mutex_unlock(&cs->lock);
+	return !is_stopping;
+}
+
+static void *chores_main(void *arg)
+{
+	struct chores *cs = arg;
+	int64_t until;
+
+	db_thread_init();
+	do {
+		until = clock_ms() + 3600 * 1000;
+		for (size_t i = 0; i < CHORES_N && !chores_is_stopping(cs); i++)
+			until = chores_turn(cs, i, until);
+		/* Others have it, too. */
+		db_close(cs->db);
+	} while (chores_wait(cs, until));
+	db_thread_fini();
+	return NULL;
+}
+
+void chores_run(struct chores *cs)
+{
+	int rc = pthread_create(&cs->thread, NULL, chores_main, cs);
+
+	if (rc)
+		log_fatal(EX_OSERR, "cannot start a thread: %s", strerror(rc));
+	cs->has_thread = true;
+}
+
+void chores_stop(struct chores *cs)
+{
+	pthread_mutex_lock(&cs->lock);
+	cs->is_stopping = true;
+	pthread_cond_signal(&cs->cond);
+	pthread_mutex_unlock(&cs->lock);
+	if (cs->has_thread)
+		pthread_join(cs->thread, NULL);
+	cs->has_thread = false;
+}
