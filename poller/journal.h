@@ -29,7 +29,7 @@
 
 #include "str.h"
 
-#define JOURNAL_VERSION 3u /* of this layout and of what the records say */
+#define JOURNAL_VERSION 4u /* of this layout and of what the records say */
 #define JOURNAL_TRIES 5
 #define JOURNAL_BUFFER_MAX (16u * 1024 * 1024) /* bytes not yet written, about */
 

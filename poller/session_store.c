@@ -25,11 +25,11 @@
 
 enum kind {
 	REC_SESSION = 1, /* all but the queues, which stay as they are */
-	REC_POLLED,      /* u8 is_again, try: a GET came, and said what of the answer before */
-	REC_ANSWERED,    /* u64 cursor, u64 shown of paced views */
-	REC_TAKEN,       /* u32 most: so many packets of the queue became inflight */
-	REC_QUEUED,      /* the rest: packets */
-	REC_APPLIED,     /* try of the POST */
+	REC_POLLED, /* u8 is_again, struct asked: a GET came, and said what of the answer before */
+	REC_ANSWERED, /* u64 cursor, u64 shown of paced views */
+	REC_TAKEN,    /* u32 most: so many packets of the queue became inflight */
+	REC_QUEUED,   /* the rest: packets */
+	REC_APPLIED,  /* struct asked of the POST, u64 posts_n */
 	REC_FORGET,
 	REC_CLOCKS,  /* boot, i64 ping_ms, pong_ms, begin_ms */
 	REC_OVER,    /* of no session: session_over.h */
