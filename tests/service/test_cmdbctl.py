@@ -612,7 +612,8 @@ def test_stats(stack, db):
     assert stats["epoch"] == one(db, "SELECT epoch FROM ws_log")
     assert stats["rows"] >= 1 and stats["last_id"] >= made
     row = next(t for t in stats["topics"] if t["topic"] == topic)
-    assert row == {"topic": topic, "rows": 1, "first_id": made, "last_id": made}
+    assert row == {"topic": topic, "retention": "lasting", "rows": 1, "first_id": made,
+                   "last_id": made}
     assert sum(h["rows"] for h in stats["hours"]) >= 1
     assert topic in stack.ctl("events", "stats").stdout
 
