@@ -15,10 +15,10 @@
 /* ---- a password ---- */
 
 /* A token for the session, in the login's transaction. */
-static enum err admin_connect_grant(struct ctx *ctx, uint64_t user_id, void *arg)
+static enum err admin_connect_grant(struct task *task, uint64_t user_id, void *arg)
 {
 	struct str *token = arg;
-	int64_t now_s = clock_wall_ms() / 1000, ttl_s = ctx->cfg->socketio.admin_ttl_s;
+	int64_t now_s = clock_wall_ms() / 1000, ttl_s = task->cfg->socketio.admin_ttl_s;
 	struct principal *who = NULL;
 	char jti[33];
 	enum err e;
@@ -26,13 +26,13 @@ static enum err admin_connect_grant(struct ctx *ctx, uint64_t user_id, void *arg
 	secret_wipe(token->p, token->len);
 	str_clear(token);
 	secret_random_hex(jti, 16);
-	e = principal_load_user(ctx->db, user_id, jti, now_s + ttl_s, &who);
+	e = principal_load_user(task->db, user_id, jti, now_s + ttl_s, &who);
 	if (e == ERR_TOKEN_REVOKED)
 		e = ERR_BAD_CREDENTIALS;
 	if (e == ERR_OK && !perm_has(who, ADMIN_PERM))
 		e = ERR_FORBIDDEN;
 	if (e == ERR_OK)
-		e = token_issue(ctx->worker->settings->key, who, now_s, ttl_s, token);
+		e = token_issue(task->worker->settings->key, who, now_s, ttl_s, token);
 	principal_unref(who);
 	return e;
 }
@@ -50,14 +50,14 @@ static enum err log_in(struct socket_work *w, struct json_object *username,
 	/* What no user has is not worth a hash. */
 	if (strlen(in.username) > LOGIN_USERNAME_MAX * 4 || in.password_len > SECRET_PASSWORD_MAX)
 		return ERR_BAD_CREDENTIALS;
-	if (w->ctx->worker->is_refusing)
+	if (w->task.worker->is_refusing)
 		return ERR_BUSY;
-	if (!w->ctx->worker->hashes) {
+	if (!w->task.worker->hashes) {
 		/* It will be done again, elsewhere. */
-		w->ctx->worker->needs = w->ctx->worker->app->passwords;
+		w->task.worker->needs = w->task.worker->app->passwords;
 		return ERR_BUSY;
 	}
-	return login_run(w->ctx, &in);
+	return login_run(&w->task, &in);
 }
 
 /* ---- who ---- */
@@ -84,7 +84,7 @@ static enum err admin_connect_find(struct socket_work *w, const struct packet *p
 
 	*who = NULL;
 	if (admin_connect_is_text(session)) {
-		e = identity_of_text(w->ctx, IDENTITY_TOKEN, json_object_get_string(session),
+		e = identity_of_text(&w->task, IDENTITY_TOKEN, json_object_get_string(session),
 			(size_t)json_object_get_string_len(session), who);
 		if (!has_password || !is_refusal(e))
 			return e;
@@ -93,7 +93,7 @@ static enum err admin_connect_find(struct socket_work *w, const struct packet *p
 		return socket_connect_find(w, p, who);
 	e = log_in(w, username, password, token);
 	if (e == ERR_OK)
-		e = identity_of_text(w->ctx, IDENTITY_TOKEN, str_c(token), token->len, who);
+		e = identity_of_text(&w->task, IDENTITY_TOKEN, str_c(token), token->len, who);
 	return e;
 }
 

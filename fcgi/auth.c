@@ -79,7 +79,7 @@ static bool body_read(struct ctx *ctx, struct field *fields, size_t n)
 /* Tokens were revoked: caches of identities here forget at once, the poller is told. */
 static void auth_tell(struct ctx *ctx)
 {
-	struct app *app = ctx->worker->app;
+	struct app *app = ctx->task.worker->app;
 
 	shm_raise(atomic_load(&app->shm), 0, EVENT_TOPIC_AUTH);
 	loop_doorbell(app->loop);
@@ -110,7 +110,7 @@ static enum err run_once(void *arg)
 static void auth_run(struct ctx *ctx, enum err (*step)(struct ctx *ctx, void *arg), void *arg)
 {
 	struct attempt t = {ctx, step, arg};
-	enum err e = txn_retry(ctx->db, run_once, &t);
+	enum err e = txn_retry(ctx->task.db, run_once, &t);
 
 	if (e != ERR_OK)
 		auth_refuse(ctx, e);
@@ -118,28 +118,28 @@ static void auth_run(struct ctx *ctx, enum err (*step)(struct ctx *ctx, void *ar
 
 /* Gives out an access token and the next refresh token of f: adds the answer's data to out. In the
  * transaction. */
-static enum err auth_grant(struct ctx *ctx, const struct family *f, struct str *out)
+static enum err auth_grant(struct task *task, const struct family *f, struct str *out)
 {
 	char jti[33], refresh[64];
-	int64_t now_s = clock_wall_ms() / 1000, ttl_s = ctx->cfg->auth.access_ttl_s;
+	int64_t now_s = clock_wall_ms() / 1000, ttl_s = task->cfg->auth.access_ttl_s;
 	const struct family_access access = {jti, now_s + ttl_s};
 	struct principal *who = NULL;
 	enum err e;
 
 	secret_random_hex(jti, 16);
-	e = principal_load_user(ctx->db, f->user_id, jti, access.expires_at_s, &who);
+	e = principal_load_user(task->db, f->user_id, jti, access.expires_at_s, &who);
 	if (e == ERR_TOKEN_REVOKED)
 		e = ERR_BAD_CREDENTIALS;
 	if (e != ERR_OK)
 		goto out;
 	str_adds(out, "{\"access_token\":\"");
-	e = token_issue(ctx->worker->settings->key, who, now_s, ttl_s, out);
+	e = token_issue(task->worker->settings->key, who, now_s, ttl_s, out);
 	if (e != ERR_OK) {
 		log_error("token", "user %llu can get no token: no private key, or too many roles",
 			(unsigned long long)f->user_id);
 		goto out;
 	}
-	e = family_add(ctx->db, f, &access, ctx->cfg->auth.refresh_ttl_s, refresh);
+	e = family_add(task->db, f, &access, task->cfg->auth.refresh_ttl_s, refresh);
 	if (e != ERR_OK)
 		goto out;
 	str_addf(out,
@@ -155,7 +155,7 @@ out:
 
 /* ---- login ---- */
 
-static enum err login_grant(struct ctx *ctx, uint64_t user_id, void *arg)
+static enum err login_grant(struct task *task, uint64_t user_id, void *arg)
 {
 	struct str *data = arg;
 	struct family f;
@@ -163,7 +163,7 @@ static enum err login_grant(struct ctx *ctx, uint64_t user_id, void *arg)
 	secret_wipe(data->p, data->len);
 	str_clear(data);
 	family_new(&f, user_id);
-	return auth_grant(ctx, &f, data);
+	return auth_grant(task, &f, data);
 }
 
 static void handle_login(struct ctx *ctx)
@@ -181,7 +181,7 @@ static void handle_login(struct ctx *ctx)
 	in.username = fields[0].text;
 	in.password = fields[1].text;
 	in.password_len = strlen(in.password);
-	e = login_run(ctx, &in);
+	e = login_run(&ctx->task, &in);
 	if (e == ERR_OK)
 		ctx_ok(ctx, 200, &data);
 	else
@@ -195,12 +195,12 @@ static void handle_login(struct ctx *ctx)
 /* A token that was used before: the family ends, in the transaction that found it. */
 static enum err refresh_reused(struct ctx *ctx, const struct family *f)
 {
-	enum err e = login_note(ctx, f->user_id, "auth.refresh_reused", "");
+	enum err e = login_note(&ctx->task, f->user_id, "auth.refresh_reused", "");
 
 	if (e == ERR_OK)
-		e = family_revoke(ctx->db, f);
+		e = family_revoke(ctx->task.db, f);
 	if (e == ERR_OK)
-		e = txn_commit(ctx->db);
+		e = txn_commit(ctx->task.db);
 	if (e != ERR_OK)
 		return e;
 	auth_tell(ctx);
@@ -212,10 +212,10 @@ static enum err refresh_reused(struct ctx *ctx, const struct family *f)
 static enum err refresh_good(struct ctx *ctx, const struct family *f)
 {
 	struct str data = STR_INIT;
-	enum err e = auth_grant(ctx, f, &data);
+	enum err e = auth_grant(&ctx->task, f, &data);
 
 	if (e == ERR_OK)
-		e = txn_commit(ctx->db);
+		e = txn_commit(ctx->task.db);
 	if (e == ERR_OK)
 		ctx_ok(ctx, 200, &data);
 	secret_wipe(data.p, data.len);
@@ -228,10 +228,10 @@ static enum err refresh_step(struct ctx *ctx, void *arg)
 	const char *token = arg;
 	enum family_state state;
 	struct family f;
-	enum err e = db_begin(ctx->db);
+	enum err e = db_begin(ctx->task.db);
 
 	if (e == ERR_OK)
-		e = family_use(ctx->db, token, strlen(token), &f, &state);
+		e = family_use(ctx->task.db, token, strlen(token), &f, &state);
 	if (e != ERR_OK)
 		return e;
 	switch (state) {
@@ -240,8 +240,8 @@ static enum err refresh_step(struct ctx *ctx, void *arg)
 	case FAMILY_REUSED:
 		return refresh_reused(ctx, &f);
 	case FAMILY_UNKNOWN:
-		db_rollback(ctx->db);
-		e = throttle_bad_token(ctx);
+		db_rollback(ctx->task.db);
+		e = throttle_bad_token(&ctx->task);
 		return e == ERR_OK ? ERR_BAD_CREDENTIALS : e;
 	case FAMILY_OVER:
 		break;
@@ -262,20 +262,21 @@ static void handle_refresh(struct ctx *ctx)
 
 static enum err logout_step(struct ctx *ctx, void *arg)
 {
-	const struct family_access access = {ctx->who->jti, ctx->who->expires_at_s};
+	const struct family_access access = {ctx->task.who->jti, ctx->task.who->expires_at_s};
 	struct str data = STR_INIT;
 	struct family f;
 	bool is_found;
-	enum err e = db_begin(ctx->db);
+	enum err e = db_begin(ctx->task.db);
 
 	if (e == ERR_OK)
-		e = family_find(ctx->db, ctx->who->user_id, access.jti, &f, &is_found);
+		e = family_find(ctx->task.db, ctx->task.who->user_id, access.jti, &f, &is_found);
 	if (e == ERR_OK)
-		e = login_note(ctx, ctx->who->user_id, "auth.logout", "");
+		e = login_note(&ctx->task, ctx->task.who->user_id, "auth.logout", "");
 	if (e == ERR_OK)
-		e = is_found ? family_revoke(ctx->db, &f) : family_revoke_access(ctx->db, &access);
+		e = is_found ? family_revoke(ctx->task.db, &f)
+			     : family_revoke_access(ctx->task.db, &access);
 	if (e == ERR_OK)
-		e = txn_commit(ctx->db);
+		e = txn_commit(ctx->task.db);
 	if (e != ERR_OK)
 		return e;
 	auth_tell(ctx);
@@ -287,7 +288,7 @@ static enum err logout_step(struct ctx *ctx, void *arg)
 
 static void handle_logout(struct ctx *ctx)
 {
-	if (!ctx->who->jti)
+	if (!ctx->task.who->jti)
 		ctx_fail(ctx, ERR_FORBIDDEN,
 			"An API key has no session to end; revoke the key instead.");
 	else
@@ -298,7 +299,7 @@ static void handle_me(struct ctx *ctx)
 {
 	struct str data = STR_INIT;
 
-	principal_render(&data, ctx->who);
+	principal_render(&data, ctx->task.who);
 	ctx_ok(ctx, 200, &data);
 	str_fini(&data);
 }

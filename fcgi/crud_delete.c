@@ -84,11 +84,11 @@ static enum err delete_rows(struct removal *r)
 {
 	enum err e = ERR_OK;
 	for (size_t i = 0; i < r->ids.n && e == ERR_OK; i++) {
-		const struct db_val in[] = {DBV_U(r->ctx->who->tenant_id), DBV_U(r->ids.v[i])};
+		const struct db_val in[] = {DBV_U(r->ctx->task.who->tenant_id), DBV_U(r->ids.v[i])};
 		crud_emit_deleted(r->ctx, r->c, r->ids.v[i]);
 		e = delete_parts(r, r->ids.v[i]);
 		if (e == ERR_OK)
-			e = db_exec(r->ctx->db, &r->c->del, in, 2, NULL, NULL);
+			e = db_exec(r->ctx->task.db, &r->c->del, in, 2, NULL, NULL);
 	}
 	if (e == ERR_OK && r->c->owner)
 		e = crud_touch_owners(r->ctx, r->c, &r->owners);

@@ -10,20 +10,20 @@
 
 enum err crud_ids(struct ctx *ctx, const struct db_stmt *st, uint64_t id, struct ids *to)
 {
-	const struct db_val in[] = {DBV_U(ctx->who->tenant_id), DBV_U(id)}, *row;
-	enum err e = db_query(ctx->db, st, in, 2);
+	const struct db_val in[] = {DBV_U(ctx->task.who->tenant_id), DBV_U(id)}, *row;
+	enum err e = db_query(ctx->task.db, st, in, 2);
 	if (e != ERR_OK)
 		return e;
-	while ((row = db_fetch(ctx->db)))
+	while ((row = db_fetch(ctx->task.db)))
 		ids_add(to, dbv_u(&row[0]));
-	db_done(ctx->db);
+	db_done(ctx->task.db);
 	return ERR_OK;
 }
 
 enum err crud_lock(struct ctx *ctx, const struct db_stmt *st, uint64_t id)
 {
-	const struct db_val in[] = {DBV_U(ctx->who->tenant_id), DBV_U(id)}, *row = NULL;
-	enum err e = db_one(ctx->db, st, in, 2, &row);
+	const struct db_val in[] = {DBV_U(ctx->task.who->tenant_id), DBV_U(id)}, *row = NULL;
+	enum err e = db_one(ctx->task.db, st, in, 2, &row);
 	return e == ERR_OK && !row ? ERR_NOT_FOUND : e;
 }
 
@@ -37,12 +37,13 @@ enum err crud_lock_all(
 		size_t n = ids->n - at < CRUD_ROWS_MAX ? ids->n - at : CRUD_ROWS_MAX;
 		str_clear(&json);
 		ids_json(ids->v + at, n, &json);
-		const struct db_val in[] = {dbv_b(json.p, json.len), DBV_U(ctx->who->tenant_id)};
-		e = db_query(ctx->db, &c->lock_all, in, 2);
-		while (e == ERR_OK && (row = db_fetch(ctx->db)))
+		const struct db_val in[] = {
+			dbv_b(json.p, json.len), DBV_U(ctx->task.who->tenant_id)};
+		e = db_query(ctx->task.db, &c->lock_all, in, 2);
+		while (e == ERR_OK && (row = db_fetch(ctx->task.db)))
 			ids_add(found, dbv_u(&row[0]));
 		if (e == ERR_OK)
-			db_done(ctx->db);
+			db_done(ctx->task.db);
 	}
 	str_fini(&json);
 	return e;
@@ -136,19 +137,19 @@ static enum err add_item(struct ctx *ctx, const struct crud_items *it, uint64_t 
 {
 	const struct list *l = it->field->list;
 	struct db_val in[3 + CRUD_FIELDS_MAX] = {
-		DBV_U(ctx->who->tenant_id), DBV_U(parent), DBV_U(position)};
+		DBV_U(ctx->task.who->tenant_id), DBV_U(parent), DBV_U(position)};
 	for (size_t i = 0; i < l->items_n; i++)
 		in[3 + i] = value_bind(
 			l->is_bare ? item : json_object_object_get(item, l->items[i].name));
-	return db_exec(ctx->db, &it->add, in, 3 + l->items_n, NULL, id);
+	return db_exec(ctx->task.db, &it->add, in, 3 + l->items_n, NULL, id);
 }
 
 /* A list whose items are nobody's rows is written anew. */
 static enum err replace_items(
 	struct ctx *ctx, const struct crud_items *it, uint64_t parent, struct json_object *items)
 {
-	const struct db_val in[] = {DBV_U(ctx->who->tenant_id), DBV_U(parent)};
-	enum err e = db_exec(ctx->db, &it->clear, in, 2, NULL, NULL);
+	const struct db_val in[] = {DBV_U(ctx->task.who->tenant_id), DBV_U(parent)};
+	enum err e = db_exec(ctx->task.db, &it->clear, in, 2, NULL, NULL);
 	size_t n = json_object_array_length(items);
 	for (size_t i = 0; i < n && e == ERR_OK; i++)
 		e = add_item(ctx, it, parent, i, json_object_array_get_idx(items, i), NULL);
@@ -165,15 +166,15 @@ struct had {
 static enum err read_had(
 	struct ctx *ctx, const struct crud_items *it, uint64_t parent, struct had **had, size_t *n)
 {
-	const struct db_val in[] = {DBV_U(ctx->who->tenant_id), DBV_U(parent)}, *row;
-	enum err e = db_query(ctx->db, &it->have, in, 2);
+	const struct db_val in[] = {DBV_U(ctx->task.who->tenant_id), DBV_U(parent)}, *row;
+	enum err e = db_query(ctx->task.db, &it->have, in, 2);
 	if (e != ERR_OK)
 		return e;
-	*had = xcalloc(db_rows_n(ctx->db) + 1, sizeof(**had));
-	while ((row = db_fetch(ctx->db)))
+	*had = xcalloc(db_rows_n(ctx->task.db) + 1, sizeof(**had));
+	while ((row = db_fetch(ctx->task.db)))
 		(*had)[(*n)++] = (struct had){
 			dbv_u(&row[0]), dbv_u(&row[2]), xstrdup(dbv_text(&row[1])), false};
-	db_done(ctx->db);
+	db_done(ctx->task.db);
 	return ERR_OK;
 }
 
@@ -182,7 +183,7 @@ static enum err read_had(
 static enum err merge_items(struct ctx *ctx, const struct crud_items *it, uint64_t parent,
 	struct json_object *items, struct ids *added, struct ids *removed)
 {
-	const struct db_val tenant = DBV_U(ctx->who->tenant_id);
+	const struct db_val tenant = DBV_U(ctx->task.who->tenant_id);
 	struct had *had = NULL, **at = NULL;
 	size_t had_n = 0, n = json_object_array_length(items);
 	uint64_t id;
@@ -201,7 +202,7 @@ static enum err merge_items(struct ctx *ctx, const struct crud_items *it, uint64
 	}
 	for (size_t j = 0; j < had_n && e == ERR_OK; j++)
 		if (!had[j].is_kept) {
-			e = db_exec(ctx->db, &it->rows->del,
+			e = db_exec(ctx->task.db, &it->rows->del,
 				(struct db_val[]){tenant, DBV_U(had[j].id)}, 2, NULL, NULL);
 			ids_add(removed, had[j].id);
 		}
@@ -211,7 +212,7 @@ static enum err merge_items(struct ctx *ctx, const struct crud_items *it, uint64
 			if (e == ERR_OK)
 				ids_add(added, id);
 		} else if (at[i]->position != i) {
-			e = db_exec(ctx->db, &it->move,
+			e = db_exec(ctx->task.db, &it->move,
 				(struct db_val[]){DBV_U(i), tenant, DBV_U(at[i]->id)}, 3, NULL,
 				NULL);
 		}
@@ -241,11 +242,12 @@ enum err crud_find_uses(struct ctx *ctx, const struct crud *c, const struct ids 
 	ids_json(ids->v, ids->n, &json);
 	for (size_t i = 0; i < c->users_n && e == ERR_OK; i++) {
 		const struct crud_user *u = &c->users[i];
-		const struct db_val in[] = {dbv_b(json.p, json.len), DBV_U(ctx->who->tenant_id)};
+		const struct db_val in[] = {
+			dbv_b(json.p, json.len), DBV_U(ctx->task.who->tenant_id)};
 		if (u->field->flags & FIELD_OWNER)
 			continue;
-		e = db_query(ctx->db, &u->uses, in, 2);
-		for (size_t k = 0; e == ERR_OK && (row = db_fetch(ctx->db)); k++) {
+		e = db_query(ctx->task.db, &u->uses, in, 2);
+		for (size_t k = 0; e == ERR_OK && (row = db_fetch(ctx->task.db)); k++) {
 			const char *label = dbv_text(&row[2]);
 			if (k == CRUD_USES_MAX)
 				ctx_problem(ctx, "ids", "and by more %s", u->from->res->name);
@@ -256,7 +258,7 @@ enum err crud_find_uses(struct ctx *ctx, const struct crud *c, const struct ids 
 					label ? label : "");
 		}
 		if (e == ERR_OK)
-			db_done(ctx->db);
+			db_done(ctx->task.db);
 	}
 	str_fini(&json);
 	return e;
@@ -267,8 +269,8 @@ enum err crud_find_uses(struct ctx *ctx, const struct crud *c, const struct ids 
 static enum err note_holder(struct ctx *ctx, const struct crud *c, const char *path,
 	const char *value, uint64_t id, bool by_owner)
 {
-	const struct db_val in[] = {DBV_U(ctx->who->tenant_id), dbv_s(value)}, *row = NULL;
-	enum err e = db_one(ctx->db, &c->find, in, 2, &row);
+	const struct db_val in[] = {DBV_U(ctx->task.who->tenant_id), dbv_s(value)}, *row = NULL;
+	enum err e = db_one(ctx->task.db, &c->find, in, 2, &row);
 	if (e != ERR_OK || !row || dbv_u(&row[by_owner ? 1 : 0]) == id)
 		return e;
 	if (c->owner)

@@ -77,8 +77,8 @@ enum err crud_emit_users(struct ctx *ctx, const struct crud *c, uint64_t id,
 static enum err check_parts(struct ctx *ctx, const struct crud *c, uint64_t owner)
 {
 	const struct field *list = c->of->field;
-	const struct db_val in[] = {DBV_U(ctx->who->tenant_id), DBV_U(owner)}, *row = NULL;
-	enum err e = db_one(ctx->db, &c->of->count, in, 2, &row);
+	const struct db_val in[] = {DBV_U(ctx->task.who->tenant_id), DBV_U(owner)}, *row = NULL;
+	enum err e = db_one(ctx->task.db, &c->of->count, in, 2, &row);
 	if (e != ERR_OK)
 		return e;
 	int64_t n = row ? (int64_t)dbv_u(&row[0]) : 0;
@@ -94,10 +94,10 @@ enum err crud_touch_owners(struct ctx *ctx, const struct crud *c, const struct i
 {
 	enum err e = ERR_OK;
 	for (size_t i = 0; i < owners->n && e == ERR_OK; i++) {
-		const struct db_val in[] = {DBV_U(ctx->who->tenant_id), DBV_U(owners->v[i])};
+		const struct db_val in[] = {DBV_U(ctx->task.who->tenant_id), DBV_U(owners->v[i])};
 		e = check_parts(ctx, c, owners->v[i]);
 		if (e == ERR_OK)
-			e = db_exec(ctx->db, &c->owner->touch, in, 2, NULL, NULL);
+			e = db_exec(ctx->task.db, &c->owner->touch, in, 2, NULL, NULL);
 	}
 	return e == ERR_OK ? crud_emit_rows(ctx, c->owner, EVENT_UPDATE, owners) : e;
 }

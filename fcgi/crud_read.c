@@ -58,8 +58,8 @@ static void render(const struct resource *res, const struct db_val *col, struct 
 
 enum err crud_render(struct ctx *ctx, const struct crud *c, uint64_t id, struct str *out)
 {
-	const struct db_val in[] = {DBV_U(ctx->who->tenant_id), DBV_U(id)}, *row = NULL;
-	enum err e = db_one(ctx->db, &c->row, in, 2, &row);
+	const struct db_val in[] = {DBV_U(ctx->task.who->tenant_id), DBV_U(id)}, *row = NULL;
+	enum err e = db_one(ctx->task.db, &c->row, in, 2, &row);
 	if (e == ERR_OK && !row)
 		e = ERR_NOT_FOUND;
 	if (e == ERR_OK)
@@ -77,15 +77,16 @@ enum err crud_render_each(struct ctx *ctx, const struct crud *c, const uint64_t 
 	for (size_t at = 0; at < n && e == ERR_OK; at += CRUD_ROWS_MAX) {
 		str_clear(&json);
 		ids_json(ids + at, n - at < CRUD_ROWS_MAX ? n - at : CRUD_ROWS_MAX, &json);
-		const struct db_val in[] = {dbv_b(json.p, json.len), DBV_U(ctx->who->tenant_id)};
-		e = db_query(ctx->db, &c->rows, in, 2);
-		while (e == ERR_OK && (row = db_fetch(ctx->db))) {
+		const struct db_val in[] = {
+			dbv_b(json.p, json.len), DBV_U(ctx->task.who->tenant_id)};
+		e = db_query(ctx->task.db, &c->rows, in, 2);
+		while (e == ERR_OK && (row = db_fetch(ctx->task.db))) {
 			str_clear(&text);
 			render(c->res, row, &text);
 			visit(ctx, c, &text, arg);
 		}
 		if (e == ERR_OK)
-			db_done(ctx->db);
+			db_done(ctx->task.db);
 	}
 	str_fini(&json);
 	str_fini(&text);
@@ -246,7 +247,7 @@ static bool has_filters(const struct listing *l)
 static size_t bind_filters(const struct listing *l, struct db_val *in)
 {
 	size_t n = 0;
-	in[n++] = DBV_U(l->ctx->who->tenant_id);
+	in[n++] = DBV_U(l->ctx->task.who->tenant_id);
 	for (size_t i = 0; i < l->c->filters_n && has_filters(l); i++) {
 		struct db_val v = value_bind(l->filters[i]);
 		in[n++] = v;
@@ -263,7 +264,7 @@ static size_t bind_filters(const struct listing *l, struct db_val *in)
 
 static enum err read_page(struct listing *l, uint64_t *total)
 {
-	struct db *db = l->ctx->db;
+	struct db *db = l->ctx->task.db;
 	struct db_val in[CRUD_BINDS_MAX];
 	const struct db_val *row;
 	bool is_filtered = has_filters(l);

@@ -57,9 +57,9 @@ static size_t bind_columns(const struct change *ch, struct db_val *in, size_t n)
 
 static enum err insert_row(struct change *ch)
 {
-	struct db_val in[1 + CRUD_FIELDS_MAX] = {DBV_U(ch->ctx->who->tenant_id)};
+	struct db_val in[1 + CRUD_FIELDS_MAX] = {DBV_U(ch->ctx->task.who->tenant_id)};
 	size_t n = bind_columns(ch, in, 1);
-	return db_exec(ch->ctx->db, &ch->c->insert, in, n, NULL, &ch->id);
+	return db_exec(ch->ctx->task.db, &ch->c->insert, in, n, NULL, &ch->id);
 }
 
 static enum err update_row(struct change *ch)
@@ -69,9 +69,9 @@ static enum err update_row(struct change *ch)
 	if (ch->c->owner)
 		in[n++] = value_bind(ch->in.v[ch->c->owner_field].v);
 	n = bind_columns(ch, in, n);
-	in[n++] = DBV_U(ch->ctx->who->tenant_id);
+	in[n++] = DBV_U(ch->ctx->task.who->tenant_id);
 	in[n++] = DBV_U(ch->id);
-	return db_exec(ch->ctx->db, &ch->c->update, in, n, NULL, NULL);
+	return db_exec(ch->ctx->task.db, &ch->c->update, in, n, NULL, NULL);
 }
 
 static enum err write_lists(struct change *ch)

@@ -20,7 +20,7 @@ static void ctx_unpark(struct ctx *ctx)
 {
 	if (!ctx->park)
 		return;
-	loop_release(ctx->worker->app->loop);
+	loop_release(ctx->task.worker->app->loop);
 	park_free(ctx->park);
 	ctx->park = NULL;
 }
@@ -45,7 +45,7 @@ void ctx_fini(struct ctx *ctx)
 	str_fini(&ctx->problems);
 	str_fini(&ctx->audit_target);
 	json_object_put(ctx->body);
-	principal_unref(ctx->who);
+	principal_unref(ctx->task.who);
 	cached_put(ctx->cached);
 }
 
@@ -75,8 +75,9 @@ void ctx_fail(struct ctx *ctx, enum err e, const char *message)
 	res->content_type = json;
 	str_clear(&res->body);
 	http_put_error(&res->body, e, message, str_c(&ctx->problems));
-	/* A handler that knows better when to try again has said so. */
-	if (!strstr(str_c(&res->headers), "Retry-After: "))
+	if (e == ERR_RATE_LIMITED && ctx->task.retry_s)
+		str_addf(&res->headers, "Retry-After: %lld\r\n", (long long)ctx->task.retry_s);
+	else if (!strstr(str_c(&res->headers), "Retry-After: "))
 		http_put_error_headers(&res->headers, e);
 }
 
@@ -95,10 +96,10 @@ void ctx_failf(struct ctx *ctx, enum err e, const char *fmt, ...)
 void ctx_fail_db(struct ctx *ctx, enum err e, const char *what)
 {
 	if (e == ERR_DB_RETRY)
-		log_debug("db_retry", "%s: %s request_id=%s", what, db_errmsg(ctx->db),
+		log_debug("db_retry", "%s: %s request_id=%s", what, db_errmsg(ctx->task.db),
 			ctx->req.request_id);
 	else
-		log_error("db", "%s: %s request_id=%s", what, db_errmsg(ctx->db),
+		log_error("db", "%s: %s request_id=%s", what, db_errmsg(ctx->task.db),
 			ctx->req.request_id);
 	ctx_fail(ctx, e, NULL);
 }
@@ -125,9 +126,9 @@ bool ctx_authenticate(struct ctx *ctx)
 {
 	enum err e;
 
-	if (ctx->who)
+	if (ctx->task.who)
 		return true;
-	e = identity_get(ctx, &ctx->who);
+	e = identity_get(&ctx->task, &ctx->req, &ctx->task.who);
 	if (e != ERR_OK) {
 		if (err_status(e) >= 500)
 			ctx_fail_db(ctx, e, "who asks");
@@ -140,7 +141,7 @@ bool ctx_authenticate(struct ctx *ctx)
 
 bool ctx_permit(struct ctx *ctx, const char *perm)
 {
-	if (perm_has(ctx->who, perm))
+	if (perm_has(ctx->task.who, perm))
 		return true;
 	ctx_failf(ctx, ERR_FORBIDDEN, "This needs the permission %s.", perm);
 	return false;
@@ -151,8 +152,9 @@ void ctx_emit(struct ctx *ctx, const struct event_out *e)
 	struct event_out own = *e;
 
 	/* What tells of users, roles and tokens concerns every tenant's caches. */
-	own.tenant_id =
-		ctx->who && strcmp(e->topic, EVENT_TOPIC_AUTH) != 0 ? ctx->who->tenant_id : 0;
+	own.tenant_id = ctx->task.who && strcmp(e->topic, EVENT_TOPIC_AUTH) != 0
+				? ctx->task.who->tenant_id
+				: 0;
 	txn_emit(ctx->txn, &own);
 }
 

@@ -55,7 +55,8 @@ void dispatch_options(struct ctx *ctx, unsigned allowed)
 
 static bool find_path(struct ctx *ctx, const struct http_meta *meta)
 {
-	if (http_read_target(&ctx->req, meta, ctx->cfg->socketio.path, &ctx->worker->path))
+	if (http_read_target(
+		    &ctx->req, meta, ctx->task.cfg->socketio.path, &ctx->task.worker->path))
 		return true;
 	ctx_fail(ctx, ERR_BAD_REQUEST,
 		"The address is not well-formed, or too long: check its percent-encoding; its path "
@@ -69,7 +70,7 @@ static bool find_route(struct ctx *ctx, const struct http_meta *meta)
 	bool is_known = http_read_method(&ctx->req, meta->method);
 	unsigned allowed;
 
-	ctx->route = routes_find(ctx->worker->app->routes, is_known ? ctx->req.method : 0,
+	ctx->route = routes_find(ctx->task.worker->app->routes, is_known ? ctx->req.method : 0,
 		ctx->req.path, &ctx->params, &allowed);
 	if (ctx->route)
 		return true;
@@ -105,8 +106,8 @@ static bool is_whole(struct ctx *ctx, const struct http_meta *meta)
 
 static bool read_body(struct ctx *ctx, const struct http_meta *meta, struct conn *conn)
 {
-	const size_t max = (size_t)ctx->cfg->fcgi.max_body;
-	struct str *body = &ctx->worker->body;
+	const size_t max = (size_t)ctx->task.cfg->fcgi.max_body;
+	struct str *body = &ctx->task.worker->body;
 
 	if (ctx->req.method == HTTP_GET)
 		return true;
@@ -137,7 +138,7 @@ static bool read_body(struct ctx *ctx, const struct http_meta *meta, struct conn
 /* Whose work it is, if not everybody's. */
 static struct jobs *place_of(const struct ctx *ctx)
 {
-	const struct app *app = ctx->worker->app;
+	const struct app *app = ctx->task.worker->app;
 
 	if (ctx->route->flags & ROUTE_HASHES)
 		return app->passwords;
@@ -149,7 +150,7 @@ static struct jobs *place_of(const struct ctx *ctx)
 /* true: it is to be begun anew by other threads. */
 static bool is_elsewhere(struct ctx *ctx)
 {
-	struct jobs *place = place_of(ctx), *here = ctx->worker->pool;
+	struct jobs *place = place_of(ctx), *here = ctx->task.worker->pool;
 
 	if (place && here && place != here)
 		ctx->pass_to = place;
@@ -161,7 +162,7 @@ static bool is_in_place(struct ctx *ctx)
 	/* What is in the cache is answered by whoever has it. */
 	if (!(ctx->route->flags & ROUTE_CACHED) && is_elsewhere(ctx))
 		return false;
-	if ((ctx->route->flags & ROUTE_HASHES) && ctx->worker->is_refusing) {
+	if ((ctx->route->flags & ROUTE_HASHES) && ctx->task.worker->is_refusing) {
 		ctx_fail(ctx, ERR_BUSY, NULL);
 		return false;
 	}
@@ -183,8 +184,8 @@ static bool take_body(struct ctx *ctx)
 	enum err e = ERR_OK;
 
 	if (ctx->req.method != HTTP_GET)
-		e = intake_body(ctx->route, &ctx->req, (size_t)ctx->cfg->fcgi.max_body,
-			&ctx->worker->inflated, &ctx->body, &why);
+		e = intake_body(ctx->route, &ctx->req, (size_t)ctx->task.cfg->fcgi.max_body,
+			&ctx->task.worker->inflated, &ctx->body, &why);
 	if (e != ERR_OK)
 		ctx_fail(ctx, e, str_c(&why));
 	if (e == ERR_MEDIA_TYPE && intake_is_encoded(&ctx->req)) /* RFC 9110 section 15.5.16 */
@@ -201,7 +202,7 @@ static void run_db(struct ctx *ctx)
 	/* A lost connection shows when it is used; a GET has changed nothing then. */
 	for (int i = 0; i < 2; i++) {
 		ctx_reset(ctx);
-		e = db_ensure(ctx->db);
+		e = db_ensure(ctx->task.db);
 		if (e != ERR_OK) {
 			ctx_fail_db(ctx, e, "connect");
 			return;
@@ -214,7 +215,7 @@ static void run_db(struct ctx *ctx)
 
 static void run_timed(struct ctx *ctx)
 {
-	_Atomic uint64_t *stats = ctx->worker->app->stats;
+	_Atomic uint64_t *stats = ctx->task.worker->app->stats;
 	int64_t from = clock_us();
 
 	if (ctx->route->flags & ROUTE_TXN)
@@ -227,15 +228,15 @@ static void run_timed(struct ctx *ctx)
 
 static void run_cached(struct ctx *ctx)
 {
-	struct app *app = ctx->worker->app;
+	struct app *app = ctx->task.worker->app;
 	const struct route *r = ctx->route;
 	struct cache_note note;
-	bool is_fresh = cache_note(&note, ctx->shm, ctx->who->tenant_id, r->topic);
-	bool may_keep = is_fresh && ctx->cfg->fcgi.cache;
+	bool is_fresh = cache_note(&note, ctx->task.shm, ctx->task.who->tenant_id, r->topic);
+	bool may_keep = is_fresh && ctx->task.cfg->fcgi.cache;
 
 	if (may_keep)
 		ctx->cached = cache_get(
-			app->cache, ctx->who->tenant_id, ctx->req.path, ctx->req.query, &note);
+			app->cache, ctx->task.who->tenant_id, ctx->req.path, ctx->req.query, &note);
 	if (!ctx->cached && is_elsewhere(ctx))
 		return;
 	figure_add(app->stats, ctx->cached ? STAT_CACHE_HITS : STAT_CACHE_MISSES, 1);
@@ -245,8 +246,8 @@ static void run_cached(struct ctx *ctx)
 			return;
 		ctx->cached = cached_new(&ctx->res.body, is_fresh ? &note.tail : NULL);
 		if (may_keep)
-			cache_add(app->cache, ctx->who->tenant_id, ctx->req.path, ctx->req.query,
-				&note, ctx->cached);
+			cache_add(app->cache, ctx->task.who->tenant_id, ctx->req.path,
+				ctx->req.query, &note, ctx->cached);
 	}
 	ctx->res.status = 200;
 	ctx->res.content_type = "application/json";
@@ -258,7 +259,7 @@ void dispatch(struct ctx *ctx, const struct http_meta *meta, struct conn *conn)
 {
 	if (!find_path(ctx, meta))
 		return;
-	if (engine_is_at(ctx->cfg, ctx->req.path)) {
+	if (engine_is_at(ctx->task.cfg, ctx->req.path)) {
 		engine_serve(ctx, meta, conn);
 		return;
 	}

@@ -59,7 +59,7 @@ static void engine_ask_fini(struct ask *a)
 
 static void engine_fail(struct ctx *ctx, enum engine_error e)
 {
-	figure_add(ctx->worker->app->stats, STAT_ENGINE_REFUSED, 1);
+	figure_add(ctx->task.worker->app->stats, STAT_ENGINE_REFUSED, 1);
 	ctx->res.status = engine_status(e);
 	ctx->res.content_type = "application/json";
 	engine_put_error(&ctx->res.body, e, NULL);
@@ -73,7 +73,7 @@ static void fail_caller(struct ctx *ctx, enum err e)
 			      : err_status(e) == 401   ? "Authentication failed"
 						       : err_text(e);
 
-	figure_add(ctx->worker->app->stats, STAT_ENGINE_REFUSED, 1);
+	figure_add(ctx->task.worker->app->stats, STAT_ENGINE_REFUSED, 1);
 	ctx->res.status = err_status(e);
 	ctx->res.content_type = "application/json";
 	engine_put_error(&ctx->res.body, ENGINE_FORBIDDEN, message);
@@ -102,7 +102,7 @@ static struct park_engine *park(struct ctx *ctx, enum engine_what what)
 {
 	struct park_engine *e;
 
-	if (!loop_reserve(ctx->worker->app->loop, (size_t)ctx->cfg->fcgi.max_parked)) {
+	if (!loop_reserve(ctx->task.worker->app->loop, (size_t)ctx->task.cfg->fcgi.max_parked)) {
 		fail_caller(ctx, ERR_BUSY);
 		return NULL;
 	}
@@ -120,10 +120,10 @@ static struct park_engine *park_of_session(
 		return NULL;
 	memcpy(e->sid, str_c(&a->sid), a->sid.len + 1);
 	e->tag = tag_of(a);
-	if (app_is_alone(ctx->worker->app))
-		e->short_ms = (uint32_t)ctx->cfg->fcgi.short_hold_ms;
+	if (app_is_alone(ctx->task.worker->app))
+		e->short_ms = (uint32_t)ctx->task.cfg->fcgi.short_hold_ms;
 	e->is_again = a->is_again;
-	e->user = identity_claimed_user(ctx);
+	e->user = identity_claimed_user(&ctx->task, &ctx->req);
 	return e;
 }
 
@@ -141,10 +141,10 @@ static bool find_caller(struct ctx *ctx, struct str *out)
 	struct caller_view caller;
 	enum err e;
 
-	if (is_conformance(ctx->cfg))
+	if (is_conformance(ctx->task.cfg))
 		return true;
-	e = identity_get(ctx, &who);
-	if (e == ERR_UNAUTHENTICATED && !ctx->cfg->auth.require_at_handshake)
+	e = identity_get(&ctx->task, &ctx->req, &who);
+	if (e == ERR_UNAUTHENTICATED && !ctx->task.cfg->auth.require_at_handshake)
 		return true;
 	if (e != ERR_OK) {
 		fail_caller(ctx, e);
@@ -169,11 +169,11 @@ static void make_sid(const struct config *cfg, char *out)
 
 static void handshake(struct ctx *ctx, struct conn *conn)
 {
-	const struct config *cfg = ctx->cfg;
+	const struct config *cfg = ctx->task.cfg;
 	struct str caller = STR_INIT;
 	struct park_engine *e;
 
-	figure_add(ctx->worker->app->stats, STAT_HANDSHAKES, 1);
+	figure_add(ctx->task.worker->app->stats, STAT_HANDSHAKES, 1);
 	if (!find_caller(ctx, &caller))
 		return;
 	e = park(ctx, ENGINE_HANDSHAKE);
@@ -297,11 +297,11 @@ static void engine_read_payload(struct load *l, struct slice body)
 
 static void post(struct ctx *ctx, const struct ask *a, struct slice body)
 {
-	struct load l = {.is_echo = strcmp(ctx->cfg->conformance.app, "echo-engineio") == 0};
-	struct app *app = ctx->worker->app;
+	struct load l = {.is_echo = strcmp(ctx->task.cfg->conformance.app, "echo-engineio") == 0};
+	struct app *app = ctx->task.worker->app;
 	struct park_engine *e;
 
-	if (!held_add(&app->held, body.len, (size_t)ctx->cfg->fcgi.memory_bytes)) {
+	if (!held_add(&app->held, body.len, (size_t)ctx->task.cfg->fcgi.memory_bytes)) {
 		fail_caller(ctx, ERR_BUSY);
 		return;
 	}
@@ -344,20 +344,20 @@ static void post_lost(struct ctx *ctx, const struct ask *a, uint64_t length)
 static void serve_post(
 	struct ctx *ctx, const struct http_meta *meta, struct conn *conn, const struct ask *a)
 {
-	struct str *body = &ctx->worker->body;
+	struct str *body = &ctx->task.worker->body;
 
-	figure_add(ctx->worker->app->stats, STAT_POSTS, 1);
+	figure_add(ctx->task.worker->app->stats, STAT_POSTS, 1);
 	if (strncasecmp(ctx->req.content_type, FORM_OCTETS, sizeof(FORM_OCTETS) - 1) == 0) {
 		engine_fail(ctx, ENGINE_BAD_REQUEST);
 		return;
 	}
 	switch (conn_read_body(conn, meta->content_length, meta->transfer_encoding,
-		(size_t)ctx->cfg->socketio.max_payload, body)) {
+		(size_t)ctx->task.cfg->socketio.max_payload, body)) {
 	case CONN_BODY_WHOLE:
 		post(ctx, a, (struct slice){.p = str_c(body), .len = body->len});
 		break;
 	case CONN_BODY_TOO_LARGE:
-		figure_add(ctx->worker->app->stats, STAT_ENGINE_REFUSED, 1);
+		figure_add(ctx->task.worker->app->stats, STAT_ENGINE_REFUSED, 1);
 		ctx->res.status = 413;
 		ctx->res.content_type = "text/plain; charset=UTF-8";
 		break;
@@ -399,7 +399,7 @@ static void serve_session(struct ctx *ctx, const struct http_meta *meta, struct 
 	} else if (lost_len > 0) {
 		post_lost(ctx, a, lost_len);
 	} else if (is_get) {
-		figure_add(ctx->worker->app->stats, STAT_POLLS, 1);
+		figure_add(ctx->task.worker->app->stats, STAT_POLLS, 1);
 		park_of_session(ctx, ENGINE_GET, a);
 	} else {
 		serve_post(ctx, meta, conn, a);
@@ -417,7 +417,7 @@ void engine_serve(struct ctx *ctx, const struct http_meta *meta, struct conn *co
 		return;
 	}
 	if (http_own_error(meta)) {
-		figure_add(ctx->worker->app->stats, STAT_ENGINE_REFUSED, 1);
+		figure_add(ctx->task.worker->app->stats, STAT_ENGINE_REFUSED, 1);
 		ctx->res.status = http_own_error(meta);
 		ctx->res.content_type = "text/plain; charset=UTF-8";
 		return;

@@ -82,7 +82,7 @@ static bool events_read_number(struct ask *a, const char *key, const char *value
 static void on_parameter(const char *key, const char *value, void *arg)
 {
 	struct ask *a = arg;
-	const struct config *cfg = a->ctx->cfg;
+	const struct config *cfg = a->ctx->task.cfg;
 
 	if (strcmp(key, "since") == 0) {
 		a->has_since = events_read_number(a, key, value, 0, UINT64_MAX, &a->since);
@@ -125,8 +125,8 @@ static bool events_read_ask(struct ctx *ctx, struct ask *a)
 	const char *last = ctx->req.last_event_id;
 
 	*a = (struct ask){.ctx = ctx,
-		.timeout_s = (uint64_t)ctx->cfg->events.timeout_s,
-		.limit = (uint64_t)ctx->cfg->events.limit,
+		.timeout_s = (uint64_t)ctx->task.cfg->events.timeout_s,
+		.limit = (uint64_t)ctx->task.cfg->events.limit,
 		.is_sse = wants_stream(ctx->req.accept)};
 	if (!query_each(ctx->req.query, on_parameter, a)) {
 		ctx_fail(ctx, ERR_BAD_REQUEST,
@@ -167,14 +167,14 @@ static bool choose_rooms(
 	struct ctx *ctx, const struct ask *a, const struct alias *alias, struct wire_interest *in)
 {
 	if (!a->has_rooms) {
-		in->all_rooms = perm_is_all(ctx->who) && !(alias && alias->is_own);
+		in->all_rooms = perm_is_all(ctx->task.who) && !(alias && alias->is_own);
 		if (!in->all_rooms)
-			room_add_own(ctx->who, &in->rooms);
+			room_add_own(ctx->task.who, &in->rooms);
 		return true;
 	}
 	in->only_rooms = true;
 	for (size_t i = 0; i < a->rooms.n; i++) {
-		if (!room_may(ctx->who, a->rooms.v[i])) {
+		if (!room_may(ctx->task.who, a->rooms.v[i])) {
 			ctx_failf(ctx, ERR_FORBIDDEN, "You are not in the room %s.", a->rooms.v[i]);
 			return false;
 		}
@@ -207,7 +207,7 @@ static bool choose_topics(
 
 	if (a->has_topics) {
 		for (size_t i = 0; i < a->topics.n; i++) {
-			if (!stream_may_read(ctx->who, a->topics.v[i])) {
+			if (!stream_may_read(ctx->task.who, a->topics.v[i])) {
 				fail_topic(ctx, a->topics.v[i]);
 				return false;
 			}
@@ -216,7 +216,7 @@ static bool choose_topics(
 		return true;
 	}
 	for (st = streams; alias && st->topic; st++) {
-		bool may_read = stream_may_read(ctx->who, st->topic);
+		bool may_read = stream_may_read(ctx->task.who, st->topic);
 
 		if (!alias_has(alias, st) || (!may_read && !alias->is_own))
 			continue;
@@ -226,9 +226,9 @@ static bool choose_topics(
 	}
 	if (!alias) {
 		in->rooms_any_topic = true;
-		in->all_topics = perm_is_all(ctx->who);
+		in->all_topics = perm_is_all(ctx->task.who);
 		if (!in->all_topics)
-			stream_add_readable(ctx->who, &in->topics);
+			stream_add_readable(ctx->task.who, &in->topics);
 	}
 	if (in->all_topics || in->topics.n > 0 || (in->rooms_any_topic && in->rooms.n > 0))
 		return true;
@@ -241,7 +241,8 @@ static bool choose_topics(
 /* Where what is held keeps a whole process (fcgi.process_per_request), it is not for long. */
 static uint32_t short_hold_ms(struct ctx *ctx)
 {
-	return app_is_alone(ctx->worker->app) ? (uint32_t)ctx->cfg->fcgi.short_hold_ms : 0;
+	return app_is_alone(ctx->task.worker->app) ? (uint32_t)ctx->task.cfg->fcgi.short_hold_ms
+						   : 0;
 }
 
 static uint32_t timeout_ms(const struct ask *a, const struct config *cfg, uint32_t short_ms)
@@ -263,15 +264,15 @@ static char *who_text(const struct principal *who)
 
 static struct park *make_park(struct ctx *ctx, const struct ask *a, struct wire_interest *in)
 {
-	const struct config *cfg = ctx->cfg;
+	const struct config *cfg = ctx->task.cfg;
 	struct park_events *e = park_events_new();
 
 	e->is_sse = a->is_sse;
 	e->has_since = a->has_since;
 	e->since = a->since;
-	if (!e->has_since && shm_is_fresh(ctx->shm)) {
+	if (!e->has_since && shm_is_fresh(ctx->task.shm)) {
 		e->has_since = true;
-		e->since = atomic_load(&ctx->shm->tail);
+		e->since = atomic_load(&ctx->task.shm->tail);
 	}
 	e->short_ms = short_hold_ms(ctx);
 	e->timeout_ms = timeout_ms(a, cfg, e->short_ms);
@@ -279,9 +280,9 @@ static struct park *make_park(struct ctx *ctx, const struct ask *a, struct wire_
 	e->heartbeat_ms = (uint32_t)cfg->events.sse_heartbeat_s * 1000;
 	if (a->epoch.len > 0)
 		e->epoch = xstrdup(str_c(&a->epoch));
-	e->who = who_text(ctx->who);
+	e->who = who_text(ctx->task.who);
 	e->address = xstrdup(ctx->req.remote_addr);
-	park_set_caller(&e->park, ctx->who, ctx->arrived_ms);
+	park_set_caller(&e->park, ctx->task.who, ctx->task.arrived_ms);
 	wire_interest_put(&e->interest, in);
 	return &e->park;
 }
@@ -295,20 +296,20 @@ static void answer_head(struct ctx *ctx, const struct ask *a)
 static void events(struct ctx *ctx)
 {
 	const struct alias *alias = ctx->route->arg;
-	struct app *app = ctx->worker->app;
+	struct app *app = ctx->task.worker->app;
 	struct wire_interest in = {0};
 	struct ask ask;
 
 	if (!events_read_ask(ctx, &ask))
 		goto out;
-	in.tenant_id = ctx->who->tenant_id;
+	in.tenant_id = ctx->task.who->tenant_id;
 	in.format = ask.is_sse ? WIRE_SSE : WIRE_JSON;
 	in.limit = (uint16_t)ask.limit;
 	if (!choose_rooms(ctx, &ask, alias, &in) || !choose_topics(ctx, &ask, alias, &in))
 		goto out;
 	if (ctx->req.is_head)
 		answer_head(ctx, &ask);
-	else if (!loop_reserve(app->loop, (size_t)ctx->cfg->fcgi.max_parked))
+	else if (!loop_reserve(app->loop, (size_t)ctx->task.cfg->fcgi.max_parked))
 		ctx_fail(ctx, ERR_BUSY, NULL);
 	else
 		ctx->park = make_park(ctx, &ask, &in);

@@ -20,11 +20,11 @@ static void alive(struct ctx *ctx)
 
 static void ready(struct ctx *ctx)
 {
-	struct app *app = ctx->worker->app;
+	struct app *app = ctx->task.worker->app;
 	/* A process of plain CGI has no link of its own until it needs one. */
-	bool has_poller = shm_is_fresh(ctx->shm) && (app->is_cgi || loop_is_linked(app->loop));
+	bool has_poller = shm_is_fresh(ctx->task.shm) && (app->is_cgi || loop_is_linked(app->loop));
 	size_t n = loop_parked_n(app->loop);
-	bool has_room = (int64_t)n * 10 < ctx->cfg->fcgi.max_parked * 9;
+	bool has_room = (int64_t)n * 10 < ctx->task.cfg->fcgi.max_parked * 9;
 	struct str data = STR_INIT;
 	struct probe_found db;
 	bool is_healthy;
@@ -34,7 +34,7 @@ static void ready(struct ctx *ctx)
 	str_addf(&data,
 		"{\"connections\":%zu,\"maxConnections\":%lld,\"healthy\":%s,\"database\":\"%s\","
 		"\"writes\":\"%s\",\"poller\":\"%s\"}",
-		n, (long long)ctx->cfg->fcgi.max_parked, is_healthy ? "true" : "false",
+		n, (long long)ctx->task.cfg->fcgi.max_parked, is_healthy ? "true" : "false",
 		db.is_read ? "ok" : "unreachable",
 		db.is_written                  ? "ok"
 		: db.is_waiting || !db.is_read ? "unknown"
@@ -64,7 +64,7 @@ static void look(struct app *app)
 
 static void metrics(struct ctx *ctx)
 {
-	struct app *app = ctx->worker->app;
+	struct app *app = ctx->task.worker->app;
 	char pid[32];
 
 	/* Whoever is on this machine may; from elsewhere it takes a permission. */
@@ -77,8 +77,9 @@ static void metrics(struct ctx *ctx)
 	snprintf(pid, sizeof(pid), "pid=\"%ld\"", (long)getpid());
 	figure_put_metrics(&ctx->res.body, stat_rows, STAT_N, app->stats, pid);
 	/* The same from whichever process answers, so they have no pid. */
-	if (ctx->shm)
-		figure_put_metrics(&ctx->res.body, figure_rows, FIGURE_N, ctx->shm->figures, "");
+	if (ctx->task.shm)
+		figure_put_metrics(
+			&ctx->res.body, figure_rows, FIGURE_N, ctx->task.shm->figures, "");
 }
 
 const struct route health_routes[] = {

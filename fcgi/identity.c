@@ -180,16 +180,16 @@ static enum err credential_find(const struct http_req *req, struct credential *c
 }
 
 static enum err load_by_token(
-	struct ctx *ctx, const struct credential *cred, struct principal **who)
+	struct task *task, const struct credential *cred, struct principal **who)
 {
 	struct token_claims claims;
-	enum err e = token_verify(
-		ctx->worker->settings->key, cred->text, cred->len, clock_wall_ms() / 1000, &claims);
+	enum err e = token_verify(task->worker->settings->key, cred->text, cred->len,
+		clock_wall_ms() / 1000, &claims);
 
 	if (e == ERR_OK)
-		e = db_ensure(ctx->db);
+		e = db_ensure(task->db);
 	if (e == ERR_OK)
-		e = principal_load_user(ctx->db, claims.user_id, claims.jti, claims.exp_s, who);
+		e = principal_load_user(task->db, claims.user_id, claims.jti, claims.exp_s, who);
 	if (e == ERR_OK && (*who)->tenant_id != claims.tenant_id) {
 		/* The user has moved to another tenant since. */
 		principal_unref(*who);
@@ -200,26 +200,26 @@ static enum err load_by_token(
 }
 
 static enum err load_by_apikey(
-	struct ctx *ctx, const struct credential *cred, struct principal **who)
+	struct task *task, const struct credential *cred, struct principal **who)
 {
-	enum err e = db_ensure(ctx->db);
+	enum err e = db_ensure(task->db);
 
-	return e == ERR_OK ? principal_load_apikey(ctx->db, cred->hash, who) : e;
+	return e == ERR_OK ? principal_load_apikey(task->db, cred->hash, who) : e;
 }
 
 static enum err load_by_caller(
-	struct ctx *ctx, const struct caller_view *caller, struct principal **who)
+	struct task *task, const struct caller_view *caller, struct principal **who)
 {
-	enum err e = db_ensure(ctx->db);
+	enum err e = db_ensure(task->db);
 	char *jti;
 
 	if (e != ERR_OK)
 		return e;
 	if (caller->apikey_id) {
-		e = principal_load_apikey_id(ctx->db, caller->apikey_id, who);
+		e = principal_load_apikey_id(task->db, caller->apikey_id, who);
 	} else {
 		jti = slice_dup(caller->jti);
-		e = principal_load_user(ctx->db, caller->user_id, jti, caller->expires_s, who);
+		e = principal_load_user(task->db, caller->user_id, jti, caller->expires_s, who);
 		free(jti);
 	}
 	if (e == ERR_OK && (*who)->tenant_id != caller->tenant_id) {
@@ -231,27 +231,27 @@ static enum err load_by_caller(
 }
 
 /* Asks the database, and again if the connection turns out to be lost: nothing was changed. */
-static enum err load(struct ctx *ctx, const struct credential *cred, struct principal **who)
+static enum err load(struct task *task, const struct credential *cred, struct principal **who)
 {
 	enum err e = ERR_DB_LOST;
 
 	for (int i = 0; i < 2 && e == ERR_DB_LOST; i++) {
 		if (cred->kind == KIND_CALLER)
-			e = load_by_caller(ctx, cred->caller, who);
+			e = load_by_caller(task, cred->caller, who);
 		else if (cred->kind == KIND_APIKEY)
-			e = load_by_apikey(ctx, cred, who);
+			e = load_by_apikey(task, cred, who);
 		else
-			e = load_by_token(ctx, cred, who);
+			e = load_by_token(task, cred, who);
 	}
 	return e;
 }
 
 /* In the cache or, else, in the database. */
 static enum err identity_find(
-	struct ctx *ctx, const struct credential *cred, const struct principal **who)
+	struct task *task, const struct credential *cred, const struct principal **who)
 {
-	struct identities *cache = ctx->worker->app->identities;
-	const struct shm *shm = ctx->shm;
+	struct identities *cache = task->worker->app->identities;
+	const struct shm *shm = task->shm;
 	struct principal *loaded = NULL;
 	int64_t now_ms = clock_ms();
 	uint32_t generation;
@@ -261,7 +261,7 @@ static enum err identity_find(
 	if (*who)
 		return ERR_OK;
 	generation = shm ? shm_gen(shm, 0, EVENT_TOPIC_AUTH) : 0;
-	e = load(ctx, cred, &loaded);
+	e = load(task, cred, &loaded);
 	if (e != ERR_OK)
 		return e;
 	*who = loaded;
@@ -271,39 +271,39 @@ static enum err identity_find(
 }
 
 /* Counts a bad token or key. It is bad whether or not that could be counted. */
-static enum err count_bad(struct ctx *ctx, enum err e)
+static enum err count_bad(struct task *task, enum err e)
 {
-	if (e == ERR_TOKEN_INVALID && db_ensure(ctx->db) == ERR_OK &&
-		throttle_bad_token(ctx) == ERR_RATE_LIMITED)
+	if (e == ERR_TOKEN_INVALID && db_ensure(task->db) == ERR_OK &&
+		throttle_bad_token(task) == ERR_RATE_LIMITED)
 		return ERR_RATE_LIMITED;
 	return e;
 }
 
-enum err identity_get(struct ctx *ctx, const struct principal **who)
+enum err identity_get(struct task *task, const struct http_req *req, const struct principal **who)
 {
 	struct credential cred;
-	enum err e = credential_find(&ctx->req, &cred);
+	enum err e = credential_find(req, &cred);
 
 	*who = NULL;
 	if (e == ERR_OK) {
 		secret_hash(cred.hash, cred.text, cred.len);
-		e = identity_find(ctx, &cred, who);
+		e = identity_find(task, &cred, who);
 	}
 	str_fini(&cred.decoded);
-	return count_bad(ctx, e);
+	return count_bad(task, e);
 }
 
-enum err identity_of_text(struct ctx *ctx, enum identity_kind kind, const char *text, size_t len,
+enum err identity_of_text(struct task *task, enum identity_kind kind, const char *text, size_t len,
 	const struct principal **who)
 {
 	struct credential cred = {.kind = (int)kind, .text = text, .len = len};
 
 	secret_hash(cred.hash, text, len);
-	return count_bad(ctx, identity_find(ctx, &cred, who));
+	return count_bad(task, identity_find(task, &cred, who));
 }
 
 enum err identity_of_caller(
-	struct ctx *ctx, const struct caller_view *caller, const struct principal **who)
+	struct task *task, const struct caller_view *caller, const struct principal **who)
 {
 	struct credential cred = {.kind = KIND_CALLER, .caller = caller};
 	struct str name = STR_INIT;
@@ -317,17 +317,17 @@ enum err identity_of_caller(
 	bytes_put_slice(&name, caller->jti);
 	secret_hash(cred.hash, name.p, name.len);
 	str_fini(&name);
-	return identity_find(ctx, &cred, who);
+	return identity_find(task, &cred, who);
 }
 
-uint64_t identity_claimed_user(struct ctx *ctx)
+uint64_t identity_claimed_user(struct task *task, const struct http_req *req)
 {
 	struct credential cred;
 	struct token_claims claims;
 	uint64_t user_id = 0;
 
-	if (credential_find(&ctx->req, &cred) == ERR_OK && cred.kind == KIND_TOKEN &&
-		token_verify(ctx->worker->settings->key, cred.text, cred.len,
+	if (credential_find(req, &cred) == ERR_OK && cred.kind == KIND_TOKEN &&
+		token_verify(task->worker->settings->key, cred.text, cred.len,
 			clock_wall_ms() / 1000, &claims) == ERR_OK)
 		user_id = claims.user_id;
 	str_fini(&cred.decoded);

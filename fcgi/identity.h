@@ -27,19 +27,19 @@ void identities_free(struct identities *c);
 /* Finds who asks. On ERR_OK *who is a reference of the caller's, for principal_unref(); NULL
  * on failure. ERR_UNAUTHENTICATED (nothing given), ERR_TOKEN_* (REVOKED also when user, tenant or
  * key is disabled), ERR_RATE_LIMITED (bad, as too many before from this address: throttle.h;
- * Retry-After is set), ERR_DB_LOST and the like. */
-enum err identity_get(struct ctx *ctx, const struct principal **who)
+ * task->retry_s is set), ERR_DB_LOST and the like. */
+enum err identity_get(struct task *task, const struct http_req *req, const struct principal **who)
 	__attribute__((warn_unused_result));
 /* The same for a token, or API key, that came by another way than the request's headers. */
 enum identity_kind { IDENTITY_TOKEN, IDENTITY_APIKEY };
-enum err identity_of_text(struct ctx *ctx, enum identity_kind kind, const char *text, size_t len,
+enum err identity_of_text(struct task *task, enum identity_kind kind, const char *text, size_t len,
 	const struct principal **who) __attribute__((warn_unused_result));
 /* Who the holder of a token or key found good before is by now. ERR_TOKEN_* if it is not good any
  * more, or of another tenant. */
-enum err identity_of_caller(struct ctx *ctx, const struct caller_view *caller,
+enum err identity_of_caller(struct task *task, const struct caller_view *caller,
 	const struct principal **who) __attribute__((warn_unused_result));
 /* The user whose token came with the request, by its signature alone: 0 if there is none that is
  * good, or it is an API key. Asks nobody. */
-uint64_t identity_claimed_user(struct ctx *ctx);
+uint64_t identity_claimed_user(struct task *task, const struct http_req *req);
 
 #endif

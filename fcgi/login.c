@@ -36,17 +36,17 @@ const struct db_set login_sql = {
 	.stmts = (const struct db_stmt *const[]){&find_user, &renew_hash, &audit, NULL},
 };
 
-enum err login_note(struct ctx *ctx, uint64_t user_id, const char *action, const char *target)
+enum err login_note(struct task *task, uint64_t user_id, const char *action, const char *target)
 {
-	const struct db_val in[] = {dbv_s(action), dbv_s(target), dbv_s(ctx->req.request_id),
-		dbv_s(ctx->req.remote_addr), DBV_U(user_id)};
+	const struct db_val in[] = {dbv_s(action), dbv_s(target), dbv_s(task->request_id),
+		dbv_s(task->address), DBV_U(user_id)};
 
-	return db_exec(ctx->db, &audit, in, 5, NULL, NULL);
+	return db_exec(task->db, &audit, in, 5, NULL, NULL);
 }
 
 /* A login at work. */
 struct work {
-	struct ctx *ctx;
+	struct task *task;
 	const struct login *in;
 	struct str account; /* username in lower case: what failures are counted under */
 };
@@ -75,21 +75,21 @@ static enum err user_find(struct db *db, const char *username, struct user *u)
 
 /* ERR_BAD_CREDENTIALS: wrong password, or nobody; that has been counted. A hash with other
  * parameters is made anew. */
-static enum err user_check(struct ctx *ctx, const struct work *work, struct user *u)
+static enum err user_check(struct task *task, const struct work *work, struct user *u)
 {
-	uint64_t passes = (uint64_t)ctx->cfg->auth.argon2_passes;
-	uint64_t memory_kib = (uint64_t)ctx->cfg->auth.argon2_memory_kib;
+	uint64_t passes = (uint64_t)task->cfg->auth.argon2_passes;
+	uint64_t memory_kib = (uint64_t)task->cfg->auth.argon2_memory_kib;
 	const struct login *in = work->in;
 	bool is_right;
-	enum err e = password_enter(ctx->cfg);
+	enum err e = password_enter(task->cfg);
 
 	if (e != ERR_OK)
 		return e;
 	/* The limit is looked at and the failure counted inside the place: of many at once, no more
 	 * than there are places can have looked before another's failure counted. */
-	e = throttle_check(ctx, str_c(&work->account));
+	e = throttle_check(task, str_c(&work->account));
 	if (e == ERR_OK) {
-		is_right = password_is_right(ctx->cfg, u->phc, in->password, in->password_len);
+		is_right = password_is_right(task->cfg, u->phc, in->password, in->password_len);
 		e = is_right && u->id ? ERR_OK : ERR_BAD_CREDENTIALS;
 	}
 	if (e == ERR_OK && secret_password_is_stale(u->phc, passes, memory_kib) &&
@@ -97,7 +97,7 @@ static enum err user_check(struct ctx *ctx, const struct work *work, struct user
 			u->renewed, in->password, in->password_len, passes, memory_kib))
 		u->renewed[0] = '\0';
 	if (e == ERR_BAD_CREDENTIALS) {
-		e = throttle_failed(ctx, str_c(&work->account));
+		e = throttle_failed(task, str_c(&work->account));
 		if (e == ERR_OK)
 			e = ERR_BAD_CREDENTIALS;
 	}
@@ -105,54 +105,54 @@ static enum err user_check(struct ctx *ctx, const struct work *work, struct user
 	return e;
 }
 
-static enum err login_finish(struct ctx *ctx, const struct work *work, const struct user *u)
+static enum err login_finish(struct task *task, const struct work *work, const struct user *u)
 {
 	const struct db_val renew[] = {dbv_s(u->renewed), DBV_U(u->id), dbv_s(u->phc)};
-	enum err e = db_begin(ctx->db);
+	enum err e = db_begin(task->db);
 
 	if (e == ERR_OK)
-		e = throttle_clear(ctx, str_c(&work->account));
+		e = throttle_clear(task, str_c(&work->account));
 	if (e == ERR_OK && u->renewed[0])
-		e = db_exec(ctx->db, &renew_hash, renew, 3, NULL, NULL);
+		e = db_exec(task->db, &renew_hash, renew, 3, NULL, NULL);
 	if (e == ERR_OK)
-		e = work->in->grant(ctx, u->id, work->in->arg);
+		e = work->in->grant(task, u->id, work->in->arg);
 	if (e == ERR_OK)
-		e = login_note(ctx, u->id, "auth.login", work->in->target);
-	return e == ERR_OK ? txn_commit(ctx->db) : e;
+		e = login_note(task, u->id, "auth.login", work->in->target);
+	return e == ERR_OK ? txn_commit(task->db) : e;
 }
 
 static enum err step(void *arg)
 {
 	const struct work *work = arg;
-	struct ctx *ctx = work->ctx;
+	struct task *task = work->task;
 	struct user u;
-	enum err e = throttle_check(ctx, str_c(&work->account));
+	enum err e = throttle_check(task, str_c(&work->account));
 
 	if (e == ERR_OK)
-		e = user_find(ctx->db, work->in->username, &u);
+		e = user_find(task->db, work->in->username, &u);
 	if (e == ERR_OK)
-		e = user_check(ctx, work, &u);
+		e = user_check(task, work, &u);
 	if (e == ERR_OK)
-		e = login_finish(ctx, work, &u);
+		e = login_finish(task, work, &u);
 	if (e == ERR_OK)
 		log_info("login", "user=%llu address=%s request_id=%s", (unsigned long long)u.id,
-			ctx->req.remote_addr, ctx->req.request_id);
+			task->address, task->request_id);
 	return e;
 }
 
-enum err login_run(struct ctx *ctx, const struct login *in)
+enum err login_run(struct task *task, const struct login *in)
 {
-	struct work work = {.ctx = ctx, .in = in};
+	struct work work = {.task = task, .in = in};
 	enum err e;
 
 	for (const char *p = in->username; *p; p++)
 		str_addc(&work.account, *p >= 'A' && *p <= 'Z' ? (char)(*p + 'a' - 'A') : *p);
-	e = txn_retry(ctx->db, step, &work);
+	e = txn_retry(task->db, step, &work);
 	if (e == ERR_BAD_CREDENTIALS || e == ERR_FORBIDDEN)
-		log_warn("login_refused", "address=%s request_id=%s", ctx->req.remote_addr,
-			ctx->req.request_id);
+		log_warn("login_refused", "address=%s request_id=%s", task->address,
+			task->request_id);
 	if (e == ERR_OK)
-		family_sweep(ctx->db);
+		family_sweep(task->db);
 	str_fini(&work.account);
 	return e;
 }

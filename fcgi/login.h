@@ -21,15 +21,15 @@ struct login {
 	const char *target; /* of the audit row: what it is a login to; "" for the API */
 	/* Gives out what the login is for, in its transaction, which is run again when the database
 	 * asks for it. What it returns but ERR_OK ends the login, and nothing of it is kept. */
-	enum err (*grant)(struct ctx *ctx, uint64_t user_id, void *arg);
+	enum err (*grant)(struct task *task, uint64_t user_id, void *arg);
 	void *arg;
 };
 
 /* ERR_BAD_CREDENTIALS (that has been counted), ERR_RATE_LIMITED (Retry-After is set), ERR_BUSY,
  * ERR_DB_LOST and the like, or what grant says. */
-enum err login_run(struct ctx *ctx, const struct login *in) __attribute__((warn_unused_result));
+enum err login_run(struct task *task, const struct login *in) __attribute__((warn_unused_result));
 /* An audit row of a user's, in the caller's transaction. */
-enum err login_note(struct ctx *ctx, uint64_t user_id, const char *action, const char *target)
+enum err login_note(struct task *task, uint64_t user_id, const char *action, const char *target)
 	__attribute__((warn_unused_result));
 
 #endif

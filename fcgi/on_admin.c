@@ -148,7 +148,7 @@ static void on_admin_handle(struct socket_call *call)
 	struct op op = {.type = OP_ADMIN, .admin = kind->type};
 	struct command c;
 
-	if (strcmp(call->work->ctx->cfg->socketio.admin, "on") != 0) {
+	if (strcmp(call->work->task.cfg->socketio.admin, "on") != 0) {
 		socket_fail(call, err_code(ERR_FORBIDDEN),
 			"The Admin UI takes no commands here (socketio.admin).");
 		return;

@@ -47,7 +47,7 @@ static void refresh(struct socket_call *call)
 	struct json_object *token = json_get(socket_arg(call, 0), "token");
 	const struct caller_view *now = &call->socket->caller;
 	const struct principal *who;
-	enum err e = identity_of_text(call->work->ctx, IDENTITY_TOKEN,
+	enum err e = identity_of_text(&call->work->task, IDENTITY_TOKEN,
 		json_object_get_string(token), (size_t)json_object_get_string_len(token), &who);
 
 	if (e != ERR_OK) {

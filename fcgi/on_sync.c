@@ -41,7 +41,7 @@ static void request(struct socket_call *call)
 	enum err e;
 
 	on_sync_read_ask(call, &a);
-	e = sync_answer(call->work->ctx, &a, call->work->rows, &at);
+	e = sync_answer(&call->work->task, &a, call->work->rows, &at);
 	if (e != ERR_OK) {
 		socket_fail_err(call, e);
 		return;
@@ -55,11 +55,11 @@ void on_sync_send_rows(struct socket_work *w, const char *topic)
 {
 	const struct sync_ask ask = {.topic = topic};
 	uint64_t at;
-	enum err e = sync_answer(w->ctx, &ask, w->rows, &at);
+	enum err e = sync_answer(&w->task, &ask, w->rows, &at);
 
 	if (e != ERR_OK && e != ERR_NOT_FOUND && e != ERR_FORBIDDEN)
 		log_error("sync", "%s:initial: %s: %s request_id=%s", topic, err_code(e),
-			db_errmsg(w->ctx->db), w->post->request_id);
+			db_errmsg(w->task.db), w->post->request_id);
 }
 
 static char *on_sync_join(const char *a, const char *b)

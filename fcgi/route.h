@@ -32,6 +32,7 @@
 #include "perm.h"
 #include "shm.h"
 #include "str.h"
+#include "task.h"
 
 enum http_method { HTTP_GET = 1, HTTP_POST = 2, HTTP_PUT = 4, HTTP_DELETE = 8, HTTP_OPTIONS = 16 };
 
@@ -76,22 +77,16 @@ struct park;
 struct cached;
 
 struct ctx {
-	const struct config *cfg;
+	struct task task;
 	struct http_req req;
 	struct http_res res;
-	struct db *db;               /* the worker's */
-	const struct shm *shm;       /* NULL when there is no poller */
-	const struct principal *who; /* a reference; NULL on ROUTE_OPEN */
-	struct json_object *body;    /* of a route that takes JSON; NULL when another type came */
-	struct route_params params;  /* what the pattern's {..} matched */
+	struct json_object *body;   /* of a route that takes JSON; NULL when another type came */
+	struct route_params params; /* what the pattern's {..} matched */
 	const struct route *route;
-	struct worker *worker;
 	struct txn *txn;     /* of ROUTE_TXN, while it runs */
 	struct str problems; /* ctx_problem()'s */
 	size_t problems_n;
 	struct str audit_target;
-	int64_t arrived_ms;   /* clock_ms() before anything was asked */
-	int64_t retry_s;      /* when to try again after ERR_RATE_LIMITED; 0: err_retry_s() */
 	enum err failed;      /* what ctx_fail() or ctx_fail_db() was last told */
 	struct jobs *pass_to; /* not answered: it is for these threads */
 	/* The handler wants the request parked, with a place that it has reserved (loop.h): taken

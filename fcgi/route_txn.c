@@ -19,7 +19,7 @@ static bool read_key(struct ctx *ctx, struct txn_key *key)
 	struct str all = STR_INIT, subject = STR_INIT;
 	size_t len = strlen(ctx->req.idempotency_key);
 
-	key->text = ctx->who ? ctx->req.idempotency_key : "";
+	key->text = ctx->task.who ? ctx->req.idempotency_key : "";
 	if (!key->text[0])
 		return true;
 	if (len > TXN_KEY_MAX || !json_is_utf8(key->text, len)) {
@@ -28,12 +28,12 @@ static bool read_key(struct ctx *ctx, struct txn_key *key)
 		ctx_fail(ctx, ERR_BAD_REQUEST, NULL);
 		return false;
 	}
-	str_addf(&subject, "%c:%llu", ctx->who->apikey_id ? 'k' : 'u',
-		(unsigned long long)(ctx->who->apikey_id ? ctx->who->apikey_id
-							 : ctx->who->user_id));
+	str_addf(&subject, "%c:%llu", ctx->task.who->apikey_id ? 'k' : 'u',
+		(unsigned long long)(ctx->task.who->apikey_id ? ctx->task.who->apikey_id
+							      : ctx->task.who->user_id));
 	memcpy(key->subject, subject.p, subject.len + 1);
-	key->tenant_id = ctx->who->tenant_id;
-	key->ttl_s = ctx->cfg->http.idempotency_ttl_s;
+	key->tenant_id = ctx->task.who->tenant_id;
+	key->ttl_s = ctx->task.cfg->http.idempotency_ttl_s;
 	str_addf(&all, "%d %s\n", (int)ctx->req.method, ctx->req.path);
 	str_add(&all, ctx->req.body, ctx->req.body_len);
 	secret_hash(key->hash, all.p, all.len);
@@ -103,7 +103,7 @@ void route_txn_told(struct app *app, const struct event_out *events, size_t n)
 
 static void route_txn_tell_events(const struct event_out *events, size_t n, void *arg)
 {
-	route_txn_told(((struct ctx *)arg)->worker->app, events, n);
+	route_txn_told(((struct ctx *)arg)->task.worker->app, events, n);
 }
 
 static const struct txn_work request_work = {
@@ -118,16 +118,17 @@ void route_txn_run(struct ctx *ctx)
 {
 	struct txn_key key = {.text = ""};
 	struct str subject = STR_INIT;
-	struct txn t = {
-		.db = ctx->db, .request_id = ctx->req.request_id, .address = ctx->req.remote_addr};
+	struct txn t = {.db = ctx->task.db,
+		.request_id = ctx->req.request_id,
+		.address = ctx->req.remote_addr};
 	enum err e;
 
 	if (!read_key(ctx, &key))
 		return;
-	if (ctx->who) {
-		txn_put_subject(&subject, ctx->who);
+	if (ctx->task.who) {
+		txn_put_subject(&subject, ctx->task.who);
 		t.subject = subject.p;
-		t.tenant_id = ctx->who->tenant_id;
+		t.tenant_id = ctx->task.who->tenant_id;
 	}
 	t.key = key.text[0] ? &key : NULL;
 	ctx->txn = &t;

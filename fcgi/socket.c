@@ -3,8 +3,6 @@
 #include <string.h>
 
 #include "app.h"
-#include "ctx.h"
-#include "http.h"
 #include "identity.h"
 #include "log.h"
 #include "payload.h"
@@ -88,14 +86,14 @@ void socket_fail(struct socket_call *call, const char *code, const char *message
 /* What the header Retry-After says to others. */
 static int64_t retry_s_of(const struct socket_work *w, enum err e)
 {
-	return e == ERR_RATE_LIMITED && w->ctx->retry_s ? w->ctx->retry_s : err_retry_s(e);
+	return e == ERR_RATE_LIMITED && w->task.retry_s ? w->task.retry_s : err_retry_s(e);
 }
 
 void socket_fail_err(struct socket_call *call, enum err e)
 {
 	if (err_status(e) >= 500)
 		log_error("socket", "%s: %s request_id=%s", call->event->name,
-			db_errmsg(call->work->ctx->db), call->work->post->request_id);
+			db_errmsg(call->work->task.db), call->work->post->request_id);
 	fail(call, e, err_code(e), err_text(e), retry_s_of(call->work, e));
 }
 
@@ -116,7 +114,7 @@ const struct principal *socket_who(struct socket_call *call)
 	enum err e = ERR_OK;
 
 	if (!k->who)
-		e = identity_of_caller(call->work->ctx, &k->caller, &k->who);
+		e = identity_of_caller(&call->work->task, &k->caller, &k->who);
 	if (e != ERR_OK) {
 		socket_fail_err(call, e);
 		return NULL;
@@ -200,7 +198,7 @@ static bool has_left(const struct socket_work *w, struct slice nsp)
 
 static const struct socket_namespace *find_namespace(const struct socket_work *w, struct slice nsp)
 {
-	const struct socket_namespace *ns = tables_namespaces(w->ctx->cfg);
+	const struct socket_namespace *ns = tables_namespaces(w->task.cfg);
 
 	for (; ns->name; ns++)
 		if (slice_is(nsp, ns->name))
@@ -272,7 +270,7 @@ static void socket_handle(struct socket_call *call)
 			socket_fail_err(call, ERR_FORBIDDEN);
 			return;
 		}
-		call->work->ctx->who = call->who;
+		call->work->task.who = call->who;
 	}
 	problem = call->event->check ? call->event->check(call) : NULL;
 	if (problem)
@@ -281,7 +279,7 @@ static void socket_handle(struct socket_call *call)
 		socket_txn_run(call);
 	else
 		call->event->handle(call);
-	call->work->ctx->who = NULL;
+	call->work->task.who = NULL;
 }
 
 static void tell_heard(const struct socket_call *call)
@@ -322,7 +320,7 @@ static void on_event(
 		socket_handle(&call);
 		return;
 	}
-	figure_add(w->ctx->worker->app->stats, STAT_UNKNOWN_EVENTS, 1);
+	figure_add(w->task.worker->app->stats, STAT_UNKNOWN_EVENTS, 1);
 	socket_ack(&call, "{\"error\":{\"code\":\"unknown_event\"}}");
 }
 
@@ -331,7 +329,7 @@ static void on_packet(struct socket_work *w, const struct packet *p, bool is_all
 	struct socket *k = find_socket(w, p->nsp);
 	struct op op = {.type = OP_ACKED, .id = p->id};
 
-	w->ctx->retry_s = 0;
+	w->task.retry_s = 0;
 	if (!k && p->type == PACKET_CONNECT)
 		on_connect(w, p, is_allowed);
 	else if (!k && p->type != PACKET_CONNECT_ERROR && has_left(w, p->nsp))
@@ -437,24 +435,24 @@ static void run(struct socket_work *w)
 
 bool socket_run(struct worker *worker, const struct socket_post *post, struct sync_post *rows)
 {
-	static char *const no_env[] = {NULL};
-	struct http_meta meta;
-	struct ctx ctx = {.worker = worker,
-		.cfg = &worker->settings->cfg,
-		.db = worker->db,
-		.shm = atomic_load(&worker->app->shm),
-		.arrived_ms = post->arrived_ms};
-	struct socket_work w = {.ctx = &ctx, .post = post, .ops = rows->ops, .rows = rows};
+	struct socket_work w = {
+		.task = {.worker = worker,
+			.cfg = &worker->settings->cfg,
+			.db = worker->db,
+			.shm = atomic_load(&worker->app->shm),
+			.address = post->address,
+			.request_id = post->request_id,
+			.arrived_ms = post->arrived_ms},
+		.post = post,
+		.ops = rows->ops,
+		.rows = rows,
+	};
 	struct op bad = {.type = OP_BAD};
 
-	http_read_env(no_env, &ctx.req, &meta);
-	ctx.req.remote_addr = post->address;
-	memcpy(ctx.req.request_id, post->request_id, sizeof(ctx.req.request_id));
 	if (ops_state_get(slice_str(post->state), &w.state))
 		run(&w);
 	else
 		w.why_bad = "its state cannot be read";
-	ctx_fini(&ctx);
 	if (!w.why_bad)
 		return true;
 	bad.code = slice_of(w.why_bad);

@@ -55,7 +55,7 @@ struct socket {
 
 /* One POST at work. */
 struct socket_work {
-	struct ctx *ctx; /* who is that of the socket whose packet is at hand, if known */
+	struct task task; /* who is that of the socket whose packet is at hand, if known */
 	const struct socket_post *post;
 	struct ops_state state;
 	struct socket socks[OPS_SOCKETS_MAX];

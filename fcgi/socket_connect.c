@@ -62,12 +62,12 @@ enum err socket_connect_find(
 
 	*who = NULL;
 	if (!shown && has_caller(&w->state.caller))
-		return identity_of_caller(w->ctx, &w->state.caller, who);
+		return identity_of_caller(&w->task, &w->state.caller, who);
 	if (!shown)
 		return ERR_UNAUTHENTICATED;
 	if (!json_object_is_type(shown, json_type_string))
 		return ERR_TOKEN_INVALID;
-	return identity_of_text(w->ctx, kind, json_object_get_string(shown),
+	return identity_of_text(&w->task, kind, json_object_get_string(shown),
 		(size_t)json_object_get_string_len(shown), who);
 }
 
@@ -89,7 +89,7 @@ bool socket_connect_failed(struct socket_work *w, struct slice nsp, enum err e)
 	}
 	if (err_status(e) < 500)
 		return false;
-	log_error("connect", "%s: %s request_id=%s", err_code(e), db_errmsg(w->ctx->db),
+	log_error("connect", "%s: %s request_id=%s", err_code(e), db_errmsg(w->task.db),
 		w->post->request_id);
 	socket_refuse(w, nsp, "Service unavailable", 503);
 	return true;
@@ -145,7 +145,7 @@ static void take_past(struct past *past, const struct principal *who, const stru
 
 static bool is_of_log(const struct socket_work *w, const struct db_val *epoch)
 {
-	const struct shm *page = w->ctx->shm;
+	const struct shm *page = w->task.shm;
 
 	return page && slice_is(dbv_slice(epoch), page->epoch);
 }
@@ -154,20 +154,20 @@ static void read_past(
 	struct socket_work *w, const char *pid, const struct principal *who, struct past *past)
 {
 	uint8_t hash[SECRET_SHORT_SIZE];
-	int64_t recovery_ms = w->ctx->cfg->socketio.recovery_ms;
+	int64_t recovery_ms = w->task.cfg->socketio.recovery_ms;
 	const struct db_val *row = NULL;
 	struct ops_before b;
-	enum err e = db_ensure(w->ctx->db);
+	enum err e = db_ensure(w->task.db);
 
 	secret_hash_short(hash, pid, strlen(pid));
 	const struct db_val in[] = {
 		dbv_b(hash, sizeof(hash)), DBV_I(recovery_ms + SEEN_LATE_MS), DBV_I(recovery_ms)};
 
 	if (e == ERR_OK)
-		e = db_one(w->ctx->db, &select_before, in, 3, &row);
+		e = db_one(w->task.db, &select_before, in, 3, &row);
 	if (e != ERR_OK)
 		log_error(
-			"connect", "%s request_id=%s", db_errmsg(w->ctx->db), w->post->request_id);
+			"connect", "%s request_id=%s", db_errmsg(w->task.db), w->post->request_id);
 	if (!row || dbv_u(&row[7]))
 		return;
 	b = (struct ops_before){.socket_id = dbv_slice(&row[0]),
@@ -186,7 +186,7 @@ static void read_past(
 static uint64_t read_offset(const struct socket_work *w, const struct packet *p)
 {
 	const char *offset = json_get_str(p->json, "offset");
-	const struct shm *page = w->ctx->shm;
+	const struct shm *page = w->task.shm;
 	size_t len = page ? strlen(page->epoch) : 0;
 	uint64_t id = 0;
 
@@ -199,7 +199,7 @@ static uint64_t read_offset(const struct socket_work *w, const struct packet *p)
  * subscribed to, its poller knows.) */
 static uint64_t oldest_point(const struct socket_work *w, const struct principal *who)
 {
-	const struct floors floors = floors_of_page(w->ctx->shm);
+	const struct floors floors = floors_of_page(w->task.shm);
 	const struct subs none = {0};
 	struct wire_interest want;
 	unsigned classes;
@@ -213,7 +213,7 @@ static uint64_t oldest_point(const struct socket_work *w, const struct principal
 static void find_past(struct socket_work *w, const struct packet *p, const char *pid,
 	const struct principal *who, struct past *past)
 {
-	const struct shm *page = w->ctx->shm;
+	const struct shm *page = w->task.shm;
 	uint64_t offset = read_offset(w, p), tail;
 
 	if (w->state.flags & OPS_STATE_HAS_BEFORE)
@@ -226,7 +226,7 @@ static void find_past(struct socket_work *w, const struct packet *p, const char 
 		past->point = offset;
 	tail = atomic_load(&page->tail);
 	past->can_resume = past->point >= oldest_point(w, who) && past->point <= tail &&
-			   tail - past->point <= (uint64_t)w->ctx->cfg->socketio.max_replay;
+			   tail - past->point <= (uint64_t)w->task.cfg->socketio.max_replay;
 }
 
 /* ---- CONNECT ---- */
@@ -273,11 +273,11 @@ static void send_rows(struct socket_work *w, const struct principal *who, char *
 {
 	char *rest = topics, *topic;
 
-	w->ctx->who = who;
+	w->task.who = who;
 	while ((topic = strsep(&rest, ",")))
 		if (*topic)
 			on_sync_send_rows(w, topic);
-	w->ctx->who = NULL;
+	w->task.who = NULL;
 }
 
 void socket_connect_main(struct socket_work *w, const struct packet *p)

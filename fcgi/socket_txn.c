@@ -72,7 +72,7 @@ static void socket_txn_tell_events(const struct event_out *events, size_t n, voi
 {
 	const struct event_run *r = arg;
 
-	route_txn_told(r->call->work->ctx->worker->app, events, n);
+	route_txn_told(r->call->work->task.worker->app, events, n);
 }
 
 static const struct txn_work event_work = {
@@ -106,7 +106,7 @@ static void socket_txn_make_key(
 	str_addf(text, "%llu.%zu.%s", (unsigned long long)*w->post->number, w->events_n, hex);
 	key->text = text->p;
 	key->tenant_id = call->who->tenant_id;
-	key->ttl_s = w->ctx->cfg->http.idempotency_ttl_s;
+	key->ttl_s = w->task.cfg->http.idempotency_ttl_s;
 	str_fini(&all);
 }
 
@@ -116,7 +116,7 @@ void socket_txn_run(struct socket_call *call)
 	struct event_run r = {.call = call, .from = w->ops->len};
 	struct str subject = STR_INIT, text = STR_INIT;
 	struct txn_key key = {.text = ""};
-	struct txn t = {.db = w->ctx->db,
+	struct txn t = {.db = w->task.db,
 		.tenant_id = call->who->tenant_id,
 		.request_id = w->post->request_id,
 		.address = w->post->address,

@@ -31,7 +31,7 @@ const struct db_set sync_sql = {"sync", stmts, false};
 enum { COL_ID, COL_TYPE, COL_PAYLOAD, COL_ROOM, COL_NAME };
 
 struct sync {
-	struct ctx *ctx;
+	struct task *task;
 	const struct sync_ask *ask;
 	struct sync_post *post;
 	const struct crud *resource;
@@ -49,9 +49,9 @@ struct sync {
 
 static void take_note(struct sync *s)
 {
-	const struct shm *page = s->ctx->shm;
+	const struct shm *page = s->task->shm;
 
-	s->is_fresh = cache_note(&s->note, page, s->ctx->who->tenant_id, s->ask->topic);
+	s->is_fresh = cache_note(&s->note, page, s->task->who->tenant_id, s->ask->topic);
 	if (!s->is_fresh)
 		s->note = (struct cache_note){.page = page, .tail = atomic_load(&page->tail)};
 }
@@ -59,7 +59,7 @@ static void take_note(struct sync *s)
 /* Runs read, which has nothing left of an earlier run, on one state of the database. */
 static enum err in_snapshot(struct sync *s, enum err (*read)(struct sync *s))
 {
-	struct db *db = s->ctx->db;
+	struct db *db = s->task->db;
 	enum err e;
 
 	/* A lost connection shows when it is used. */
@@ -150,14 +150,14 @@ static void add_event(struct sync *s, const struct db_val *row)
 	s->ends[s->n++] = s->args.len;
 	/* The session keeps no more than queue_bytes, and something may be there already. */
 	if ((s->n > 1 || s->post->ops->len) &&
-		s->post->ops->len + s->args.len > (size_t)s->ctx->cfg->socketio.queue_bytes / 2)
+		s->post->ops->len + s->args.len > (size_t)s->task->cfg->socketio.queue_bytes / 2)
 		s->is_too_much = true;
 }
 
 /* Sets is_too_much also when events may have been pruned. */
 static enum err read_missed(struct sync *s)
 {
-	struct db *db = s->ctx->db;
+	struct db *db = s->task->db;
 	uint64_t after = s->ask->since, looked_at = 0, chunk = SYNC_EVENTS_MAX + 1, got = chunk;
 	const struct db_val *row;
 	enum err e;
@@ -166,7 +166,7 @@ static enum err read_missed(struct sync *s)
 	s->n = 0;
 	s->is_too_much = false;
 	while (got == chunk && !s->is_too_much) {
-		const struct db_val in[] = {DBV_U(s->ctx->who->tenant_id), dbv_s(s->ask->topic),
+		const struct db_val in[] = {DBV_U(s->task->who->tenant_id), dbv_s(s->ask->topic),
 			DBV_U(after), DBV_U(s->note.tail), DBV_U(chunk)};
 
 		e = db_query(db, &sql_missed, in, 5);
@@ -204,9 +204,9 @@ static enum err read_version(struct sync *s, uint64_t *version)
 {
 	const uint64_t floor = topic_floor(s, floors_of_page(s->note.page)), tail = s->note.tail;
 	const struct db_val in[] = {
-		DBV_U(s->ctx->who->tenant_id), dbv_s(s->ask->topic), DBV_U(tail)};
+		DBV_U(s->task->who->tenant_id), dbv_s(s->ask->topic), DBV_U(tail)};
 	const struct db_val *row;
-	enum err e = db_one(s->ctx->db, &sql_last, in, 3, &row);
+	enum err e = db_one(s->task->db, &sql_last, in, 3, &row);
 
 	if (e == ERR_OK)
 		*version = row ? dbv_u(&row[0]) : floor < tail ? floor : tail;
@@ -215,13 +215,13 @@ static enum err read_version(struct sync *s, uint64_t *version)
 
 static enum err read_rows(struct sync *s)
 {
-	struct db *db = s->ctx->db;
+	struct db *db = s->task->db;
 	uint64_t total, version;
 	enum err e;
 
 	str_clear(&s->body);
 	str_addf(&s->body, "\"%s:initial\",{\"items\":[", s->ask->topic);
-	e = crud_all(db, s->resource, s->ctx->who->tenant_id, SYNC_ITEMS_MAX, SYNC_BYTES_MAX,
+	e = crud_all(db, s->resource, s->task->who->tenant_id, SYNC_ITEMS_MAX, SYNC_BYTES_MAX,
 		&s->body, &total);
 	if (e == ERR_OK)
 		e = read_version(s, &version);
@@ -245,13 +245,13 @@ static enum err make_rows(struct sync *s, struct cached **rows)
  * rows, and has the last ring_events in memory. */
 static bool find_rows(struct sync *s, struct cache *cache, const char *path, struct cached **rows)
 {
-	const uint64_t far = (uint64_t)s->ctx->cfg->poller.ring_events / 2;
+	const uint64_t far = (uint64_t)s->task->cfg->poller.ring_events / 2;
 
 	take_note(s);
 	*rows = NULL;
 	if (s->is_fresh)
 		*rows = cache_get_since(
-			cache, s->ctx->who->tenant_id, path, "", &s->note, s->ctx->arrived_ms);
+			cache, s->task->who->tenant_id, path, "", &s->note, s->task->arrived_ms);
 	if (*rows && s->note.tail - (*rows)->tail > far) {
 		cached_put(*rows);
 		*rows = NULL;
@@ -262,8 +262,8 @@ static bool find_rows(struct sync *s, struct cache *cache, const char *path, str
 /* From the cache, or made: once for all who wait. */
 static enum err share_rows(struct sync *s, struct cached **rows)
 {
-	const uint32_t tenant_id = s->ctx->who->tenant_id;
-	struct app *app = s->ctx->worker->app;
+	const uint32_t tenant_id = s->task->who->tenant_id;
+	struct app *app = s->task->worker->app;
 	struct str path = STR_INIT;
 	bool is_made = false;
 	enum err e = ERR_OK;
@@ -325,7 +325,7 @@ static void note_done(struct sync *s, struct cached *rows, uint64_t at)
 static enum err put_rows(struct sync *s, struct cached *rows)
 {
 	struct sync_post *post = s->post;
-	const size_t len = rows->body.len, max = (size_t)s->ctx->cfg->fcgi.memory_bytes;
+	const size_t len = rows->body.len, max = (size_t)s->task->cfg->fcgi.memory_bytes;
 	struct op op = {.type = OP_ROWS,
 		.id = rows->tail,
 		.topic = {s->ask->topic, strlen(s->ask->topic)},
@@ -356,8 +356,8 @@ static enum err answer(struct sync *s, struct str *ops, uint64_t *last_event_id)
 		return ERR_OK;
 	}
 	if (e == ERR_OK)
-		e = s->is_fresh && s->ctx->cfg->fcgi.cache ? share_rows(s, &rows)
-							   : make_rows(s, &rows);
+		e = s->is_fresh && s->task->cfg->fcgi.cache ? share_rows(s, &rows)
+							    : make_rows(s, &rows);
 	if (e != ERR_OK)
 		return e;
 	*last_event_id = rows->tail;
@@ -367,19 +367,19 @@ static enum err answer(struct sync *s, struct str *ops, uint64_t *last_event_id)
 	return e;
 }
 
-enum err sync_answer(struct ctx *ctx, const struct sync_ask *ask, struct sync_post *post,
+enum err sync_answer(struct task *task, const struct sync_ask *ask, struct sync_post *post,
 	uint64_t *last_event_id)
 {
 	struct sync s = {
-		.ctx = ctx, .ask = ask, .post = post, .resource = resource_find(ask->topic)};
+		.task = task, .ask = ask, .post = post, .resource = resource_find(ask->topic)};
 	const struct sync_topic *done;
 	enum err e;
 
 	if (!s.resource)
 		return ERR_NOT_FOUND;
-	if (!stream_may_read(ctx->who, ask->topic))
+	if (!stream_may_read(task->who, ask->topic))
 		return ERR_FORBIDDEN;
-	if (!ctx->shm)
+	if (!task->shm)
 		return ERR_UNAVAILABLE;
 	done = find_done(post, ask);
 	if (done) {
@@ -387,8 +387,8 @@ enum err sync_answer(struct ctx *ctx, const struct sync_ask *ask, struct sync_po
 		return ERR_OK;
 	}
 	take_note(&s);
-	room_add_own(ctx->who, &s.rooms);
-	perm_rights_put(&s.rights, ctx->who);
+	room_add_own(task->who, &s.rooms);
+	perm_rights_put(&s.rights, task->who);
 	e = answer(&s, post->ops, last_event_id);
 	strlist_fini(&s.rooms);
 	str_fini(&s.args);

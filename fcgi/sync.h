@@ -61,7 +61,7 @@ void sync_post_fini(struct sync_post *post);
  * has been no poller yet), ERR_BUSY (more rows than one POST, or the process, may hold), or of the
  * database, whose connection has been tried twice.
  */
-enum err sync_answer(struct ctx *ctx, const struct sync_ask *ask, struct sync_post *post,
+enum err sync_answer(struct task *task, const struct sync_ask *ask, struct sync_post *post,
 	uint64_t *last_event_id) __attribute__((warn_unused_result));
 
 #endif

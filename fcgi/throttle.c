@@ -65,19 +65,18 @@ static void address_subject(const char *remote_addr, char out[SUBJECT_SIZE])
 	}
 }
 
-static enum err check(struct ctx *ctx, const char *account, const char *address)
+static enum err check(struct task *task, const char *account, const char *address)
 {
-	const struct db_val in[] = {dbv_s(account), DBV_I(ctx->cfg->auth.login_failures),
-		dbv_s(address), DBV_I(ctx->cfg->auth.address_failures)};
+	const struct db_val in[] = {dbv_s(account), DBV_I(task->cfg->auth.login_failures),
+		dbv_s(address), DBV_I(task->cfg->auth.address_failures)};
 	const struct db_val *row;
-	enum err e = db_one(ctx->db, &select_wait, in, 4, &row);
+	enum err e = db_one(task->db, &select_wait, in, 4, &row);
 
 	if (e != ERR_OK)
 		return e;
 	if (!row || row[0].type == DB_NULL)
 		return ERR_OK;
-	ctx->retry_s = dbv_i(&row[0]);
-	str_addf(&ctx->res.headers, "Retry-After: %lld\r\n", (long long)ctx->retry_s);
+	task->retry_s = dbv_i(&row[0]);
 	return ERR_RATE_LIMITED;
 }
 
@@ -94,50 +93,50 @@ static enum err count_once(void *arg)
 }
 
 /* Outside any transaction: a failure counts whatever becomes of the request. */
-static enum err count(struct ctx *ctx, const char *kind, const char *subject)
+static enum err count(struct task *task, const char *kind, const char *subject)
 {
 	struct failure f = {
-		ctx->db, {dbv_s(kind), dbv_s(subject), DBV_I(ctx->cfg->auth.login_window_s)}};
+		task->db, {dbv_s(kind), dbv_s(subject), DBV_I(task->cfg->auth.login_window_s)}};
 	enum err e;
 
 	if (!*subject)
 		return ERR_OK;
-	e = txn_retry(ctx->db, count_once, &f);
-	if (e == ERR_OK && db_exec(ctx->db, &sweep, NULL, 0, NULL, NULL) == ERR_DB_LOST)
+	e = txn_retry(task->db, count_once, &f);
+	if (e == ERR_OK && db_exec(task->db, &sweep, NULL, 0, NULL, NULL) == ERR_DB_LOST)
 		e = ERR_DB_LOST;
 	return e;
 }
 
-enum err throttle_check(struct ctx *ctx, const char *account)
+enum err throttle_check(struct task *task, const char *account)
 {
 	char address[SUBJECT_SIZE];
 
-	address_subject(ctx->req.remote_addr, address);
-	return check(ctx, account, address);
+	address_subject(task->address, address);
+	return check(task, account, address);
 }
 
-enum err throttle_failed(struct ctx *ctx, const char *account)
+enum err throttle_failed(struct task *task, const char *account)
 {
 	char address[SUBJECT_SIZE];
-	enum err e = count(ctx, "account", account);
+	enum err e = count(task, "account", account);
 
-	address_subject(ctx->req.remote_addr, address);
-	return e == ERR_OK ? count(ctx, "address", address) : e;
+	address_subject(task->address, address);
+	return e == ERR_OK ? count(task, "address", address) : e;
 }
 
-enum err throttle_clear(struct ctx *ctx, const char *account)
+enum err throttle_clear(struct task *task, const char *account)
 {
 	const struct db_val in[] = {dbv_s(account)};
 
-	return db_exec(ctx->db, &clear_account, in, 1, NULL, NULL);
+	return db_exec(task->db, &clear_account, in, 1, NULL, NULL);
 }
 
-enum err throttle_bad_token(struct ctx *ctx)
+enum err throttle_bad_token(struct task *task)
 {
 	char address[SUBJECT_SIZE];
 	enum err e;
 
-	address_subject(ctx->req.remote_addr, address);
-	e = check(ctx, "", address);
-	return e == ERR_OK ? count(ctx, "address", address) : e;
+	address_subject(task->address, address);
+	e = check(task, "", address);
+	return e == ERR_OK ? count(task, "address", address) : e;
 }

@@ -12,15 +12,16 @@
 extern const struct db_set throttle_sql;
 
 /* May a login for account (lower case, need not exist) be tried from this address? Comes before
- * anything that costs or tells something. ERR_RATE_LIMITED: no, and Retry-After is set. */
-enum err throttle_check(struct ctx *ctx, const char *account) __attribute__((warn_unused_result));
+ * anything that costs or tells something. ERR_RATE_LIMITED: no, and task->retry_s is set. */
+enum err throttle_check(struct task *task, const char *account) __attribute__((warn_unused_result));
 /* That login failed. */
-enum err throttle_failed(struct ctx *ctx, const char *account) __attribute__((warn_unused_result));
+enum err throttle_failed(struct task *task, const char *account)
+	__attribute__((warn_unused_result));
 /* That login was good: the account starts anew; in the caller's transaction. */
-enum err throttle_clear(struct ctx *ctx, const char *account) __attribute__((warn_unused_result));
-/* A token or key turned out to be bad: counts it. ERR_RATE_LIMITED with Retry-After set when the
+enum err throttle_clear(struct task *task, const char *account) __attribute__((warn_unused_result));
+/* A token or key turned out to be bad: counts it. ERR_RATE_LIMITED with task->retry_s set when the
  * address has had too many; good ones are served all the same, since a forged or guessed one is out
  * of reach and many people may share an address. */
-enum err throttle_bad_token(struct ctx *ctx) __attribute__((warn_unused_result));
+enum err throttle_bad_token(struct task *task) __attribute__((warn_unused_result));
 
 #endif

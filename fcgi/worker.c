@@ -168,16 +168,18 @@ static void worker_finish(struct worker *w, struct ctx *ctx)
 static void serve(struct worker *w)
 {
 	struct http_meta meta;
-	struct ctx ctx = {.worker = w};
+	struct ctx ctx = {.task = {.worker = w,
+				  .cfg = &w->settings->cfg,
+				  .db = w->db,
+				  .shm = atomic_load(&w->app->shm),
+				  .arrived_ms = clock_ms()}};
 
-	ctx.cfg = &w->settings->cfg;
-	ctx.arrived_ms = clock_ms();
-	ctx.db = w->db;
-	ctx.shm = atomic_load(&w->app->shm);
 	ctx.req.body = "";
 	make_request_id(w, ctx.req.request_id);
 	http_read_env(conn_env(w->conn), &ctx.req, &meta);
-	ctx.cors_origin = http_cors_origin(ctx.cfg, ctx.req.origin);
+	ctx.task.address = ctx.req.remote_addr;
+	ctx.task.request_id = ctx.req.request_id;
+	ctx.cors_origin = http_cors_origin(ctx.task.cfg, ctx.req.origin);
 	dispatch(&ctx, &meta, w->conn);
 	worker_finish(w, &ctx);
 	ctx_fini(&ctx);

@@ -15,13 +15,13 @@ static struct park_question *park_it(struct ctx *ctx)
 {
 	struct park_question *a;
 
-	if (!loop_reserve(ctx->worker->app->loop, (size_t)ctx->cfg->fcgi.max_parked)) {
+	if (!loop_reserve(ctx->task.worker->app->loop, (size_t)ctx->task.cfg->fcgi.max_parked)) {
 		ctx_fail(ctx, ERR_BUSY, NULL);
 		return NULL;
 	}
 	a = park_question_new();
-	a->tenant_id = ctx->who->tenant_id;
-	park_set_caller(&a->park, ctx->who, ctx->arrived_ms);
+	a->tenant_id = ctx->task.who->tenant_id;
+	park_set_caller(&a->park, ctx->task.who, ctx->task.arrived_ms);
 	ctx->park = &a->park;
 	return a;
 }

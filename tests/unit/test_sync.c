@@ -43,7 +43,7 @@ STMT(connection, "SELECT CONNECTION_ID()", 0, 1);
 STMT(kill_one, "KILL ?", 1, 0);
 
 /* What requests do that are not run here. */
-enum err identity_get(struct ctx *ctx, const struct principal **who)
+enum err identity_get(struct task *task, const struct http_req *req, const struct principal **who)
 {
 	*who = NULL;
 	return ERR_UNAUTHENTICATED;
@@ -299,9 +299,9 @@ static unsigned count(const struct str *s, const char *what)
 	return n;
 }
 
-static struct ctx ctx_of(const struct principal *who)
+static struct task task_of(const struct principal *who)
 {
-	return (struct ctx){.worker = &worker,
+	return (struct task){.worker = &worker,
 		.cfg = &cfg,
 		.db = db,
 		.shm = page,
@@ -309,16 +309,16 @@ static struct ctx ctx_of(const struct principal *who)
 		.arrived_ms = INT64_MAX};
 }
 
-static struct heard ask_of(struct ctx *ctx, const char *topic, uint64_t since, const char *epoch)
+static struct heard ask_of(struct task *task, const char *topic, uint64_t since, const char *epoch)
 {
 	struct sync_ask ask = {.topic = topic, .since = since, .epoch = epoch};
 	struct heard h = {.at = 0};
 	struct str ops = STR_INIT;
 	struct sync_post post = {.app = &app, .ops = &ops};
-	enum err e = sync_answer(ctx, &ask, &post, &h.at);
+	enum err e = sync_answer(task, &ask, &post, &h.at);
 
 	if (e != ERR_OK)
-		fail_msg("%s: %s", err_text(e), db_errmsg(ctx->db));
+		fail_msg("%s: %s", err_text(e), db_errmsg(task->db));
 	hear(&h, &post, topic);
 	sync_post_fini(&post);
 	str_fini(&ops);
@@ -327,9 +327,9 @@ static struct heard ask_of(struct ctx *ctx, const char *topic, uint64_t since, c
 
 static struct heard ask(const struct principal *who, const char *topic, uint64_t since)
 {
-	struct ctx ctx = ctx_of(who);
+	struct task task = task_of(who);
 
-	return ask_of(&ctx, topic, since, NULL);
+	return ask_of(&task, topic, since, NULL);
 }
 
 /* Ann asks for websites and is sent lines. */
@@ -349,8 +349,8 @@ static bool is_rows(const struct heard *h)
 
 static void expect_rows(uint64_t since, const char *epoch)
 {
-	struct ctx ctx = ctx_of(&ann);
-	struct heard h = ask_of(&ctx, "websites", since, epoch);
+	struct task task = task_of(&ann);
+	struct heard h = ask_of(&task, "websites", since, epoch);
 
 	if (!is_rows(&h))
 		fail_msg("%s", str_c(&h.lines));
@@ -359,8 +359,8 @@ static void expect_rows(uint64_t since, const char *epoch)
 
 static void expect_events(uint64_t since, const char *epoch, unsigned n)
 {
-	struct ctx ctx = ctx_of(&ann);
-	struct heard h = ask_of(&ctx, "websites", since, epoch);
+	struct task task = task_of(&ann);
+	struct heard h = ask_of(&task, "websites", since, epoch);
 
 	assert_int_equal(h.n, n);
 	if (n)
@@ -369,21 +369,21 @@ static void expect_events(uint64_t since, const char *epoch, unsigned n)
 	heard_fini(&h);
 }
 
-static void expect_error(struct ctx *ctx, const char *topic, uint64_t since, enum err expected)
+static void expect_error(struct task *task, const char *topic, uint64_t since, enum err expected)
 {
 	struct sync_ask ask = {.topic = topic, .since = since};
 	struct str ops = STR_INIT;
 	struct sync_post post = {.app = &app, .ops = &ops};
 	uint64_t at;
 
-	assert_int_equal(sync_answer(ctx, &ask, &post, &at), expected);
+	assert_int_equal(sync_answer(task, &ask, &post, &at), expected);
 	assert_int_equal(ops.len, 0);
 	str_fini(&ops);
 }
 
-static unsigned names(struct ctx *ctx)
+static unsigned names(struct task *task)
 {
-	struct heard h = ask_of(ctx, "line-groups", ALL, NULL);
+	struct heard h = ask_of(task, "line-groups", ALL, NULL);
 	unsigned n = count(&h.lines, "\"name\":");
 
 	heard_fini(&h);
@@ -407,7 +407,7 @@ static void rows_of_an_empty_table(void **state)
 /* The items of the list, as REST shows it. */
 static void list(const struct principal *who, const char *pattern, struct str *items)
 {
-	struct ctx ctx = ctx_of(principal_ref(who));
+	struct ctx ctx = {.task = task_of(principal_ref(who))};
 	size_t n;
 	const struct route *r = resource_routes(&n);
 
@@ -686,14 +686,14 @@ static void other_tenants(void **state)
 
 static void refusals(void **state)
 {
-	struct ctx ctx = ctx_of(&ann);
+	struct task task = task_of(&ann);
 
-	expect_error(&ctx, "nodes", ALL, ERR_FORBIDDEN);
-	expect_error(&ctx, "logs", ALL, ERR_NOT_FOUND);
-	expect_error(&ctx, "", ALL, ERR_NOT_FOUND);
-	ctx.shm = NULL;
-	expect_error(&ctx, "websites", ALL, ERR_UNAVAILABLE);
-	expect_error(&ctx, "websites", 1, ERR_UNAVAILABLE);
+	expect_error(&task, "nodes", ALL, ERR_FORBIDDEN);
+	expect_error(&task, "logs", ALL, ERR_NOT_FOUND);
+	expect_error(&task, "", ALL, ERR_NOT_FOUND);
+	task.shm = NULL;
+	expect_error(&task, "websites", ALL, ERR_UNAVAILABLE);
+	expect_error(&task, "websites", 1, ERR_UNAVAILABLE);
 }
 
 /* The poller is away: its last word is true all the same, but what is read is not shared. */
@@ -702,11 +702,11 @@ static void refusals(void **state)
 static size_t ask_in(struct sync_post *post, const char *topic, uint64_t since)
 {
 	struct sync_ask ask = {.topic = topic, .since = since};
-	struct ctx ctx = ctx_of(&ann);
+	struct task task = task_of(&ann);
 	size_t before = post->ops->len;
 	uint64_t at = 0;
 
-	assert_int_equal(sync_answer(&ctx, &ask, post, &at), ERR_OK);
+	assert_int_equal(sync_answer(&task, &ask, post, &at), ERR_OK);
 	assert_true(at > 0);
 	return post->ops->len - before;
 }
@@ -740,10 +740,10 @@ static void once_in_a_post(void **state)
 
 static void more_rows_than_may_be_held(void **state)
 {
-	struct ctx ctx = ctx_of(&ann);
+	struct task task = task_of(&ann);
 
 	cfg.fcgi.memory_bytes = 40;
-	expect_error(&ctx, "websites", ALL, ERR_BUSY);
+	expect_error(&task, "websites", ALL, ERR_BUSY);
 	assert_int_equal(atomic_load(&app.held.bytes), 0);
 	cfg.fcgi.memory_bytes = 1 << 28;
 	expect_rows(ALL, NULL);
@@ -752,45 +752,45 @@ static void more_rows_than_may_be_held(void **state)
 static void page_that_is_not_fresh(void **state)
 {
 	uint64_t since = change("{}");
-	struct ctx ctx = ctx_of(&ann);
+	struct task task = task_of(&ann);
 
 	change("{}");
 	release();
 	atomic_store(&page->lease_until_ms, clock_ms() - 1);
 	expect_events(since, NULL, 1);
-	assert_int_equal(names(&ctx), 0);
+	assert_int_equal(names(&task), 0);
 	script("INSERT INTO line_groups (tenant_id, name) VALUES (1, 'a')");
-	assert_int_equal(names(&ctx), 1);
+	assert_int_equal(names(&task), 1);
 }
 
 static void database_that_is_away(void **state)
 {
 	struct db_login nowhere = {.socket = "/nonexistent/socket", .connect_timeout_ms = 1000};
-	struct ctx ctx = ctx_of(&ann);
+	struct task task = task_of(&ann);
 	uint64_t since = change("{}");
 
 	change("{}");
 	release();
-	ctx.db = db_new(&nowhere, sets);
-	expect_error(&ctx, "websites", ALL, ERR_DB_LOST);
-	expect_error(&ctx, "websites", since, ERR_DB_LOST);
-	db_free(ctx.db);
+	task.db = db_new(&nowhere, sets);
+	expect_error(&task, "websites", ALL, ERR_DB_LOST);
+	expect_error(&task, "websites", since, ERR_DB_LOST);
+	db_free(task.db);
 }
 
 static void lost_connection(void **state)
 {
 	uint64_t since = change("{}");
 	struct db *own = open_db();
-	struct ctx ctx = ctx_of(&ann);
+	struct task task = task_of(&ann);
 
 	change("{}");
 	release();
-	ctx.db = own;
+	task.db = own;
 	for (unsigned i = 0; i < 2; i++) {
 		const struct db_val id[] = {DBV_U(number(own, &connection))};
 
 		assert_int_equal(db_exec(db, &kill_one, id, 1, NULL, NULL), ERR_OK);
-		struct heard h = ask_of(&ctx, "websites", i ? ALL : since, NULL);
+		struct heard h = ask_of(&task, "websites", i ? ALL : since, NULL);
 		assert_int_equal(h.n, 1);
 		assert_int_equal(is_rows(&h), i);
 		heard_fini(&h);
@@ -805,18 +805,18 @@ static void lost_connection(void **state)
 
 static void rows_are_shared(void **state)
 {
-	struct ctx ctx = ctx_of(&ann), other = ctx_of(&bob);
+	struct task task = task_of(&ann), other = task_of(&bob);
 
-	assert_int_equal(names(&ctx), 0);
+	assert_int_equal(names(&task), 0);
 	script("INSERT INTO line_groups (tenant_id, name) VALUES (1, 'a'), (2, 'a'), (2, 'b')");
-	assert_int_equal(names(&ctx), 0);
+	assert_int_equal(names(&task), 0);
 	assert_int_equal(names(&other), 2);
 	publish(1, 1, "line-groups", NULL, NULL, "{}");
 	release();
-	assert_int_equal(names(&ctx), 1);
+	assert_int_equal(names(&task), 1);
 	script("INSERT INTO line_groups (tenant_id, name) VALUES (1, 'b')");
 	cfg.fcgi.cache = false;
-	assert_int_equal(names(&ctx), 2);
+	assert_int_equal(names(&task), 2);
 	assert_int_equal(figure_get(app.stats, STAT_CACHE_MISSES), 3);
 	assert_int_equal(figure_get(app.stats, STAT_CACHE_HITS), 1);
 }
@@ -826,41 +826,41 @@ static void rows_are_shared(void **state)
 static void rows_are_shared_with_who_waited(void **state)
 {
 	int64_t before = clock_ms() - 1;
-	struct ctx ctx = ctx_of(&ann);
+	struct task task = task_of(&ann);
 	struct heard h;
 	uint64_t tail = release();
 
-	assert_int_equal(names(&ctx), 0);
+	assert_int_equal(names(&task), 0);
 	script("INSERT INTO line_groups (tenant_id, name) VALUES (1, 'a')");
 	publish(1, 1, "line-groups", NULL, NULL, "{}");
 	release();
-	ctx.arrived_ms = before;
-	h = ask_of(&ctx, "line-groups", ALL, NULL);
+	task.arrived_ms = before;
+	h = ask_of(&task, "line-groups", ALL, NULL);
 	assert_null(strstr(h.lines.p, "name"));
 	assert_int_equal(h.at, tail);
 	heard_fini(&h);
-	ctx.arrived_ms = clock_ms();
-	assert_int_equal(names(&ctx), 1);
+	task.arrived_ms = clock_ms();
+	assert_int_equal(names(&task), 1);
 }
 
 /* The poller could not tell what came after them. */
 static void rows_far_behind_are_not_shared(void **state)
 {
-	struct ctx ctx = ctx_of(&ann);
+	struct task task = task_of(&ann);
 	struct heard h;
 
 	cfg.poller.ring_events = 64;
 	change("{}");
 	release();
-	assert_int_equal(names(&ctx), 0);
+	assert_int_equal(names(&task), 0);
 	publish(32, 1, "nodes", NULL, NULL, "{}");
 	atomic_store(&page->tail, number(db, &last_event));
-	h = ask_of(&ctx, "line-groups", ALL, NULL);
+	h = ask_of(&task, "line-groups", ALL, NULL);
 	assert_int_equal(h.at, atomic_load(&page->tail) - 32);
 	heard_fini(&h);
 	publish(1, 1, "nodes", NULL, NULL, "{}");
 	atomic_store(&page->tail, number(db, &last_event));
-	h = ask_of(&ctx, "line-groups", ALL, NULL);
+	h = ask_of(&task, "line-groups", ALL, NULL);
 	assert_int_equal(h.at, atomic_load(&page->tail));
 	heard_fini(&h);
 }
@@ -868,14 +868,14 @@ static void rows_far_behind_are_not_shared(void **state)
 static void *ask_at_once(void *arg)
 {
 	pthread_barrier_t *start = arg;
-	struct ctx ctx = ctx_of(&ann);
+	struct task task = task_of(&ann);
 
 	db_thread_init();
-	ctx.db = open_db();
-	ctx.arrived_ms = clock_ms();
+	task.db = open_db();
+	task.arrived_ms = clock_ms();
 	pthread_barrier_wait(start);
-	unsigned n = names(&ctx);
-	db_free(ctx.db);
+	unsigned n = names(&task);
+	db_free(task.db);
 	db_thread_fini();
 	return n == 10000 ? arg : NULL;
 }
