@@ -2,11 +2,11 @@
 #include "stream.h"
 
 /* An inventory's resource: everybody who may read it has a copy that is kept up to date. */
-#define RESOURCE(name)                                          \
-	{                                                       \
-		.topic = name, .has_rows = true, .views = {     \
-			{STREAM_BY_RIGHT, &stream_shape_update} \
-		}                                               \
+#define RESOURCE(name)                                                            \
+	{                                                                         \
+		.topic = name, .has_rows = true, .views = {                       \
+			{.grant = STREAM_BY_RIGHT, .shape = &stream_shape_update} \
+		}                                                                 \
 	}
 
 const struct stream streams[] = {

@@ -55,7 +55,8 @@ static void visit_view(struct walk *w, const struct asked_view *v)
 /* Every channel an interest hangs in. */
 static void each_channel(struct hub *hub, struct group *g, channel_visit *how)
 {
-	struct walk w = {.hub = hub, .g = g, .visit = how, .name = {g->want.tenant_id}};
+	struct walk w = {
+		.hub = hub, .g = g, .visit = how, .name = {.tenant_id = g->want.tenant_id}};
 	const struct wire_interest *want = &g->want;
 
 	if (!want->only_rooms && want->all_topics)
