@@ -98,11 +98,22 @@ const struct room_kind *room_kind_find(const char *room)
 	return NULL;
 }
 
+/* May one read a stream whose rooms are of this kind? */
+static bool may_read_of(const struct principal *who, const struct room_kind *kind)
+{
+	for (const struct stream *st = streams; st->topic; st++)
+		if (st->room == kind && stream_may_read(who, st->topic))
+			return true;
+	return false;
+}
+
 bool room_may(const struct principal *who, const char *room)
 {
 	const struct room_kind *kind = room_kind_find(room);
 
-	return perm_is_all(who) || (kind && kind->may(who, room + strlen(kind->name) + 1));
+	if (perm_is_all(who) || !kind)
+		return perm_is_all(who);
+	return kind->may ? kind->may(who, room + strlen(kind->name) + 1) : may_read_of(who, kind);
 }
 
 void room_add_own(const struct principal *who, struct strlist *rooms)

@@ -21,7 +21,8 @@ struct room_kind {
 	const char *name; /* what stands before the colon; NULL ends the table */
 	/* Adds the rooms of this kind that one is in by right. NULL: there are none. */
 	void (*add_own)(const struct principal *who, struct strlist *rooms);
-	/* May one be in the room with this id? True of those by right, too. */
+	/* May one be in the room with this id? True of those by right, too. NULL: who may read a
+	 * stream that has rooms of this kind. */
 	bool (*may)(const struct principal *who, const char *id);
 };
 

@@ -23,12 +23,15 @@ static bool may_desk(const struct principal *who, const char *id)
 
 static const struct room_kind desk = {.name = "desk", .add_own = add_own_desk, .may = may_desk};
 
+static const struct room_kind memo = {.name = "memo"};
+
 const struct stream streams[] = {
 	{.topic = "plain"},
 	{.topic = "tickets", .room = &ticket},
 	{.topic = "ticket-messages", .room = &ticket},
 	{.topic = "desks", .room = &desk},
 	{.topic = "chairs", .room = &desk},
+	{.topic = "memos", .perm = "office:see", .room = &memo},
 	{0},
 };
 
@@ -188,6 +191,21 @@ static void finds_rooms_in_lists(void **state)
 	strlist_fini(&mine);
 }
 
+/* A kind without a check: whoever may read the stream. */
+static void who_may_read_may_be_in(void **state)
+{
+	struct principal sees = ann_of("office:see"), other = ann_of("memos:read"),
+			 root = ann_of("*");
+
+	assert_true(room_may(&sees, "memo:5"));
+	assert_false(room_may(&other, "memo:5"));
+	assert_true(room_may(&root, "memo:5"));
+	assert_false(room_may(&sees, "memos:5"));
+	perm_rights_fini(&sees);
+	perm_rights_fini(&other);
+	perm_rights_fini(&root);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -198,6 +216,7 @@ int main(void)
 		cmocka_unit_test(names),
 		cmocka_unit_test(reads_lists),
 		cmocka_unit_test(finds_rooms_in_lists),
+		cmocka_unit_test(who_may_read_may_be_in),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
