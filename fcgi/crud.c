@@ -41,6 +41,7 @@ static void link_field(struct crud_set *set, struct crud *c, size_t i)
 {
 	const struct field *f = &c->res->fields[i];
 	assert(f->type != FIELD_ENUM || f->values);
+	assert(!f->transitions || f->type == FIELD_ENUM);
 	assert(!f->when.field || (f->flags & FIELD_NULL && crud_find_field(c->res, f->when.field)));
 	if (f->flags & FIELD_UNIQUE) {
 		assert(!c->unique);
@@ -73,27 +74,65 @@ static void link_owner(struct crud *c)
 		if (c->owner->items[i].rows == c)
 			c->of = &c->owner->items[i];
 	assert(!c->owner || c->of);
+	/* A part's row may be gone before its event. */
+	assert(!c->owner || !(c->res->rooms || c->res->events[EVENT_DELETE].put));
+}
+
+/* Takes the text of perm. */
+static void put_route(struct crud_set *set, const struct crud *c, const char *tail,
+	struct str *perm, struct route r)
+{
+	struct str pattern = STR_INIT;
+	str_addf(&pattern, "/api/v1/%s%s", c->res->name, tail);
+	r.pattern = str_take(&pattern);
+	r.perm = str_take(perm);
+	r.topic = c->stream->topic;
+	set->routes = xreallocarray(set->routes, set->routes_n + 1, sizeof(*set->routes));
+	set->routes[set->routes_n++] = r;
 }
 
 static void add_route(struct crud_set *set, const struct crud *c, unsigned method, const char *tail,
 	void (*handle)(struct ctx *ctx))
 {
-	struct str pattern = STR_INIT, perm = STR_INIT;
+	struct str perm = STR_INIT;
 	bool is_read = method == HTTP_GET;
-	str_addf(&pattern, "/api/v1/%s%s", c->res->name, tail);
-	str_addf(&perm, "%s:%s", c->res->name, is_read ? "read" : "write");
-	set->routes = xreallocarray(set->routes, set->routes_n + 1, sizeof(*set->routes));
-	set->routes[set->routes_n++] = (struct route){
-		.methods = method,
-		.pattern = str_take(&pattern),
-		.flags = is_read                 ? ROUTE_DB | ROUTE_CACHED
-			 : method == HTTP_DELETE ? ROUTE_TXN
-						 : ROUTE_JSON | ROUTE_TXN,
-		.perm = str_take(&perm),
-		.handle = handle,
-		.arg = c,
-		.topic = c->res->name,
-	};
+	if (is_read)
+		stream_put_perm(&perm, c->stream);
+	else
+		str_addf(&perm, "%s:write", c->res->name);
+	put_route(set, c, tail, &perm,
+		(struct route){
+			.methods = method,
+			.flags = is_read                 ? ROUTE_DB | ROUTE_CACHED
+				 : method == HTTP_DELETE ? ROUTE_TXN
+							 : ROUTE_JSON | ROUTE_TXN,
+			.handle = handle,
+			.arg = c,
+		});
+}
+
+static void add_verbs(struct crud_set *set, struct crud *c)
+{
+	c->verbs = xcalloc(c->res->verbs_n + 1, sizeof(*c->verbs));
+	for (size_t i = 0; i < c->res->verbs_n; i++) {
+		const struct row_verb *verb = &c->res->verbs[i];
+		struct str perm = STR_INIT, tail = STR_INIT;
+		assert(verb->fields_n <= CRUD_FIELDS_MAX && !(verb->methods & HTTP_GET));
+		c->verbs[i] = (struct crud_verb){c, verb};
+		str_addf(&tail, "/{id}%s", verb->suffix);
+		if (verb->perm)
+			str_adds(&perm, verb->perm);
+		else
+			str_addf(&perm, "%s:write", c->res->name);
+		put_route(set, c, tail.p, &perm,
+			(struct route){
+				.methods = verb->methods,
+				.flags = verb->fields_n ? ROUTE_JSON | ROUTE_TXN : ROUTE_TXN,
+				.handle = crud_verb,
+				.arg = &c->verbs[i],
+			});
+		str_fini(&tail);
+	}
 }
 
 const struct crud_set *crud_build(const struct resource *const *resources, size_t n)
@@ -103,6 +142,8 @@ const struct crud_set *crud_build(const struct resource *const *resources, size_
 	set->n = n;
 	for (size_t i = 0; i < n; i++) {
 		set->v[i].res = resources[i];
+		set->v[i].stream = stream_find(resources[i]->name);
+		assert(set->v[i].stream);
 		assert(resources[i]->fields_n <= CRUD_FIELDS_MAX);
 	}
 	for (size_t i = 0; i < n; i++)
@@ -121,6 +162,7 @@ const struct crud_set *crud_build(const struct resource *const *resources, size_
 		add_route(set, c, HTTP_GET, "/{id}", crud_get);
 		add_route(set, c, HTTP_PUT, "/{id}", crud_update);
 		add_route(set, c, HTTP_DELETE, "/{id}", crud_delete);
+		add_verbs(set, &set->v[i]);
 	}
 	set->sql = (struct db_set){.name = "resources", .stmts = set->stmts, .is_lazy = true};
 	return set;

@@ -5,9 +5,18 @@
  * What a descriptor leads to:
  *   POST /api/v1/<name>/create, /update, /delete    <name>:write
  *   PUT, DELETE /api/v1/<name>/{id}: the same as update and delete    <name>:write
- *   GET  /api/v1/<name>, /api/v1/<name>/{id}        <name>:read
+ *   GET  /api/v1/<name>, /api/v1/<name>/{id}        as the stream <name> is read (stream.h)
+ *   the verbs it has, at /api/v1/<name>/{id}<suffix>    <name>:write, or the verb's own
  * and the events of topic <name>: the payload is the row as GET shows it ({"id":N} for a delete),
  * one event for each row whose shown content changed, in the transaction that changed it.
+ *
+ * Besides fields, a descriptor may have
+ *   events: names, and payloads of their own, for what is created, updated, deleted;
+ *   rooms: a pure function of the row; its events go to the rooms it names instead of to all who
+ *     may read the topic. They are those of the row as it is then, for a delete as it was; of a row
+ *     that names none hears who is in all rooms;
+ *   verbs: what is done to a row besides update, with fields, permission and event of their own;
+ *   and an enum field transitions: which value may follow which, whoever changes it (else 409).
  *
  * Every table has id, tenant_id (never shown), version, created_at, updated_at besides the fields.
  * A row shows columns of rows it refers to (struct shown). When such a column changes, the rows
@@ -69,6 +78,13 @@ struct shown {
 
 struct list;
 
+/* What an enum field that is `from` may become; from NULL ends the table. What has no row there is
+ * final. */
+struct transition {
+	const char *from;
+	const char *const *to;
+};
+
 struct field {
 	const char *name; /* in JSON, of the column, of the filter */
 	enum field_type type;
@@ -76,6 +92,7 @@ struct field {
 	int64_t min, max;
 	const char *def; /* JSON; what a row gets that is made without the field */
 	const char *const *values;
+	const struct transition *transitions; /* NULL: any value may follow any */
 	const char *ref;
 	struct shown shows[CRUD_SHOWS_MAX];
 	/* It is there only while the enum field when.field has when.value; else it is null. */
@@ -101,6 +118,43 @@ struct list {
 	const char *rows;
 };
 
+struct crud;
+
+/* A verb at work on a row, which is locked, and what events tell of. Rows are as GET shows them.
+ * All borrowed but for changes and result, to which run() adds. */
+struct deed {
+	const struct crud *c;
+	uint64_t id;
+	struct json_object *old;     /* NULL: it is being made */
+	struct json_object *now;     /* NULL: not yet, or no more */
+	struct json_object *given;   /* a verb's fields, all of them; else NULL */
+	struct json_object *changes; /* fields that the row is to have */
+	struct json_object *result;  /* for the event's payload */
+	bool is_done; /* something that no field shows: counts as a change of the row */
+};
+
+struct row_event {
+	const char *name; /* NULL: the topic's own */
+	/* Pure. NULL: the row, or {"id":N} when it is deleted. */
+	void (*put)(struct str *payload, const struct deed *d);
+};
+
+/* Something that is done to a row. Its body has `fields`, and `version` as update has it. A field
+ * that is named as one of the resource's changes that one, and run(), with the row locked in the
+ * request's transaction, may change more (d->changes), write other tables and set d->is_done. What
+ * it changes is checked as what an update brings. Not ERR_OK: nothing is done, and it has answered
+ * (ctx_fail()), or the answer is the error's with what ctx_problem() noted. Where run() changes a
+ * reference, what it refers to is locked after the row. */
+struct row_verb {
+	const char *suffix; /* "/assign" */
+	unsigned methods;   /* enum http_method, or'ed */
+	const char *perm;   /* NULL: <resource>:write */
+	const struct field *fields;
+	size_t fields_n;
+	enum err (*run)(struct ctx *ctx, struct deed *d); /* NULL: no more than the fields */
+	struct row_event event; /* without a name: the resource's for EVENT_UPDATE */
+};
+
 struct resource {
 	const char *name; /* "line-groups" */
 	const char *noun; /* "line group" */
@@ -108,10 +162,14 @@ struct resource {
 	const char *label; /* SQL over the alias t: what people know a row by */
 	const struct field *fields;
 	size_t fields_n;
+	const struct row_verb *verbs;
+	size_t verbs_n;
+	struct row_event events[EVENT_TYPE_N];
+	/* Adds the rooms that the row's events go to. NULL: to none. Not of parts of other rows. */
+	void (*rooms)(struct json_object *row, struct strlist *rooms);
 };
 
 struct crud_set;
-struct crud; /* a resource at work */
 
 /* Checks the descriptors against each other (a bug asserts) and builds statements and routes.
  * resources is borrowed. Once, before there are threads; lives as long as the process. */

@@ -74,7 +74,7 @@ static enum err delete_parts(struct removal *r, uint64_t id)
 		parts.n = 0;
 		e = crud_ids(r->ctx, &u->rows, id, &parts);
 		for (size_t j = 0; e == ERR_OK && j < parts.n; j++)
-			crud_emit_deleted(r->ctx, u->from, parts.v[j]);
+			e = crud_emit_deleted(r->ctx, u->from, parts.v[j]);
 	}
 	ids_fini(&parts);
 	return e;
@@ -85,8 +85,9 @@ static enum err delete_rows(struct removal *r)
 	enum err e = ERR_OK;
 	for (size_t i = 0; i < r->ids.n && e == ERR_OK; i++) {
 		const struct db_val in[] = {DBV_U(r->ctx->task.who->tenant_id), DBV_U(r->ids.v[i])};
-		crud_emit_deleted(r->ctx, r->c, r->ids.v[i]);
-		e = delete_parts(r, r->ids.v[i]);
+		e = crud_emit_deleted(r->ctx, r->c, r->ids.v[i]);
+		if (e == ERR_OK)
+			e = delete_parts(r, r->ids.v[i]);
 		if (e == ERR_OK)
 			e = db_exec(r->ctx->task.db, &r->c->del, in, 2, NULL, NULL);
 	}

@@ -10,6 +10,7 @@
 #define CMDB_CRUD_ENGINE_H
 
 #include "crud_parse.h"
+#include "stream.h"
 
 #define CRUD_USES_MAX 5   /* users that a refused delete names, of each kind */
 #define CRUD_ROWS_MAX 200 /* rows read by one statement */
@@ -49,8 +50,16 @@ struct crud_user {
 	struct db_stmt rows;       /* FIELD_REF: tenant, id -> ids of the users */
 };
 
+/* A verb's route leads to it. */
+struct crud_verb {
+	const struct crud *c;
+	const struct row_verb *verb;
+};
+
 struct crud {
 	const struct resource *res;
+	const struct stream *stream;
+	struct crud_verb *verbs; /* as res->verbs */
 	struct crud_user *users;
 	size_t users_n;
 	struct crud_items items[CRUD_FIELDS_MAX]; /* by index of the field */
@@ -108,6 +117,7 @@ enum err crud_render_each(struct ctx *ctx, const struct crud *c, const uint64_t 
 /* ---- crud_write.c, crud_delete.c ---- */
 void crud_create(struct ctx *ctx);
 void crud_update(struct ctx *ctx);
+void crud_verb(struct ctx *ctx);
 void crud_delete(struct ctx *ctx);
 
 /* ---- crud_links.c: rows that hang together ---- */
@@ -135,7 +145,11 @@ void crud_fail_duplicate(
 	struct ctx *ctx, const struct crud *c, const struct input *in, uint64_t id);
 
 /* ---- crud_publish.c ---- */
-void crud_emit_deleted(struct ctx *ctx, const struct crud *c, uint64_t id);
+/* An event of a row: of its type, or the verb's own (NULL: none). */
+void crud_emit(struct ctx *ctx, enum event_type type, const struct row_verb *verb,
+	const struct deed *d, const char *row);
+/* Before it is deleted, unless it is a part. */
+enum err crud_emit_deleted(struct ctx *ctx, const struct crud *c, uint64_t id);
 enum err crud_emit_rows(
 	struct ctx *ctx, const struct crud *c, enum event_type type, const struct ids *ids);
 /* An update for each row that shows a column of row `id` in which `now` differs from `old`, but for

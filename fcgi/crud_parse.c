@@ -1,5 +1,6 @@
 #include "crud_parse.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -225,6 +226,66 @@ static void set_value(struct value *to, struct json_object *v)
 {
 	json_object_put(to->v);
 	to->v = v;
+}
+
+/* ---- verbs ---- */
+
+void input_change(struct ctx *ctx, struct input *in, struct json_object *changes)
+{
+	json_object_object_foreach (changes, key, v) {
+		const struct field *f =
+			crud_parse_find_field(in->res->fields, in->res->fields_n, key);
+		assert(f && !(f->flags & FIELD_OWNER));
+		set_value(&in->v[f - in->res->fields], NULL);
+		parse_field(ctx, f, v, &in->v[f - in->res->fields]);
+	}
+}
+
+/* What a verb's field has: what was given, or its default. */
+static void settle_verb_field(
+	struct ctx *ctx, const struct field *f, struct value *v, struct json_object *given)
+{
+	if (v->is_bad)
+		return;
+	if (!v->is_given)
+		v->v = value_default(f);
+	if (!v->v && (f->flags & FIELD_REQUIRED))
+		ctx_problem(ctx, f->name, "is required");
+	json_object_object_add(given, f->name, json_object_get(v->v));
+}
+
+struct json_object *input_parse_verb(
+	struct ctx *ctx, const struct resource *res, const struct row_verb *verb, struct input *in)
+{
+	struct json_object *all = json_object_new_object();
+	struct value values[CRUD_FIELDS_MAX] = {0};
+	size_t unknown_n = 0;
+
+	if (!ctx->body) /* the route takes none */
+		ctx->body = json_object_new_object();
+	*in = (struct input){.res = res, .is_update = true, .id = ctx->params.v[0].id};
+	json_object_object_foreach (ctx->body, key, given) {
+		const struct field *f = crud_parse_find_field(verb->fields, verb->fields_n, key);
+		if (f) {
+			parse_field(ctx, f, given, &values[f - verb->fields]);
+		} else if (strcmp(key, "version") == 0) {
+			in->has_version = true;
+			in->version = parse_count(ctx, key, given);
+		} else {
+			note_unknown(ctx, "", key, &unknown_n);
+		}
+	}
+	for (size_t i = 0; i < verb->fields_n; i++) {
+		const struct field *own =
+			crud_parse_find_field(res->fields, res->fields_n, verb->fields[i].name);
+		settle_verb_field(ctx, &verb->fields[i], &values[i], all);
+		if (own && (values[i].is_given || values[i].v))
+			in->v[own - res->fields] = (struct value){.is_given = true,
+				.is_bad = values[i].is_bad,
+				.v = json_object_get(values[i].v)};
+		set_value(&values[i], NULL);
+	}
+	return all;
 }
 
 /* What a field has whose `when` holds. was_there: it held before, too. */

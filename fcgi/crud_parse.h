@@ -26,6 +26,13 @@ struct input {
 
 /* Reads ctx->body. input_fini() in any case. */
 void input_parse(struct ctx *ctx, const struct resource *res, bool is_update, struct input *in);
+/* The same of a verb's body (NULL: none), for the row of the address: the fields that the resource
+ * has, too, are the input's; all of the verb's, with their defaults, are returned, a new reference.
+ */
+struct json_object *input_parse_verb(
+	struct ctx *ctx, const struct resource *res, const struct row_verb *verb, struct input *in);
+/* Takes changes of the resource's fields into the input, as if they had been given. */
+void input_change(struct ctx *ctx, struct input *in, struct json_object *changes);
 /* Gives every field its value: what was given, else what the row `old` (as GET shows it) has, else
  * (old NULL: a row is made) the default; and null to those whose `when` does not hold. Checks what
  * must be there. */

@@ -1,21 +1,86 @@
 #include <string.h>
 
 #include "crud_engine.h"
+#include "room.h"
 
-void crud_emit_deleted(struct ctx *ctx, const struct crud *c, uint64_t id)
+/* The rooms of a row, as ws_events.room has them. One without any is for nobody's ears but those of
+ * who is in all rooms: no name between two commas says so. */
+static void put_rooms(struct str *out, const struct resource *res, struct json_object *row)
 {
-	struct str payload = STR_INIT;
-	str_addf(&payload, "{\"id\":%llu}", (unsigned long long)id);
-	ctx_emit(ctx, &(struct event_out){
-			      .topic = c->res->name, .type = EVENT_DELETE, .payload = payload.p});
+	struct strlist rooms = {0};
+
+	res->rooms(row, &rooms);
+	for (size_t i = 0; i < rooms.n; i++)
+		if (room_is_name(rooms.v[i], strlen(rooms.v[i])))
+			str_addf(out, "%s%s", out->len ? "," : "", rooms.v[i]);
+	if (!out->len)
+		str_addc(out, ',');
+	strlist_fini(&rooms);
+}
+
+void crud_emit(struct ctx *ctx, enum event_type type, const struct row_verb *verb,
+	const struct deed *d, const char *row)
+{
+	const struct resource *res = d->c->res;
+	const struct row_event *as = verb && verb->event.name ? &verb->event : &res->events[type];
+	struct str payload = STR_INIT, room = STR_INIT;
+
+	if (as->put)
+		as->put(&payload, d);
+	if (res->rooms)
+		put_rooms(&room, res, d->now ? d->now : d->old);
+	ctx_emit(ctx, &(struct event_out){.topic = d->c->stream->topic,
+			      .type = type,
+			      .payload = as->put ? str_c(&payload) : row,
+			      .room = str_c(&room),
+			      .name = as->name});
 	str_fini(&payload);
+	str_fini(&room);
+}
+
+/* Do events of the type tell more than the row's text? */
+static bool looks_inside(const struct resource *res, enum event_type type)
+{
+	return res->rooms || res->events[type].put;
+}
+
+static struct json_object *parse_row(const struct str *row)
+{
+	const char *why;
+	size_t offset;
+
+	return json_parse(row->p, row->len, &why, &offset);
+}
+
+enum err crud_emit_deleted(struct ctx *ctx, const struct crud *c, uint64_t id)
+{
+	struct deed d = {.c = c, .id = id};
+	struct str payload = STR_INIT, row = STR_INIT;
+	enum err e = ERR_OK;
+
+	if (looks_inside(c->res, EVENT_DELETE)) {
+		e = crud_render(ctx, c, id, &row);
+		d.old = e == ERR_OK ? parse_row(&row) : NULL;
+	}
+	str_addf(&payload, "{\"id\":%llu}", (unsigned long long)id);
+	if (e == ERR_OK)
+		crud_emit(ctx, EVENT_DELETE, NULL, &d, payload.p);
+	json_object_put(d.old);
+	str_fini(&payload);
+	str_fini(&row);
+	return e;
 }
 
 static void emit_row(struct ctx *ctx, const struct crud *c, const struct str *row, void *arg)
 {
 	const enum event_type *type = arg;
-	ctx_emit(ctx,
-		&(struct event_out){.topic = c->res->name, .type = *type, .payload = str_c(row)});
+	struct deed d = {.c = c};
+
+	if (looks_inside(c->res, *type))
+		d.now = parse_row(row);
+	d.id = d.now ? json_object_get_uint64(json_object_object_get(d.now, "id")) : 0;
+	crud_emit(ctx, *type, NULL, &d, str_c(row));
+	json_object_put(d.now);
 }
 
 enum err crud_emit_rows(

@@ -3,10 +3,12 @@
 #include "crud_engine.h"
 #include "crud_value.h"
 
-/* A create or update on its way. */
+/* A create, update or verb on its way. */
 struct change {
 	struct ctx *ctx;
 	const struct crud *c;
+	const struct row_verb *verb;
+	struct deed deed; /* old is change's */
 	struct input in;
 	uint64_t id;
 	struct str row;            /* as it was, then as it is */
@@ -20,6 +22,10 @@ static void change_fini(struct change *ch)
 	input_fini(&ch->in);
 	str_fini(&ch->row);
 	json_object_put(ch->old);
+	json_object_put(ch->deed.now);
+	json_object_put(ch->deed.given);
+	json_object_put(ch->deed.changes);
+	json_object_put(ch->deed.result);
 	ids_fini(&ch->owners);
 	ids_fini(&ch->added);
 	ids_fini(&ch->removed);
@@ -28,7 +34,7 @@ static void change_fini(struct change *ch)
 /* Answers for the error of a step, with what was noted. */
 static void fail_step(struct ctx *ctx, enum err e, const char *what)
 {
-	if (e == ERR_CONFLICT || e == ERR_NOT_FOUND || e == ERR_VALIDATION)
+	if (e < ERR_INTERNAL)
 		ctx_fail(ctx, e, NULL);
 	else
 		ctx_fail_db(ctx, e, what);
@@ -92,11 +98,27 @@ static enum err emit_parts(struct change *ch)
 		const struct crud *parts = ch->c->items[i].rows;
 		if (!parts)
 			continue;
-		for (size_t j = 0; j < ch->removed.n; j++)
-			crud_emit_deleted(ch->ctx, parts, ch->removed.v[j]);
-		e = crud_emit_rows(ch->ctx, parts, EVENT_ADD, &ch->added);
+		for (size_t j = 0; j < ch->removed.n && e == ERR_OK; j++)
+			e = crud_emit_deleted(ch->ctx, parts, ch->removed.v[j]);
+		if (e == ERR_OK)
+			e = crud_emit_rows(ch->ctx, parts, EVENT_ADD, &ch->added);
 	}
 	return e;
+}
+
+static enum err emit_change(struct change *ch, enum event_type type)
+{
+	const char *why;
+	size_t offset;
+
+	ch->deed.c = ch->c;
+	ch->deed.id = ch->id;
+	ch->deed.old = ch->old;
+	ch->deed.now = json_parse(ch->row.p, ch->row.len, &why, &offset);
+	if (!ch->deed.now)
+		return ERR_INTERNAL;
+	crud_emit(ch->ctx, type, ch->verb, &ch->deed, str_c(&ch->row));
+	return ERR_OK;
 }
 
 /* The row itself is written: now its lists, the events of all rows that look different, the answer.
@@ -113,12 +135,10 @@ static void crud_write_finish(struct change *ch, enum event_type type, int statu
 	str_clear(&ch->row);
 	if (e == ERR_OK)
 		e = crud_render(ctx, c, ch->id, &ch->row);
-	if (e == ERR_OK) {
-		ctx_emit(ctx,
-			&(struct event_out){
-				.topic = c->res->name, .type = type, .payload = str_c(&ch->row)});
+	if (e == ERR_OK)
+		e = emit_change(ch, type);
+	if (e == ERR_OK)
 		e = emit_parts(ch);
-	}
 	if (e == ERR_OK && type == EVENT_UPDATE)
 		e = crud_emit_users(ctx, c, ch->id, &ch->in, ch->old, &ch->added);
 	if (e == ERR_OK && c->owner)
@@ -206,17 +226,83 @@ static bool check_version(struct change *ch)
 	return false;
 }
 
+static bool may_follow(const struct transition *t, const char *from, const char *to)
+{
+	for (; t->from; t++)
+		for (size_t i = 0; strcmp(t->from, from) == 0 && t->to[i]; i++)
+			if (strcmp(t->to[i], to) == 0)
+				return true;
+	return false;
+}
+
+static void note_transition(
+	struct ctx *ctx, const struct field *f, const char *from, const char *to)
+{
+	struct str allowed = STR_INIT;
+
+	for (const struct transition *t = f->transitions; t->from; t++)
+		for (size_t i = 0; strcmp(t->from, from) == 0 && t->to[i]; i++)
+			str_addf(&allowed, "%s%s", allowed.len ? ", " : "", t->to[i]);
+	ctx_problem(ctx, f->name, "is %s, which may become %s, not %s", from,
+		allowed.len ? allowed.p : "nothing else", to);
+	str_fini(&allowed);
+}
+
+/* ERR_CONFLICT, noted, if a field is to become what may not follow what it is. */
+static enum err check_transitions(struct change *ch)
+{
+	size_t had_n = ch->ctx->problems_n;
+
+	for (size_t i = 0; i < ch->c->res->fields_n; i++) {
+		const struct field *f = &ch->c->res->fields[i];
+		const char *from = f->transitions ? json_get_str(ch->old, f->name) : NULL;
+		const char *to = json_object_get_string(ch->in.v[i].v);
+
+		if (from && to && strcmp(from, to) != 0 && !may_follow(f->transitions, from, to))
+			note_transition(ch->ctx, f, from, to);
+	}
+	return ch->ctx->problems_n > had_n ? ERR_CONFLICT : ERR_OK;
+}
+
+/* What a verb does, before what it changes is looked at as an update. */
+static enum err run_verb(struct change *ch)
+{
+	struct deed *d = &ch->deed;
+	enum err e = ERR_OK;
+
+	d->c = ch->c;
+	d->id = ch->id;
+	d->old = ch->old;
+	d->changes = json_object_new_object();
+	if (ch->verb->run)
+		e = ch->verb->run(ch->ctx, d);
+	if (e != ERR_OK)
+		return e;
+	input_change(ch->ctx, &ch->in, d->changes);
+	return json_object_object_length(d->changes) ? crud_lock_refs(ch->ctx, ch->c, &ch->in)
+						     : ERR_OK;
+}
+
 static void update_locked(struct change *ch)
 {
 	struct ctx *ctx = ch->ctx;
 	size_t changes = 0;
+	enum err e = ERR_OK;
 	if (!check_version(ch))
 		return;
-	input_settle(ctx, &ch->in, ch->old);
-	enum err e = ctx->problems_n ? ERR_VALIDATION : ERR_OK;
+	if (ch->verb)
+		e = run_verb(ch);
+	if (e == ERR_OK)
+		input_settle(ctx, &ch->in, ch->old);
+	if (e == ERR_OK && ctx->problems_n)
+		e = ERR_VALIDATION;
+	if (e == ERR_OK)
+		e = check_transitions(ch);
+	if (ctx->failed != ERR_OK) /* the verb has answered */
+		return;
 	for (size_t i = 0; i < ch->c->res->fields_n; i++)
 		changes += is_changed(ch, i);
-	if (e == ERR_OK && changes == 0) {
+	if (e == ERR_OK && changes == 0 && !ch->deed.is_done) {
 		ctx_ok(ctx, 200, &ch->row);
 		return;
 	}
@@ -230,22 +316,37 @@ static void update_locked(struct change *ch)
 		fail_step(ctx, e, "update");
 }
 
+static void update(struct change *ch)
+{
+	enum err e = ERR_OK;
+
+	ch->id = ch->in.id;
+	if (ch->ctx->problems_n)
+		e = ERR_VALIDATION;
+	else
+		e = lock_row(ch);
+	if (e == ERR_OK)
+		update_locked(ch);
+	else if (e == ERR_NOT_FOUND)
+		fail_missing(ch);
+	else
+		fail_step(ch->ctx, e, "update");
+	change_fini(ch);
+}
+
 void crud_update(struct ctx *ctx)
 {
 	struct change ch = {.ctx = ctx, .c = ctx->route->arg};
-	enum err e = ERR_OK;
 
 	input_parse(ctx, ch.c->res, true, &ch.in);
-	ch.id = ch.in.id;
-	if (ctx->problems_n)
-		e = ERR_VALIDATION;
-	else
-		e = lock_row(&ch);
-	if (e == ERR_OK)
-		update_locked(&ch);
-	else if (e == ERR_NOT_FOUND)
-		fail_missing(&ch);
-	else
-		fail_step(ctx, e, "update");
-	change_fini(&ch);
+	update(&ch);
+}
+
+void crud_verb(struct ctx *ctx)
+{
+	const struct crud_verb *at = ctx->route->arg;
+	struct change ch = {.ctx = ctx, .c = at->c, .verb = at->verb};
+
+	ch.deed.given = input_parse_verb(ctx, at->c->res, at->verb, &ch.in);
+	update(&ch);
 }

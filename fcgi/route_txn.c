@@ -119,8 +119,8 @@ void route_txn_run(struct ctx *ctx)
 	struct txn_key key = {.text = ""};
 	struct str subject = STR_INIT;
 	struct txn t = {.db = ctx->task.db,
-		.request_id = ctx->req.request_id,
-		.address = ctx->req.remote_addr};
+		.request_id = ctx->task.request_id,
+		.address = ctx->task.address};
 	enum err e;
 
 	if (!read_key(ctx, &key))

@@ -42,6 +42,14 @@ static bool may_read(const struct principal *who, const struct stream *st)
 	return st->perm ? perm_has(who, st->perm) : perm_has2(who, st->topic, "read");
 }
 
+void stream_put_perm(struct str *out, const struct stream *st)
+{
+	if (st->perm)
+		str_adds(out, st->perm);
+	else
+		str_addf(out, "%s:read", st->topic);
+}
+
 bool stream_may_read(const struct principal *who, const char *topic)
 {
 	const struct stream *st = stream_find(topic);

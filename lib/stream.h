@@ -113,6 +113,8 @@ bool stream_is_asked(const struct stream *st);       /* are there views of it on
 const struct stream_filter *stream_filter(const struct stream *st);
 /* May the principal read the topic, of which there need be no row? Internal ones nobody. */
 bool stream_may_read(const struct principal *who, const char *topic);
+/* Adds the name of the permission to read it. */
+void stream_put_perm(struct str *out, const struct stream *st);
 /* Every topic that the principal may read by a permission of its own; who has "*" may read all, and
  * these are those that have a row. */
 void stream_add_readable(const struct principal *who, struct strlist *topics);

@@ -144,7 +144,8 @@ static bool are_refused(const char *one, const char *other)
 		struct routes *rs;
 
 		setrlimit(RLIMIT_CORE, &(struct rlimit){0});
-		freopen("/dev/null", "w", stderr);
+		if (!freopen("/dev/null", "w", stderr))
+			_exit(3);
 		signal(SIGABRT, SIG_DFL);
 		rs = routes_new();
 		routes_add(rs, two, 2);
