@@ -90,8 +90,10 @@ def test_everybody_is_reset_and_goes_on(own_stack, way, when):
     # What comes now reaches everybody, whatever its id.
     now = admin.get("/events?timeout=0").json
     ids = publish(stack, 20)
-    events = admin.read_events(now["lastEventId"], lambda events: len(events) >= 20, epoch=now["epoch"])
-    assert [e["id"] for e in events] == ids
+    # Some of the log that is there now may be released only then.
+    events = admin.read_events(now["lastEventId"], lambda events: events and
+                               events[-1]["id"] == ids[-1], epoch=now["epoch"])
+    assert [e["id"] for e in events][-20:] == ids
     assert admin.poll(since, epoch=was)["reset"] == {"reason": "epoch"}
     # A socket is closed, comes back, is not taken for recovered, and follows the new log.
     try:
@@ -107,7 +109,7 @@ def test_everybody_is_reset_and_goes_on(own_stack, way, when):
     status = wait_until(stack.status)
     # A dump brings the old epoch after the table that it was told by.
     assert status["epoch_changes"] in ((1, 2) if when == "running" else (0, 1)), status
-    assert "event" in status["epoch_reason"] or "dump" in status["epoch_reason"], status
+    assert any(word in status["epoch_reason"] for word in ("event", "dump", "another epoch")), status
     wait_until(lambda: admin.get("/api/ws/health").status == 200, 5)
 
 
