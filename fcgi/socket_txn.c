@@ -1,5 +1,6 @@
 #include "socket_txn.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include <sodium.h>
@@ -96,8 +97,7 @@ static void socket_txn_make_key(
 
 	secret_hash_short(session, w->post->sid, strlen(w->post->sid));
 	secret_hex(hex, session, sizeof(session));
-	strcpy(key->subject, "s:");
-	strncat(key->subject, hex, sizeof(key->subject) - 3);
+	snprintf(key->subject, sizeof(key->subject), "s:%.29s", hex);
 	str_add(&all, p->nsp.p, p->nsp.len);
 	str_addc(&all, '\n');
 	str_add(&all, p->inside.p, p->inside.len);
