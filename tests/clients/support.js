@@ -229,6 +229,15 @@ class World {
 		return (await answer.json()).lastEventId;
 	}
 
+	/* Until what the tenant has written so far is behind the cursor of now: a list that is taken
+	 * earlier may be followed by events of rows that it has. */
+	async released() {
+		const [[id]] = await sql(`SELECT COALESCE(MAX(e.id), 0)
+			FROM ws_events e JOIN tenants t ON t.id = e.tenant_id
+			WHERE t.name = '${this.name}'`);
+		await until(async () => await this.tail() >= Number(id), `the tail at ${id}`);
+	}
+
 	// An event to a room of the tenant, published by SQL.
 	toRoom(room, data) {
 		return sql(`INSERT INTO ws_events (topic, event_type, payload, room, tenant_id)
@@ -274,8 +283,9 @@ class World {
 		return recorder;
 	}
 
-	// One that has the list of websites.
+	// One that has the list of websites, and no events yet.
 	async watch(options) {
+		await this.released();
 		const recorder = await this.connect(options);
 		recorder.socket.emit("request:websites");
 		recorder.initial = await recorder.one("websites:initial");
