@@ -1,0 +1,7 @@
+#define _GNU_SOURCE /* memmem */
+#include "fold.h"
+
+#include <string.h>
+
+#include <unicase.h>
+#include <unistr.h>
