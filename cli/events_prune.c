@@ -10,8 +10,8 @@
  *   4. delete up to the floor, in small transactions. Dying here is harmless: the next run goes on.
  */
 #include <string.h>
-#include <unistd.h>
 
+#include "bar.h"
 #include "cut.h"
 #include "events.h"
 #include "expired.h"
@@ -78,7 +78,8 @@ static const struct db_set *const sets[] = {&sql, &cut_sql, &expired_sql, NULL};
 struct prune {
 	struct call *call;
 	unsigned classes; /* a set, as in floors.h */
-	bool is_dry, has_bar;
+	bool is_dry;
+	struct bar bar;
 	struct floors floors;
 	uint64_t gone[RETENTION_N], done, total; /* rows */
 };
@@ -98,19 +99,6 @@ static enum err events_prune_number(struct db *db, const struct db_stmt *st,
 	if (e == ERR_OK)
 		*n = row && row[0].type != DB_NULL ? dbv_u(&row[0]) : none;
 	return e;
-}
-
-static void bar(const struct prune *p)
-{
-	int percent = p->total ? (int)(p->done * 100 / p->total) : 100;
-
-	if (!p->has_bar)
-		return;
-	if (percent > 100)
-		percent = 100;
-	fprintf(stderr, "\r[%-40.*s] %3d %%", percent * 2 / 5,
-		"########################################", percent);
-	fflush(stderr);
 }
 
 /* ---- the floors ---- */
@@ -254,7 +242,7 @@ static enum err delete_chunks(
 		tries = e == ERR_DB_RETRY ? tries + 1 : 0;
 		p->gone[r] += n;
 		p->done += n;
-		bar(p);
+		bar_draw(&p->bar, p->done, p->total, "");
 	} while ((e == ERR_OK && n > 0) || (e == ERR_DB_RETRY && tries < TRIES));
 	return e;
 }
@@ -274,8 +262,7 @@ static enum err delete_events(struct prune *p)
 				(struct db_val[]){
 					dbv_s(st->topic), DBV_U(p->floors.of[st->retention])},
 				st->retention);
-	if (p->has_bar)
-		fputs("\r\033[K", stderr);
+	bar_clear(&p->bar);
 	return e;
 }
 
@@ -335,12 +322,12 @@ enum ctl_exit events_prune(struct call *call)
 	int r = only ? retention_find(only) : 0;
 	struct prune p = {.call = call,
 		.classes = only && r >= 0 ? FLOORS_ONE(r) : FLOORS_ALL,
-		.is_dry = opt_flag(call, "dry-run"),
-		.has_bar = isatty(STDERR_FILENO) != 0};
+		.is_dry = opt_flag(call, "dry-run")};
 	struct json_object *o;
 	enum ctl_exit status;
 	enum err e;
 
+	bar_init(&p.bar);
 	if (r < 0)
 		return cmd_fail(CTL_USAGE, "--class is lasting or brief, not \"%s\"", only);
 	if ((status = cmd_db(call, sets)) != CTL_OK)

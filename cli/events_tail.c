@@ -1,39 +1,27 @@
 /*
- * `cmdbctl events tail`: a client of GET /events like any other. It keeps a cursor, so a server
- * that restarts costs nothing but a pause.
+ * `cmdbctl events tail`: shows what a client of GET /events (follow.h) is given.
  */
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "api.h"
 #include "events.h"
+#include "follow.h"
 #include "json.h"
 #include "out.h"
 #include "rows.h"
-#include "secret.h"
 
-#define POLL_S 25
-#define ANSWER_TIMEOUT_MS ((POLL_S + 15) * 1000)
-#define BACKOFF_FIRST_MS 250
-#define BACKOFF_MAX_MS 10000
 #define LAST_DEFAULT 10
 #define LOOK_FIRST 100 /* ids to look back through at first */
 #define LOOK_FACTOR 8
 
 struct tail {
 	const struct call *call;
-	struct rest *rest;
-	const char *topics, *room;
-	bool has_since, follows, is_caught_up;
-	struct json_object
-		*kept; /* looking back: the newest events so far; NULL: they are printed */
+	struct follow follow;
+	/* Looking back: the newest events so far; NULL: they are printed. */
+	struct json_object *kept;
 	size_t kept_max;
-	bool was_reset;
-	uint64_t since;
-	char epoch[33]; /* "" until the server has said it */
-	int64_t backoff_ms;
 };
 
 static uint64_t u64_of(struct json_object *o, const char *key)
@@ -65,11 +53,14 @@ static void print_event(const struct tail *t, struct json_object *e)
 	str_fini(&data);
 }
 
-/* A cursor that the log does not know any more: what lies between is lost to us, and we say so. */
-static void print_reset(const struct tail *t, struct json_object *answer, struct json_object *reset)
+/* What lies between is lost to us, and we say so. */
+static void events_tail_on_reset(void *arg, struct json_object *answer)
 {
-	const char *reason = json_get_str(reset, "reason");
+	const struct tail *t = arg;
+	const char *reason = json_get_str(json_get(answer, "reset"), "reason");
 
+	if (t->kept)
+		return;
 	if (t->call->json)
 		out_json(answer);
 	else
@@ -89,131 +80,33 @@ static void keep_event(struct tail *t, struct json_object *e)
 	json_object_array_add(t->kept, json_object_get(e));
 }
 
-static void take_event(struct tail *t, struct json_object *e)
+static void events_tail_on_event(void *arg, struct json_object *e)
 {
+	struct tail *t = arg;
+
 	if (t->kept)
 		keep_event(t, e);
 	else
 		print_event(t, e);
 }
 
-/* Takes an answer's events; true if there is more to fetch at once. */
-static bool take_events(struct tail *t, struct json_object *answer)
-{
-	struct json_object *events = json_get(answer, "events"), *reset = json_get(answer, "reset");
-	const char *epoch = json_get_str(answer, "epoch");
-
-	t->was_reset = reset && t->has_since;
-	if (t->was_reset && !t->kept)
-		print_reset(t, answer, reset);
-	if (json_object_is_type(events, json_type_array))
-		for (size_t i = 0; i < json_object_array_length(events); i++)
-			take_event(t, json_object_array_get_idx(events, i));
-	t->since = u64_of(answer, "lastEventId");
-	t->has_since = true;
-	if (epoch && strlen(epoch) < sizeof(t->epoch))
-		memcpy(t->epoch, epoch, strlen(epoch) + 1);
-	return json_object_get_boolean(json_get(answer, "more"));
-}
-
-static void path_of(const struct tail *t, bool waits, struct str *path)
-{
-	struct str number = STR_INIT;
-
-	str_addf(path, "/events?timeout=%d", waits ? POLL_S : 0);
-	if (t->has_since) {
-		str_addu(&number, t->since);
-		rest_query(path, "since", str_c(&number));
-	}
-	if (t->topics)
-		rest_query(path, "topics", t->topics);
-	if (t->room)
-		rest_query(path, "room", t->room);
-	if (*t->epoch)
-		rest_query(path, "epoch", t->epoch);
-	str_fini(&number);
-}
-
-/* Waits before the next try: doubling, with up to a half taken off so that many do not come at
- * once, and not sooner than the server asked. */
-static void events_tail_back_off(struct tail *t, unsigned retry_after_s)
-{
-	uint16_t dice;
-	int64_t ms;
-
-	t->backoff_ms = t->backoff_ms ? t->backoff_ms * 2 : BACKOFF_FIRST_MS;
-	if (t->backoff_ms > BACKOFF_MAX_MS)
-		t->backoff_ms = BACKOFF_MAX_MS;
-	secret_random(&dice, sizeof(dice));
-	ms = t->backoff_ms - t->backoff_ms / 2 * dice / UINT16_MAX;
-	if (ms < (int64_t)retry_after_s * 1000)
-		ms = (int64_t)retry_after_s * 1000;
-	usleep((useconds_t)(ms * 1000));
-}
-
-/* An empty 200 is what some web servers make of a poll whose process was killed. */
-static bool is_passing(const struct rest_answer *a)
-{
-	switch (a->status) {
-	case 200:
-		return !a->json;
-	case 408:
-	case 429:
-	case 500:
-	case 502:
-	case 503:
-	case 504:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* One request. CTL_OK: go on (*done is set when what there was has been read); else the end. */
-static enum ctl_exit events_tail_ask(struct tail *t, bool waits, bool *done)
-{
-	struct str path = STR_INIT, why = STR_INIT;
-	enum ctl_exit status = CTL_OK;
-	struct rest_answer a;
-
-	path_of(t, waits, &path);
-	if (!rest_call(t->rest, "GET", str_c(&path), NULL, ANSWER_TIMEOUT_MS, &a, &why)) {
-		if (!t->follows)
-			status = cmd_fail(CTL_UNREACHABLE, "the web server cannot be reached: %s",
-				str_c(&why));
-		else
-			events_tail_back_off(t, 0);
-	} else {
-		if (a.status == 200 && json_get(a.json, "lastEventId")) {
-			t->backoff_ms = 0;
-			*done = !take_events(t, a.json);
-			t->is_caught_up = *done;
-			/* Whoever reads us has gone. */
-			if (!out_flush())
-				status = CTL_FAILED;
-		} else if (t->follows && is_passing(&a)) {
-			events_tail_back_off(t, a.retry_after_s);
-		} else {
-			status = api_fail(&a, "/events");
-		}
-		rest_answer_fini(&a);
-	}
-	str_fini(&path);
-	str_fini(&why);
-	return status;
-}
+static const struct follow_on on = {events_tail_on_event, events_tail_on_reset};
 
 /* Keeps the newest events of the last `ids` ids before `end`. */
 static enum ctl_exit look_from(struct tail *t, uint64_t end, uint64_t ids)
 {
+	struct follow *f = &t->follow;
 	enum ctl_exit status = CTL_OK;
-	bool done = false;
+	bool is_done = false;
 
 	json_object_put(t->kept);
 	t->kept = json_object_new_array();
-	t->since = end > ids ? end - ids : 0;
-	while (status == CTL_OK && !done && !(t->was_reset && !json_object_array_length(t->kept)))
-		status = events_tail_ask(t, false, &done);
+	f->since = end > ids ? end - ids : 0;
+	f->is_caught_up = false;
+	while (status == CTL_OK && !is_done) {
+		status = follow_ask(f, false);
+		is_done = f->is_caught_up || (f->was_reset && !json_object_array_length(t->kept));
+	}
 	return status;
 }
 
@@ -222,23 +115,24 @@ static enum ctl_exit look_from(struct tail *t, uint64_t end, uint64_t ids)
  * as the log still has. */
 static enum ctl_exit look_back(struct tail *t, uint64_t n)
 {
-	uint64_t end = t->since, good = 0, bad = UINT64_MAX, ids = n < LOOK_FIRST ? LOOK_FIRST : n;
+	struct follow *f = &t->follow;
+	uint64_t end = f->since, good = 0, bad = UINT64_MAX, ids = n < LOOK_FIRST ? LOOK_FIRST : n;
 	enum ctl_exit status = CTL_OK;
 	size_t len = 0;
 
 	t->kept_max = n;
 	for (;;) {
-		t->was_reset = false;
+		f->was_reset = false;
 		status = look_from(t, end, ids);
 		len = status == CTL_OK ? json_object_array_length(t->kept) : 0;
-		if (status != CTL_OK || len >= n || (!t->was_reset && ids >= end))
+		if (status != CTL_OK || len >= n || (!f->was_reset && ids >= end))
 			break;
-		*(t->was_reset ? &bad : &good) = ids;
+		*(f->was_reset ? &bad : &good) = ids;
 		if (bad - good <= 1)
 			break;
 		ids = bad < UINT64_MAX ? good + (bad - good) / 2 : ids * LOOK_FACTOR;
 	}
-	if (status == CTL_OK && t->was_reset && good)
+	if (status == CTL_OK && f->was_reset && good)
 		status = look_from(t, end, good);
 	len = status == CTL_OK ? json_object_array_length(t->kept) : 0;
 	for (size_t i = len > n ? len - n : 0; i < len; i++)
@@ -251,39 +145,47 @@ static enum ctl_exit look_back(struct tail *t, uint64_t n)
 /* Without --since: the last events, and then what comes. */
 static enum ctl_exit find_start(struct tail *t)
 {
-	uint64_t n = (uint64_t)opt_number(t->call, "n", t->follows ? 0 : LAST_DEFAULT);
+	struct follow *f = &t->follow;
+	uint64_t n = (uint64_t)opt_number(t->call, "n", f->is_patient ? 0 : LAST_DEFAULT);
 	enum ctl_exit status = CTL_OK;
-	bool done = false;
 
-	while (status == CTL_OK && !t->has_since)
-		status = events_tail_ask(t, false, &done);
+	while (status == CTL_OK && !f->has_since)
+		status = follow_ask(f, false);
 	return status == CTL_OK && n > 0 ? look_back(t, n) : status;
+}
+
+static enum ctl_exit events_tail_run(struct tail *t)
+{
+	struct follow *f = &t->follow;
+	const char *topics = opt_text(t->call, "topics"), *room = opt_text(t->call, "room");
+	int64_t since = opt_number(t->call, "since", -1);
+	enum ctl_exit status = CTL_OK;
+
+	if (topics)
+		rest_query(&f->path, "topics", topics);
+	if (room)
+		rest_query(&f->path, "room", room);
+	f->has_since = since >= 0;
+	f->since = f->has_since ? (uint64_t)since : 0;
+	if (!f->has_since)
+		status = find_start(t);
+	while (status == CTL_OK && (f->is_patient || !f->is_caught_up))
+		status = follow_ask(f, f->is_caught_up);
+	return status;
 }
 
 enum ctl_exit events_tail(struct call *call)
 {
-	struct tail t = {
-		.call = call,
-		.topics = opt_text(call, "topics"),
-		.room = opt_text(call, "room"),
-		.follows = opt_flag(call, "f"),
-	};
-	int64_t since = opt_number(call, "since", -1);
+	struct tail t = {.call = call};
 	enum ctl_exit status;
-	bool done = false;
+	struct rest *rest = api_open(call, &status);
 
-	t.rest = api_open(call, &status);
-	if (!t.rest)
+	if (!rest)
 		return status;
-	if (since >= 0) {
-		t.since = (uint64_t)since;
-		t.has_since = true;
-	} else {
-		status = find_start(&t);
-	}
-	while (status == CTL_OK && (t.follows || !done))
-		status = events_tail_ask(&t, t.is_caught_up && t.follows, &done);
-	rest_free(t.rest);
+	follow_init(&t.follow, rest, opt_flag(call, "f"), &on, &t);
+	status = events_tail_run(&t);
+	follow_fini(&t.follow);
+	rest_free(rest);
 	return status;
 }
 

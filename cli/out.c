@@ -3,10 +3,14 @@
 #include "out.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include <wchar.h>
 
+#include "clock.h"
 #include "cmd.h"
 #include "json.h"
 #include "text.h"
@@ -71,6 +75,16 @@ bool out_flush(void)
 	errno = 0;
 	out_note(fflush(stdout) == 0);
 	return !failed_by;
+}
+
+bool out_wait(int64_t ms)
+{
+	struct pollfd reader = {.fd = STDOUT_FILENO};
+	int64_t until = clock_ms() + ms, left = ms;
+
+	while (poll(&reader, 1, (int)(left > INT_MAX ? INT_MAX : left)) < 0 && errno == EINTR)
+		left = until > clock_ms() ? until - clock_ms() : 0;
+	return !reader.revents;
 }
 
 bool out_finish(void)

@@ -8,6 +8,7 @@
 
 #include <json-c/json.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "str.h"
 
@@ -18,6 +19,9 @@ void out_json(struct json_object *o);
 void out_json_text(const struct str *json);
 /* Has all been written so far? */
 bool out_flush(void);
+/* Waits so many ms; false, at once, when whoever read the output has gone (a pipe that is closed).
+ */
+bool out_wait(int64_t ms);
 /* out_flush() at the end: says why not. */
 bool out_finish(void);
 

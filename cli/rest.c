@@ -12,18 +12,38 @@
 
 struct rest {
 	CURL *curl;
-	struct curl_slist *headers;
+	struct curl_slist *who; /* the header that says who asks */
 	char *url;
 };
 
 /* Header texts hold a secret: they go to libcurl and nowhere else. */
-static void add_header(struct rest *r, const char *name, const char *value)
+static void add_header(struct curl_slist **headers, const char *name, const char *value)
 {
 	struct str line = STR_INIT;
 
 	str_addf(&line, "%s: %s", name, value);
-	r->headers = curl_slist_append(r->headers, str_c(&line));
+	*headers = curl_slist_append(*headers, str_c(&line));
 	str_fini(&line);
+}
+
+/* The caller frees them. */
+static struct curl_slist *headers_of(
+	const struct rest *r, const struct rest_request *q, const char *accept)
+{
+	struct curl_slist *headers = NULL;
+
+	for (const struct curl_slist *h = r->who; h; h = h->next)
+		headers = curl_slist_append(headers, h->data);
+	add_header(&headers, "Accept", accept);
+	if (q->body || strcmp(q->method, "GET"))
+		add_header(&headers, "Content-Type",
+			q->content_type ? q->content_type : "application/json");
+	if (q->content_encoding)
+		add_header(&headers, "Content-Encoding", q->content_encoding);
+	if (q->idempotency_key)
+		add_header(&headers, "Idempotency-Key", q->idempotency_key);
+	/* libcurl waits a second for leave to send what is large, and not every server gives it. */
+	return curl_slist_append(headers, "Expect:");
 }
 
 struct rest *rest_new(const char *url, const char *api_key, const char *token)
@@ -37,15 +57,13 @@ struct rest *rest_new(const char *url, const char *api_key, const char *token)
 	r->curl = curl_easy_init();
 	if (!r->curl)
 		abort();
-	add_header(r, "Accept", "application/json");
-	add_header(r, "Content-Type", "application/json");
 	if (api_key)
-		add_header(r, "X-API-Key", api_key);
+		add_header(&r->who, "X-API-Key", api_key);
 	if (token) {
 		struct str bearer = STR_INIT;
 
 		str_addf(&bearer, "Bearer %s", token);
-		add_header(r, "Authorization", str_c(&bearer));
+		add_header(&r->who, "Authorization", str_c(&bearer));
 		str_fini(&bearer);
 	}
 	return r;
@@ -55,7 +73,7 @@ void rest_free(struct rest *r)
 {
 	if (!r)
 		return;
-	curl_slist_free_all(r->headers);
+	curl_slist_free_all(r->who);
 	curl_easy_cleanup(r->curl);
 	free(r->url);
 	free(r);
@@ -71,56 +89,93 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg)
 	return size * n;
 }
 
-static void set_request(struct rest *r, const char *method, const char *body, unsigned timeout_ms)
+static int on_progress(
+	void *arg, curl_off_t total, curl_off_t now, curl_off_t up_total, curl_off_t up_now)
 {
-	curl_easy_setopt(r->curl, CURLOPT_HTTPHEADER, r->headers);
+	const struct rest_request *q = arg;
+
+	(void)total;
+	(void)now;
+	(void)up_total;
+	(void)up_now;
+	return !q->is_wanted(q->arg);
+}
+
+/* Keeps the connections, forgets what the last request was. */
+static void set_request(
+	struct rest *r, const struct rest_request *q, const char *url, struct curl_slist *headers)
+{
+	curl_easy_reset(r->curl);
+	curl_easy_setopt(r->curl, CURLOPT_URL, url);
+	curl_easy_setopt(r->curl, CURLOPT_HTTPHEADER, headers);
 	curl_easy_setopt(r->curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(r->curl, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(r->curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
-	curl_easy_setopt(r->curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
+	curl_easy_setopt(r->curl, CURLOPT_TIMEOUT_MS, (long)q->timeout_ms);
 	curl_easy_setopt(r->curl, CURLOPT_USERAGENT, "cmdbctl");
-	if (body) {
-		curl_easy_setopt(r->curl, CURLOPT_POSTFIELDS, body);
-		curl_easy_setopt(r->curl, CURLOPT_POSTFIELDSIZE, (long)strlen(body));
+	if (q->body) {
+		curl_easy_setopt(r->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)q->body_len);
+		curl_easy_setopt(r->curl, CURLOPT_POSTFIELDS, q->body);
 	}
-	curl_easy_setopt(r->curl, CURLOPT_CUSTOMREQUEST, method);
+	curl_easy_setopt(r->curl, CURLOPT_CUSTOMREQUEST, q->method);
+	if (q->is_wanted) {
+		curl_easy_setopt(r->curl, CURLOPT_NOPROGRESS, 0L);
+		curl_easy_setopt(r->curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+		curl_easy_setopt(r->curl, CURLOPT_XFERINFODATA, q);
+	}
 }
 
-bool rest_call(struct rest *r, const char *method, const char *path, const char *body,
-	unsigned timeout_ms, struct rest_answer *a, struct str *why)
+static void take_answer(struct rest *r, struct rest_answer *a)
 {
-	char text[CURL_ERROR_SIZE] = "";
-	struct str url = STR_INIT;
-	const char *bad = NULL;
 	curl_off_t retry_after = 0;
+	const char *bad = NULL;
 	size_t at = 0;
 	long status = 0;
-	CURLcode code;
 
-	*a = (struct rest_answer){0};
-	str_addf(&url, "%s%s", r->url, path);
-	/* Keeps the connections, forgets what the last request was. */
-	curl_easy_reset(r->curl);
-	set_request(r, method, body, timeout_ms);
-	curl_easy_setopt(r->curl, CURLOPT_URL, str_c(&url));
-	curl_easy_setopt(r->curl, CURLOPT_ERRORBUFFER, text);
-	curl_easy_setopt(r->curl, CURLOPT_WRITEFUNCTION, on_body);
-	curl_easy_setopt(r->curl, CURLOPT_WRITEDATA, &a->body);
-	code = curl_easy_perform(r->curl);
-	curl_easy_setopt(r->curl, CURLOPT_ERRORBUFFER, NULL);
-	str_fini(&url);
-	if (code != CURLE_OK) {
-		str_addf(why, "%s: %s", r->url, *text ? text : curl_easy_strerror(code));
-		rest_answer_fini(a);
-		a->is_timeout = code == CURLE_OPERATION_TIMEDOUT;
-		return false;
-	}
 	curl_easy_getinfo(r->curl, CURLINFO_RESPONSE_CODE, &status);
 	curl_easy_getinfo(r->curl, CURLINFO_RETRY_AFTER, &retry_after);
 	a->status = (int)status;
 	a->retry_after_s = retry_after > 0 && retry_after < 3600 ? (unsigned)retry_after : 0;
 	a->json = json_parse_own(str_c(&a->body), a->body.len, &bad, &at);
-	return true;
+}
+
+bool rest_send(struct rest *r, const struct rest_request *q, struct rest_answer *a, struct str *why)
+{
+	struct curl_slist *headers = headers_of(r, q, "application/json");
+	char text[CURL_ERROR_SIZE] = "";
+	struct str url = STR_INIT;
+	CURLcode code;
+
+	*a = (struct rest_answer){0};
+	str_addf(&url, "%s%s", r->url, q->path);
+	set_request(r, q, str_c(&url), headers);
+	curl_easy_setopt(r->curl, CURLOPT_ERRORBUFFER, text);
+	curl_easy_setopt(r->curl, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(r->curl, CURLOPT_WRITEDATA, &a->body);
+	code = curl_easy_perform(r->curl);
+	curl_easy_setopt(r->curl, CURLOPT_ERRORBUFFER, NULL);
+	if (code == CURLE_OK) {
+		take_answer(r, a);
+	} else {
+		str_addf(why, "%s: %s", r->url, *text ? text : curl_easy_strerror(code));
+		rest_answer_fini(a);
+		a->is_timeout = code == CURLE_OPERATION_TIMEDOUT;
+	}
+	curl_slist_free_all(headers);
+	str_fini(&url);
+	return code == CURLE_OK;
+}
+
+bool rest_call(struct rest *r, const char *method, const char *path, const char *body,
+	unsigned timeout_ms, struct rest_answer *a, struct str *why)
+{
+	const struct rest_request q = {.method = method,
+		.path = path,
+		.body = body,
+		.body_len = body ? strlen(body) : 0,
+		.timeout_ms = timeout_ms};
+
+	return rest_send(r, &q, a, why);
 }
 
 static size_t on_first_bytes(char *p, size_t size, size_t n, void *arg)
@@ -133,21 +188,15 @@ static size_t on_first_bytes(char *p, size_t size, size_t n, void *arg)
 bool rest_stream_begins(
 	struct rest *r, const char *path, unsigned timeout_ms, int *status, struct str *why)
 {
-	struct curl_slist *headers = NULL;
+	const struct rest_request q = {.method = "GET", .path = path, .timeout_ms = timeout_ms};
+	struct curl_slist *headers = headers_of(r, &q, "text/event-stream");
 	struct str url = STR_INIT;
 	size_t got = 0;
 	long code = 0;
 	CURLcode rc;
 
-	for (const struct curl_slist *h = r->headers; h; h = h->next)
-		if (strncmp(h->data, "Accept:", 7) != 0)
-			headers = curl_slist_append(headers, h->data);
-	headers = curl_slist_append(headers, "Accept: text/event-stream");
 	str_addf(&url, "%s%s", r->url, path);
-	curl_easy_reset(r->curl);
-	set_request(r, "GET", NULL, timeout_ms);
-	curl_easy_setopt(r->curl, CURLOPT_HTTPHEADER, headers);
-	curl_easy_setopt(r->curl, CURLOPT_URL, str_c(&url));
+	set_request(r, &q, str_c(&url), headers);
 	curl_easy_setopt(r->curl, CURLOPT_WRITEFUNCTION, on_first_bytes);
 	curl_easy_setopt(r->curl, CURLOPT_WRITEDATA, &got);
 	rc = curl_easy_perform(r->curl);

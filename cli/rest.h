@@ -1,6 +1,7 @@
 /*
  * cmdbctl as a client of the REST interface, over libcurl: one request at a time, blocks up to the
- * timeout of the call. A struct rest keeps its connection open between calls.
+ * timeout of the call. A struct rest keeps its connection open between calls, and belongs to one
+ * thread at a time.
  */
 #ifndef CMDB_CLI_REST_H
 #define CMDB_CLI_REST_H
@@ -27,8 +28,24 @@ struct rest_answer {
 	struct json_object *json; /* NULL when the body is no JSON */
 };
 
-/* body NULL: none. Returns false, with why set and nothing to release, when no HTTP answer came;
- * else the caller releases *a with rest_answer_fini(). */
+struct rest_request {
+	const char *method, *path;
+	const char *body; /* body_len bytes; NULL: none */
+	size_t body_len;
+	const char *content_type;     /* NULL: JSON */
+	const char *content_encoding; /* NULL: none */
+	const char *idempotency_key;  /* NULL: none */
+	unsigned timeout_ms;
+	/* NULL, or asked about once a second: false gives the request up. */
+	bool (*is_wanted)(void *arg);
+	void *arg;
+};
+
+/* Returns false, with why set and nothing to release, when no HTTP answer came; else the caller
+ * releases *a with rest_answer_fini(). */
+bool rest_send(
+	struct rest *r, const struct rest_request *q, struct rest_answer *a, struct str *why);
+/* The same of a text that is JSON, or NULL: none. */
 bool rest_call(struct rest *r, const char *method, const char *path, const char *body,
 	unsigned timeout_ms, struct rest_answer *a, struct str *why);
 void rest_answer_fini(struct rest_answer *a);
