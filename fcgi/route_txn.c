@@ -86,7 +86,7 @@ static enum err handle_request(struct txn *t, void *arg)
 	struct ctx *ctx = arg;
 
 	ctx->route->handle(ctx);
-	if (ctx->failed == ERR_OK)
+	if (ctx->failed == ERR_OK && !(ctx->route->flags & ROUTE_UNAUDITED))
 		audit_request(ctx);
 	return ctx->failed;
 }

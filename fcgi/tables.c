@@ -7,13 +7,16 @@
 #include "events.h"
 #include "family.h"
 #include "health.h"
+#include "log_store.h"
 #include "login.h"
+#include "logs.h"
 #include "on_admin.h"
 #include "on_auth.h"
 #include "on_subscribe.h"
 #include "on_sync.h"
 #include "principal.h"
 #include "resources.h"
+#include "seen.h"
 #include "socket_connect.h"
 #include "socket_echo.h"
 #include "sync.h"
@@ -37,6 +40,7 @@ struct routes *tables_routes(void)
 	routes_add(rs, events_routes, events_routes_n);
 	routes_add(rs, health_routes, health_routes_n);
 	routes_add(rs, ws_routes, ws_routes_n);
+	routes_add(rs, logs_routes, logs_routes_n);
 	routes_add(rs, resources, n);
 	return rs;
 }
@@ -62,10 +66,12 @@ const struct socket_namespace *tables_namespaces(const struct config *cfg)
 
 const struct db_set *const *tables_sql(void)
 {
-	/* The first place is for the resources', which are made at the start. */
-	static const struct db_set *sets[] = {NULL, &event_sql, &txn_sql, &principal_sql,
-		&throttle_sql, &family_sql, &login_sql, &socket_connect_sql, &sync_sql, NULL};
+	/* The first two places are for those that are made at the start. */
+	static const struct db_set *sets[] = {NULL, NULL, &event_sql, &txn_sql, &principal_sql,
+		&throttle_sql, &family_sql, &login_sql, &socket_connect_sql, &sync_sql, &seen_sql,
+		NULL};
 
 	sets[0] = resource_sql();
+	sets[1] = log_store_sql();
 	return sets;
 }

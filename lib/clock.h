@@ -6,6 +6,8 @@
 #define CMDB_CLOCK_H
 
 #include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -13,6 +15,9 @@
  * token, a journal, a frame) may be later, so that sums with it, in milliseconds, too, stay
  * numbers. */
 #define CLOCK_S_MAX 253370764800
+
+/* The last that has four digits of a year: 9999-12-31T23:59:59.999Z. */
+#define CLOCK_WALL_MAX_MS 253402300799999
 
 #define CLOCK_RFC3339_SIZE 25 /* 2026-11-22T19:35:00.123Z and the NUL */
 
@@ -25,6 +30,12 @@ struct timespec clock_at(int64_t ms);
 /* Which boot of the machine this is: monotonic times of another one mean nothing. 0: not known. */
 uint64_t clock_boot(void);
 void clock_rfc3339(int64_t wall_ms, char out[CLOCK_RFC3339_SIZE]);
+/* The whole text by RFC 3339 section 5.6, with its zone, which may be any offset: a day that there
+ * is, from 1970 to CLOCK_WALL_MAX_MS. What is below a millisecond is cut off; a leap second is the
+ * one after it. */
+bool clock_parse_rfc3339(const char *text, size_t len, int64_t *wall_ms);
+/* "2026-11-22 19:35:00.123", UTC, as MariaDB takes and prints DATETIME(3). */
+void clock_sql(int64_t wall_ms, char out[CLOCK_RFC3339_SIZE]);
 /* "2026-11-22 19:35:00.123" as MariaDB prints DATETIME(3) in UTC -> RFC 3339. A shorter or NULL
  * text gives "". */
 void clock_from_sql(const char *sql, char out[CLOCK_RFC3339_SIZE]);

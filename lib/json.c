@@ -321,12 +321,20 @@ struct json_object *json_parse_js(const char *text, size_t len, const char **why
 	return json_parse_checked(text, len, INT64_MAX_TEXT, true, why, &offset);
 }
 
+struct slice json_text(struct json_object *o)
+{
+	struct slice text;
+
+	text.p = json_object_to_json_string_length(
+		o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &text.len);
+	return text;
+}
+
 void json_print(struct str *s, struct json_object *o)
 {
-	size_t len;
-	const char *text = json_object_to_json_string_length(
-		o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
-	str_add(s, text, len);
+	struct slice text = json_text(o);
+
+	str_add(s, text.p, text.len);
 }
 
 struct json_object *json_get(struct json_object *o, const char *key)

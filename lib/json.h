@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <json-c/json.h>
 
+#include "bytes.h"
 #include "str.h"
 
 #define JSON_DEPTH_MAX 32
@@ -24,6 +25,8 @@ struct json_object *json_parse_own(const char *text, size_t len, const char **wh
 struct json_object *json_parse_js(const char *text, size_t len, const char **why);
 /* Adds the compact text of o to s. */
 void json_print(struct str *s, struct json_object *o);
+/* That text, which o keeps until it is changed or released. */
+struct slice json_text(struct json_object *o);
 
 /* ---- texts that are passed on as they came; nothing is built ---- */
 

@@ -17,7 +17,14 @@
 #include "str.h"
 
 /* As the column has it. */
-enum entry_level { ENTRY_DEBUG = 1, ENTRY_INFO, ENTRY_WARN, ENTRY_ERROR, ENTRY_FATAL, ENTRY_LEVEL_N };
+enum entry_level {
+	ENTRY_DEBUG = 1,
+	ENTRY_INFO,
+	ENTRY_WARN,
+	ENTRY_ERROR,
+	ENTRY_FATAL,
+	ENTRY_LEVEL_N
+};
 
 struct log_entry {
 	uint64_t id;

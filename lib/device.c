@@ -1,0 +1,55 @@
+#include "device.h"
+
+#include <string.h>
+
+#include "clock.h"
+
+bool device_is_id(struct slice id)
+{
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				      "0123456789-._~@:+";
+
+	if (id.len < 1 || id.len > DEVICE_ID_MAX || slice_is(id, ".") || slice_is(id, ".."))
+		return false;
+	for (size_t i = 0; i < id.len; i++)
+		if (!id.p[i] || !strchr(allowed, id.p[i]))
+			return false;
+	return true;
+}
+
+struct slice device_status(const struct device *d)
+{
+	return !d->is_online ? slice_of("offline") : d->said.len ? d->said : slice_of("online");
+}
+
+static void device_emit(struct txn *t, uint32_t tenant_id, const struct device *d, const char *name)
+{
+	struct str payload = STR_INIT;
+	struct slice status = device_status(d);
+	char seen[CLOCK_RFC3339_SIZE];
+
+	clock_rfc3339(d->seen_ms, seen);
+	str_adds(&payload, "{\"deviceId\":");
+	str_add_json_n(&payload, d->id.p, d->id.len);
+	str_adds(&payload, d->is_online ? ",\"online\":true" : ",\"online\":false");
+	str_adds(&payload, ",\"status\":");
+	str_add_json_n(&payload, status.p, status.len);
+	str_addf(&payload, ",\"lastSeen\":\"%s\"}", seen);
+	txn_emit(t, &(struct event_out){.tenant_id = tenant_id,
+			    .topic = "devices",
+			    .type = EVENT_UPDATE,
+			    .payload = str_c(&payload),
+			    .name = name});
+	str_fini(&payload);
+}
+
+void device_emit_flip(struct txn *t, uint32_t tenant_id, const struct device *d)
+{
+	device_emit(t, tenant_id, d, d->is_online ? "device:online" : "device:offline");
+	device_emit(t, tenant_id, d, "device:status");
+}
+
+void device_emit_status(struct txn *t, uint32_t tenant_id, const struct device *d)
+{
+	device_emit(t, tenant_id, d, "device:status");
+}
