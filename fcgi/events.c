@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "clock.h"
+#include "log_filter.h"
 #include "loop.h"
 #include "mem.h"
 #include "park_events.h"
@@ -30,7 +31,18 @@ struct ask {
 	uint64_t since, last_id, timeout_s, limit;
 	struct strlist topics, rooms;
 	struct str epoch;
+	struct log_filter filter;
+	bool is_filtered;
 };
+
+/* Which of a topic's views shows what a filter of logs leaves of it; -1: none. */
+static int filtered_view(const char *topic)
+{
+	const struct stream *st = stream_find(topic);
+	int view = st ? stream_view_by(st, STREAM_IN_EVENTS) : -1;
+
+	return view >= 0 && st->views[view].filter == &log_stream_filter ? view : -1;
+}
 
 /* ---- reading the request ---- */
 
@@ -79,10 +91,26 @@ static bool events_read_number(struct ask *a, const char *key, const char *value
 	return false;
 }
 
+static bool events_read_filter(struct ask *a, const char *key, const char *value)
+{
+	const char *problem = NULL;
+	int found = log_filter_add_parameter(&a->filter, key, value, &problem);
+
+	if (found < 0)
+		return false;
+	a->is_filtered = true;
+	if (!found)
+		ctx_problem(a->ctx, key, "%s", problem);
+	return true;
+}
+
 static void on_parameter(const char *key, const char *value, void *arg)
 {
 	struct ask *a = arg;
 	const struct config *cfg = a->ctx->task.cfg;
+
+	if (events_read_filter(a, key, value))
+		return;
 
 	if (strcmp(key, "since") == 0) {
 		a->has_since = events_read_number(a, key, value, 0, UINT64_MAX, &a->since);
@@ -110,6 +138,18 @@ static void on_parameter(const char *key, const char *value, void *arg)
 	}
 }
 
+/* A filter is for what is asked for by name. */
+static void check_filter(struct ask *a)
+{
+	size_t i = 0;
+
+	while (i < a->topics.n && filtered_view(a->topics.v[i]) < 0)
+		i++;
+	if (a->is_filtered && i == a->topics.n)
+		ctx_problem(a->ctx, "topics",
+			"must name one that can be filtered by device, level, tag, keyword: logs");
+}
+
 static bool wants_stream(const char *accept)
 {
 	static const char type[] = "text/event-stream";
@@ -134,6 +174,7 @@ static bool events_read_ask(struct ctx *ctx, struct ask *a)
 			"percent-encoding.");
 		return false;
 	}
+	check_filter(a);
 	/* A browser that reconnects repeats the address it began with: the header is newer, and so
 	 * is what an EventSource that may not set headers adds to the address. */
 	if (a->has_last) {
@@ -154,6 +195,7 @@ static void events_ask_fini(struct ask *a)
 	strlist_fini(&a->topics);
 	strlist_fini(&a->rooms);
 	str_fini(&a->epoch);
+	log_filter_fini(&a->filter);
 }
 
 /* ---- what the caller may see ---- */
@@ -200,8 +242,24 @@ static void fail_topic(struct ctx *ctx, const char *topic)
 			topic);
 }
 
+/* Of the one that can be filtered, what is asked for of it; false: that is too much. */
+static bool choose_view(struct ask *a, struct wire_interest *in, const char *topic)
+{
+	struct str filter = STR_INIT;
+	bool ok = log_filter_put(&a->filter, &filter);
+
+	if (ok)
+		wire_interest_add_view(
+			in, slice_of(topic), (uint8_t)filtered_view(topic), slice_str(&filter));
+	else
+		ctx_failf(a->ctx, ERR_BAD_REQUEST, "The filter is too long: it may have %d bytes.",
+			LOG_FILTER_MAX);
+	str_fini(&filter);
+	return ok;
+}
+
 static bool choose_topics(
-	struct ctx *ctx, const struct ask *a, const struct alias *alias, struct wire_interest *in)
+	struct ctx *ctx, struct ask *a, const struct alias *alias, struct wire_interest *in)
 {
 	const struct stream *st;
 
@@ -211,7 +269,10 @@ static bool choose_topics(
 				fail_topic(ctx, a->topics.v[i]);
 				return false;
 			}
-			add(&in->topics, a->topics.v[i]);
+			if (!a->is_filtered || filtered_view(a->topics.v[i]) < 0)
+				add(&in->topics, a->topics.v[i]);
+			else if (!choose_view(a, in, a->topics.v[i]))
+				return false;
 		}
 		return true;
 	}

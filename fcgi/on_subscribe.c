@@ -59,26 +59,15 @@ struct wish {
 	struct str refused;   /* JSON objects, joined by commas */
 };
 
-/* Which of the topic's views is on asking; -1: none. */
-static int asked_view(const char *topic)
-{
-	const struct stream *st = stream_find(topic);
-
-	for (int i = 0; st && i < STREAM_VIEWS_MAX; i++)
-		if (st->views[i].grant == STREAM_ON_ASKING)
-			return i;
-	return -1;
-}
-
 /* NULL: *sub is what the name stands for; else why it is nothing. */
 static const char *on_subscribe_find(const char *name, struct sub *sub)
 {
-	int view;
+	const struct stream *st = stream_find(name);
+	int view = st ? stream_view_by(st, STREAM_ON_ASKING) : -1;
 
 	*sub = (struct sub){.type = SUB_ROOM, .name = {name, strlen(name)}};
 	if (strchr(name, ':'))
 		return NULL;
-	view = asked_view(name);
 	sub->type = SUB_VIEW;
 	sub->view = view < 0 ? 0 : (uint8_t)view;
 	return view < 0 ? "unknown_topic" : NULL;

@@ -216,6 +216,13 @@ const struct config_row config_rows[] = {
 	KEY(socketio, admin_ttl_s, INT, "43200", 60, 31 * DAY_S, "s",
 		"How long a login there lasts."),
 
+	KEY(logs, max_per_s, INT, "100", 0, 1000000, "lines",
+		"Lines of devices' logs that a socket is sent in a second. What is beyond is left "
+		"out, and the client told which. 0: any number."),
+	KEY(logs, replay, INT, "1000", 0, 10000, "lines",
+		"The most lines that log:resume brings of those that came during a pause. Of the "
+		"rest the client is told which they are."),
+
 	KEY(conformance, app, CHOICE, "off", 0, 0, "off|echo-engineio|echo-socketio",
 		"For protocol test suites only: instead of cmdb's own events an application "
 		"without "

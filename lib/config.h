@@ -65,6 +65,9 @@ struct config {
 		int64_t admin_ttl_s;
 	} socketio;
 	struct {
+		int64_t max_per_s, replay;
+	} logs;
+	struct {
 		char *app; /* off, echo-engineio or echo-socketio */
 	} conformance;
 	struct {

@@ -19,6 +19,7 @@ static const struct at_start {
 	{CONFIG_FCGI, "auth", "argon2_parallel"},
 	{CONFIG_POLLER, "database", NULL},
 	{CONFIG_POLLER, "poller", NULL},
+	{CONFIG_POLLER, "logs", NULL},
 	{CONFIG_POLLER, "events", "db_socket"},
 	{CONFIG_POLLER, "events", "db_host"},
 	{CONFIG_POLLER, "events", "db_port"},

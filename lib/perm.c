@@ -20,6 +20,26 @@ bool strlist_has(const struct strlist *l, const char *s)
 	return false;
 }
 
+static int perm_compare(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+void strlist_normalize(struct strlist *l)
+{
+	size_t kept = 0;
+
+	if (l->n)
+		qsort(l->v, l->n, sizeof(*l->v), perm_compare);
+	for (size_t i = 0; i < l->n; i++) {
+		if (kept && !strcmp(l->v[kept - 1], l->v[i]))
+			free(l->v[i]);
+		else
+			l->v[kept++] = l->v[i];
+	}
+	l->n = kept;
+}
+
 bool strlist_same(const struct strlist *a, const struct strlist *b)
 {
 	if (a->n != b->n)

@@ -22,6 +22,7 @@ void strlist_add(struct strlist *l, const char *s, size_t len); /* copies */
 bool strlist_has(const struct strlist *l, const char *s);
 /* The same texts in the same order? */
 bool strlist_same(const struct strlist *a, const struct strlist *b);
+void strlist_normalize(struct strlist *l); /* sorts it, and drops doubles */
 void strlist_fini(struct strlist *l);
 void strlist_put(struct str *out, const struct strlist *l); /* as bytes (bytes.h) */
 void strlist_get(struct bytes *b, struct strlist *l);       /* adds them */

@@ -24,9 +24,24 @@ static const struct stream_view *view_by(const struct stream *st, enum stream_gr
 	return NULL;
 }
 
+int stream_view_by(const struct stream *st, enum stream_grant grant)
+{
+	const struct stream_view *v = view_by(st, grant);
+
+	return v ? (int)(v - st->views) : -1;
+}
+
 bool stream_is_asked(const struct stream *st)
 {
-	return view_by(st, STREAM_ON_ASKING);
+	return view_by(st, STREAM_ON_ASKING) || view_by(st, STREAM_BY_EVENT) ||
+	       view_by(st, STREAM_IN_EVENTS);
+}
+
+bool stream_view_is_asked(const struct stream *st, size_t view)
+{
+	enum stream_grant grant = view < STREAM_VIEWS_MAX ? st->views[view].grant : STREAM_NO_VIEW;
+
+	return grant == STREAM_ON_ASKING || grant == STREAM_BY_EVENT;
 }
 
 const struct stream_filter *stream_filter(const struct stream *st)

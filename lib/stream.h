@@ -27,6 +27,7 @@
 #include "perm.h"
 #include "str.h"
 
+struct config;
 struct event_row;
 struct json_object;
 struct room_kind;
@@ -36,9 +37,11 @@ struct room_kind;
 enum retention { RETENTION_LASTING, RETENTION_BRIEF, RETENTION_N };
 
 enum stream_grant {
-	STREAM_NO_VIEW,  /* ends the views of a row */
-	STREAM_BY_RIGHT, /* every socket of "/" that may read it has the view */
-	STREAM_ON_ASKING /* sockets that have subscribed to it, and may */
+	STREAM_NO_VIEW,   /* ends the views of a row */
+	STREAM_BY_RIGHT,  /* every socket of "/" that may read it has the view */
+	STREAM_ON_ASKING, /* sockets that have subscribed to it, and may */
+	STREAM_BY_EVENT,  /* the same, but by an event of its own, as log:subscribe */
+	STREAM_IN_EVENTS  /* GET /events that asks for it with a filter; it has no shape */
 };
 
 /* How an event looks on a socket: the inside of its packet's array, the event's name first.
@@ -47,8 +50,8 @@ struct stream_shape {
 	const char *name;
 	void (*put)(struct str *out, const struct event_row *e, struct slice payload);
 	/* For paced views, else NULL: an entry as one of a batch; the batch of n of them, joined by
-	 * commas (one alone is no batch: it is as from put); and what tells that n entries of the
-	 * events from..to are not sent. */
+	 * commas (one alone is no batch: it is as from put); and what tells that n entries with ids
+	 * from `from` to `to` are not sent. */
 	void (*put_entry)(struct str *out, const struct event_row *e, struct slice entry);
 	void (*put_batch)(struct str *out, struct slice entries, size_t n);
 	void (*put_dropped)(struct str *out, uint64_t n, uint64_t from, uint64_t to);
@@ -61,6 +64,8 @@ struct stream_pace {
 	uint16_t batch_max; /* entries of one batch; more make several */
 	uint16_t newest_n;  /* of a window, no more than the newest so many; 0: all */
 	uint32_t per_s;     /* entries a second and socket, past which they are dropped; 0: any */
+	int64_t (*per_s_set)(
+		const struct config *cfg); /* what is configured instead; may be NULL */
 };
 
 /* Which entries of a stream a view on asking shows. A filter is its canonical bytes: equal wishes
@@ -79,6 +84,8 @@ struct stream_filter {
 	/* The same of an entry. */
 	void (*entry_keys)(
 		struct slice digest, void (*visit)(struct slice key, void *arg), void *arg);
+	/* By what clients name an entry, in put_dropped(). NULL: by its event's id. */
+	uint64_t (*entry_id)(struct slice digest);
 };
 
 struct stream_view {
@@ -88,7 +95,7 @@ struct stream_view {
 	const struct stream_filter *filter; /* NULL: all of them */
 };
 
-#define STREAM_VIEWS_MAX 2
+#define STREAM_VIEWS_MAX 3
 
 struct stream {
 	const char *topic; /* NULL ends the table */
@@ -106,9 +113,15 @@ struct stream {
 extern const struct stream streams[];
 /* <topic>:update {"eventId","type","data"}, or a row's own name and payload. */
 extern const struct stream_shape stream_shape_update;
+/* log:new, log:batch, log:dropped; log_shape.c. */
+extern const struct stream_shape stream_shape_log;
 
 const struct stream *stream_find(const char *topic); /* NULL: it has no row */
-bool stream_is_asked(const struct stream *st);       /* are there views of it on asking? */
+bool stream_is_asked(const struct stream *st);       /* are there views of it that are asked for? */
+/* Which of its views is granted like that; -1: none. */
+int stream_view_by(const struct stream *st, enum stream_grant grant);
+/* Is it a view that sockets ask for? */
+bool stream_view_is_asked(const struct stream *st, size_t view);
 /* How its entries are filtered; NULL: they are not. */
 const struct stream_filter *stream_filter(const struct stream *st);
 /* May the principal read the topic, of which there need be no row? Internal ones nobody. */

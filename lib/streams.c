@@ -1,4 +1,6 @@
 /* The rows. */
+#include "config.h"
+#include "log_filter.h"
 #include "stream.h"
 
 /* An inventory's resource: everybody who may read it has a copy that is kept up to date. */
@@ -9,6 +11,14 @@
 		}                                                                 \
 	}
 
+static int64_t logs_per_s(const struct config *cfg)
+{
+	return cfg->logs.max_per_s;
+}
+
+static const struct stream_pace log_pace = {
+	.window_ms = 100, .batch_max = 50, .per_s = 100, .per_s_set = logs_per_s};
+
 const struct stream streams[] = {
 	RESOURCE("websites"),
 	RESOURCE("line-groups"),
@@ -17,10 +27,25 @@ const struct stream streams[] = {
 	RESOURCE("cache-rules"),
 	RESOURCE("domains"),
 	RESOURCE("nodes"),
-	{.topic = "stats", .is_console = true, .retention = RETENTION_BRIEF},
+	{.topic = "stats",
+		.perm = "system:read",
+		.is_console = true,
+		.retention = RETENTION_BRIEF,
+		.views = {{.grant = STREAM_BY_RIGHT, .shape = &stream_shape_update}}},
 	{.topic = "rules", .is_console = true},
 	{.topic = "system", .is_console = true},
-	{.topic = "logs", .is_console = true, .retention = RETENTION_BRIEF},
+	{.topic = "logs",
+		.is_console = true,
+		.has_entries = true,
+		.retention = RETENTION_BRIEF,
+		.views = {{.grant = STREAM_BY_EVENT,
+				  .shape = &stream_shape_log,
+				  .pace = &log_pace,
+				  .filter = &log_stream_filter},
+			{.grant = STREAM_IN_EVENTS, .filter = &log_stream_filter}}},
+	{.topic = "devices",
+		.perm = "logs:read",
+		.views = {{.grant = STREAM_BY_RIGHT, .shape = &stream_shape_update}}},
 	{.topic = "alerts", .is_console = true},
 	{.topic = "notifications", .is_console = true},
 	{.topic = "tasks", .is_console = true},

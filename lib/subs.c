@@ -93,8 +93,7 @@ static bool may_view(const struct sub *s, const struct principal *who)
 {
 	const struct stream *st = stream_find(s->name.p);
 
-	return st && s->view < STREAM_VIEWS_MAX && st->views[s->view].grant == STREAM_ON_ASKING &&
-	       stream_may_read(who, st->topic);
+	return st && stream_view_is_asked(st, s->view) && stream_may_read(who, st->topic);
 }
 
 bool sub_may(const struct sub *s, const struct principal *who)

@@ -448,29 +448,9 @@ enum {
 	ROOMS_ANY_TOPIC = 8,
 };
 
-static int wire_compare(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static void list_normalize(struct strlist *l)
-{
-	size_t kept = 0;
-
-	if (l->n)
-		qsort(l->v, l->n, sizeof(*l->v), wire_compare);
-	for (size_t i = 0; i < l->n; i++) {
-		if (kept && !strcmp(l->v[kept - 1], l->v[i]))
-			free(l->v[i]);
-		else
-			l->v[kept++] = l->v[i];
-	}
-	l->n = kept;
-}
-
 static void wire_add_list(struct str *s, struct strlist *l)
 {
-	list_normalize(l);
+	strlist_normalize(l);
 	bytes_put(s, l->n, 2);
 	for (size_t i = 0; i < l->n; i++)
 		bytes_put_text(s, l->v[i]);

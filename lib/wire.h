@@ -33,8 +33,8 @@
  *                   4: events without a room are not wanted
  *                   8: an event of one of the rooms is wanted whatever its topic; the topics then
  *                      choose among events without a room
- *             The last are views on asking (stream.h), which format SOCKET alone may have: view is
- *             their number in the topic's row. One of which there is no such view shows nothing.
+ *             The last are views that are asked for (stream.h): view is their number in the
+ *             topic's row. One of which there is no such view for the format shows nothing.
  *   CANCEL    u64 ticket                       an unknown one is ignored (it may be answered)
  *   DOORBELL  (nothing)                        this host has committed an event
  *   REFRESH   (nothing)                        read epoch and floors again; answered by REFRESHED

@@ -31,11 +31,14 @@ void batch_add(struct batch *b, const struct event_row *e, struct slice entry)
 	b->bytes += b->entries[b->n++].len;
 }
 
-void batch_drop(struct batch *b, uint64_t event_id)
+void batch_drop(struct batch *b, uint64_t id)
 {
-	if (!b->dropped_n++)
-		b->dropped_from = event_id;
-	b->dropped_to = event_id;
+	/* Commits are in the order of ids but for a few. */
+	if (!b->dropped_n || id < b->dropped_from)
+		b->dropped_from = id;
+	if (!b->dropped_n || id > b->dropped_to)
+		b->dropped_to = id;
+	b->dropped_n++;
 }
 
 static size_t pieces(const struct batch *b, size_t size)

@@ -81,26 +81,12 @@ static void add_paced(struct body *b, const struct hits *h, const struct hit *hi
 	for (uint32_t i = 0; i < n; i++) {
 		if (hit->row->pace->per_s && b->rated_n >= b->budget) {
 			b->has_dropped = true;
-			batch_drop(batch, e.id);
+			batch_drop(batch, hit_entry_id(h, hit, i));
 			continue;
 		}
 		b->rated_n += hit->row->pace->per_s > 0;
 		batch_add(batch, &e, hit_entry(h, hit, i));
 	}
-}
-
-void body_add_hit(struct body *b, const struct hits *h, const struct hit *hit)
-{
-	struct str packet = STR_INIT;
-
-	note_event(b, hit->record);
-	if (hit_is_paced(hit)) {
-		add_paced(b, h, hit);
-		return;
-	}
-	begin_packet(b, &packet);
-	hit_put(h, hit, &packet);
-	end_packet(b, &packet, hit->record->item.id);
 }
 
 /* Behind all else in the answer: a client that goes on from its offset has all of that. */
@@ -139,21 +125,43 @@ static void add_packet(struct body *b, const struct record *r)
 	end_packet(b, &packet, r->item.id);
 }
 
+static void add_json(struct body *b, uint64_t id, const char *json, size_t len)
+{
+	b->n++;
+	if (b->format == WIRE_SSE)
+		evbuffer_add_printf(b->buf, "id: %llu\ndata: ", (unsigned long long)id);
+	else if (b->n > 1)
+		evbuffer_add(b->buf, ",", 1);
+	evbuffer_add(b->buf, json, len);
+	if (b->format == WIRE_SSE)
+		evbuffer_add(b->buf, "\n\n", 2);
+}
+
 void body_add(struct body *b, const struct record *r)
 {
 	note_event(b, r);
-	if (b->format == WIRE_SOCKET) {
+	if (b->format == WIRE_SOCKET)
 		add_packet(b, r);
-		return;
+	else
+		add_json(b, r->item.id, r->json, r->json_len);
+}
+
+void body_add_hit(struct body *b, const struct hits *h, const struct hit *hit)
+{
+	struct str text = STR_INIT;
+
+	note_event(b, hit->record);
+	if (hit_is_paced(hit)) {
+		add_paced(b, h, hit);
+	} else if (b->format == WIRE_SOCKET) {
+		begin_packet(b, &text);
+		hit_put(h, hit, &text);
+		end_packet(b, &text, hit->record->item.id);
+	} else {
+		hit_put_json(h, hit, &text);
+		add_json(b, hit->record->item.id, text.p, text.len);
+		str_fini(&text);
 	}
-	b->n++;
-	if (b->format == WIRE_SSE)
-		evbuffer_add_printf(b->buf, "id: %llu\ndata: ", (unsigned long long)r->item.id);
-	else if (b->n > 1)
-		evbuffer_add(b->buf, ",", 1);
-	evbuffer_add(b->buf, r->json, r->json_len);
-	if (b->format == WIRE_SSE)
-		evbuffer_add(b->buf, "\n\n", 2);
 }
 
 void body_finish(struct body *b, uint64_t cursor, bool is_more)

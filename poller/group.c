@@ -73,19 +73,25 @@ static void each_channel(struct hub *hub, struct group *g, channel_visit *how)
 
 /* ---- groups ---- */
 
-static void set_views(struct group *g)
+static uint32_t rate_of(const struct hub *hub, const struct stream_pace *pace)
+{
+	return pace->per_s_set ? (uint32_t)pace->per_s_set(hub->cfg) : pace->per_s;
+}
+
+static void set_views(const struct hub *hub, struct group *g)
 {
 	g->views_n = views_of(&g->want, &g->views);
 	for (size_t i = 0; i < g->views_n; i++) {
 		const struct stream_pace *pace = g->views[i].row->pace;
+		uint32_t per_s = pace ? rate_of(hub, pace) : 0;
 
 		if (!pace)
 			continue;
 		g->is_paced = true;
 		if (pace->window_ms > g->window_ms)
 			g->window_ms = pace->window_ms;
-		if (pace->per_s && (!g->per_s || pace->per_s < g->per_s))
-			g->per_s = pace->per_s;
+		if (per_s && (!g->per_s || per_s < g->per_s))
+			g->per_s = per_s;
 	}
 }
 
@@ -108,7 +114,7 @@ struct group *group_get(struct hub *hub, const void *key, size_t len)
 	TAILQ_INIT(&g->parked);
 	TAILQ_INIT(&g->members);
 	HASH_ADD_KEYPTR(hh, hub->groups, g->key, len, g);
-	set_views(g);
+	set_views(hub, g);
 	each_channel(hub, g, channel_join);
 	return g;
 }

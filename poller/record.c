@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "event.h"
+#include "json_walk.h"
 #include "mem.h"
 #include "str.h"
 #include "stream.h"
@@ -53,60 +54,29 @@ static struct record *new_with(const struct db_val *row)
 
 /* ---- entries ---- */
 
-/* The end of the JSON value at p: valid, and followed by a comma or a bracket that it is in. */
-static const char *value_end(const char *p, const char *end)
+static void record_add_entry(struct record *r, const char *json, struct slice entry)
 {
-	size_t depth = 0;
-	bool is_text = false;
-
-	for (; p < end; p++) {
-		if (is_text && *p == '\\')
-			p++;
-		else if (*p == '"')
-			is_text = !is_text;
-		else if (is_text)
-			continue;
-		else if (*p == '[' || *p == '{')
-			depth++;
-		else if (depth && (*p == ']' || *p == '}'))
-			depth--;
-		else if (!depth && (*p == ',' || *p == ']'))
-			break;
-	}
-	return p;
-}
-
-static void record_add_entry(struct record *r, const char *json, const char *p, const char *end)
-{
-	while (p < end && *p == ' ')
-		p++;
-	while (p < end && end[-1] == ' ')
-		end--;
-	if (p == end)
-		return; /* of an empty array */
 	if ((r->entries_n & (r->entries_n - 1)) == 0)
 		r->entries = xreallocarray(
 			r->entries, r->entries_n ? r->entries_n * 2 : 1, sizeof(*r->entries));
 	r->entries[r->entries_n++] =
-		(struct entry){.at = (uint32_t)(p - json), .len = (uint32_t)(end - p)};
+		(struct entry){.at = (uint32_t)(entry.p - json), .len = (uint32_t)entry.len};
 }
 
 static void find_entries(struct record *r, const char *json)
 {
-	const char *p = json + r->payload_at, *end = p + r->payload_len, *stop;
+	struct slice payload = {json + r->payload_at, r->payload_len}, entry;
+	struct json_walk walk;
 
 	r->entries_n = 1;
 	if (!r->stream || !(r->stream->has_entries || stream_filter(r->stream)))
 		return;
 	r->entries_n = 0;
-	if (!r->stream->has_entries || *p != '[') {
-		record_add_entry(r, json, p, end);
-		return;
-	}
-	for (p++; p < end; p = stop + 1) {
-		stop = value_end(p, end);
-		record_add_entry(r, json, p, stop);
-	}
+	if (!r->stream->has_entries || !json_walk_into(&walk, payload, '['))
+		record_add_entry(r, json, payload);
+	else
+		while (json_walk_element(&walk, &entry))
+			record_add_entry(r, json, entry);
 }
 
 static void make_digests(struct record *r, const struct event_row *e, const char *json)

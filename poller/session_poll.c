@@ -159,9 +159,28 @@ void session_flush(struct session *s)
 
 #define MORE_LISTS_MS 250 /* between two requests of a client that asks for several lists */
 
+/* Topics that it is shown and could ask a list of; of these, how many it has not. */
+static size_t lists_n(const struct session *s, size_t *missing_n)
+{
+	const struct strlist *topics = &s->group->want.topics;
+	size_t n = 0;
+
+	*missing_n = 0;
+	for (size_t i = 0; i < topics->n; i++) {
+		const struct stream *st = stream_find(topics->v[i]);
+
+		if (!st || !st->has_rows)
+			continue;
+		n++;
+		*missing_n += !strlist_has(&s->requested, topics->v[i]);
+	}
+	return n;
+}
+
 void session_begin_later(struct session *s)
 {
-	bool has_lists = s->hub->cfg->socketio.list_wait_ms > 0 && s->group->want.topics.n > 0;
+	size_t missing_n;
+	bool has_lists = s->hub->cfg->socketio.list_wait_ms > 0 && lists_n(s, &missing_n) > 0;
 
 	s->begin_ms = has_lists ? SESSION_BEGIN_LATER : 0;
 }
@@ -186,15 +205,13 @@ static void begin_soon(struct session *s)
 
 void session_listed(struct session *s)
 {
-	const struct strlist *topics = &s->group->want.topics;
 	int64_t soon = clock_ms() + MORE_LISTS_MS;
-	size_t n = 0;
+	size_t missing_n;
 
-	while (n < topics->n && strlist_has(&s->requested, topics->v[n]))
-		n++;
 	if (!s->begin_ms)
 		return;
-	if (n == topics->n) {
+	lists_n(s, &missing_n);
+	if (!missing_n) {
 		s->begin_ms = 0; /* what is queued goes before them */
 		store_clocks(s);
 	} else if (s->begin_ms != SESSION_BEGIN_LATER && soon < s->begin_ms) {

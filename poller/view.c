@@ -9,12 +9,14 @@
 
 /* ---- views ---- */
 
-static bool resolve(const struct wire_view *want, struct asked_view *v)
+/* Those of sockets and those of /events are not each other's. */
+static bool resolve(const struct wire_view *want, uint8_t format, struct asked_view *v)
 {
 	const struct stream *st = stream_find(want->topic);
 
 	if (!st || want->view >= STREAM_VIEWS_MAX ||
-		st->views[want->view].grant != STREAM_ON_ASKING)
+		(format == WIRE_SOCKET ? !stream_view_is_asked(st, want->view)
+				       : st->views[want->view].grant != STREAM_IN_EVENTS))
 		return false;
 	*v = (struct asked_view){
 		.stream = st, .row = &st->views[want->view], .filter = want->filter};
@@ -27,7 +29,7 @@ size_t views_of(const struct wire_interest *want, struct asked_view **out)
 	size_t n = 0;
 
 	for (size_t i = 0; i < want->views_n; i++)
-		n += resolve(&want->views[i], &all[n]);
+		n += resolve(&want->views[i], want->format, &all[n]);
 	*out = all;
 	return n;
 }
@@ -105,6 +107,16 @@ uint32_t hit_entries_n(const struct hit *hit)
 	return hit->n == HIT_ALL ? hit->record->entries_n : hit->n;
 }
 
+uint64_t hit_entry_id(const struct hits *h, const struct hit *hit, uint32_t i)
+{
+	const struct stream_filter *f = hit->row->filter;
+
+	if (!f || !f->entry_id)
+		return hit->record->item.id;
+	return f->entry_id(
+		record_digest(hit->record, hit->n == HIT_ALL ? i : h->entries[hit->first + i]));
+}
+
 struct slice hit_entry(const struct hits *h, const struct hit *hit, uint32_t i)
 {
 	return record_entry(hit->record, hit->n == HIT_ALL ? i : h->entries[hit->first + i]);
@@ -126,26 +138,37 @@ static void put_batch(
 	str_fini(&entries);
 }
 
-/* The payload with only those entries in it. */
-static void put_some(
-	const struct hits *h, const struct hit *hit, const struct event_row *e, struct str *out)
+static void put_payload(const struct hits *h, const struct hit *hit, struct str *out)
 {
-	struct str payload = STR_INIT;
+	const struct record *r = hit->record;
 
+	if (hit->n == HIT_ALL) {
+		str_add(out, r->json + r->payload_at, r->payload_len);
+		return;
+	}
 	for (uint32_t i = 0; i < hit->n; i++) {
 		struct slice entry = hit_entry(h, hit, i);
 
-		str_addc(&payload, i ? ',' : '[');
-		str_add(&payload, entry.p, entry.len);
+		str_addc(out, i ? ',' : '[');
+		str_add(out, entry.p, entry.len);
 	}
-	str_addc(&payload, ']');
-	hit->row->shape->put(out, e, (struct slice){payload.p, payload.len});
-	str_fini(&payload);
+	str_addc(out, ']');
+}
+
+void hit_put_json(const struct hits *h, const struct hit *hit, struct str *out)
+{
+	const struct record *r = hit->record;
+	size_t behind = r->payload_at + r->payload_len;
+
+	str_add(out, r->json, r->payload_at);
+	put_payload(h, hit, out);
+	str_add(out, r->json + behind, r->json_len - behind);
 }
 
 void hit_put(const struct hits *h, const struct hit *hit, struct str *out)
 {
 	const struct record *r = hit->record;
+	struct str payload = STR_INIT;
 	char date[RECORD_DATE_SIZE];
 	struct event_row e;
 
@@ -154,11 +177,11 @@ void hit_put(const struct hits *h, const struct hit *hit, struct str *out)
 		return;
 	}
 	e = record_row(r, date);
-	if (hit->row->pace)
+	if (hit->row->pace) {
 		put_batch(h, hit, &e, out);
-	else if (hit->n != HIT_ALL)
-		put_some(h, hit, &e, out);
-	else
-		hit->row->shape->put(
-			out, &e, (struct slice){r->json + r->payload_at, r->payload_len});
+		return;
+	}
+	put_payload(h, hit, &payload);
+	hit->row->shape->put(out, &e, slice_str(&payload));
+	str_fini(&payload);
 }

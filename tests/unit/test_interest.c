@@ -47,14 +47,14 @@ static void of_a_user(void **state)
 	add(&ann.perms, "nodes:*");
 	add(&ann.perms, "websites:read");
 	add(&ann.perms, "domains:write");
-	add(&ann.perms, "logs:read"); /* no topic that comes without asking */
+	add(&ann.perms, "logs:read"); /* devices come by it; lines of logs by asking alone */
 	interest_make(&ann, &none, 50, &in);
 	assert_int_equal(in.tenant_id, 3);
 	assert_int_equal(in.format, WIRE_SOCKET);
 	assert_int_equal(in.limit, 50);
 	assert_true(in.rooms_any_topic);
 	assert_false(in.all_topics || in.all_rooms || in.only_rooms);
-	assert_list(&in.topics, (const char *const[]){"websites", "nodes", NULL});
+	assert_list(&in.topics, (const char *const[]){"websites", "nodes", "devices", NULL});
 	assert_list(&in.rooms, (const char *const[]){"user:7", "role:editor", "role:viewer",
 				       "department:tech", NULL});
 	wire_interest_fini(&in);

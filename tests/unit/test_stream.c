@@ -17,11 +17,13 @@ static void rows_are_whole(void **state)
 		for (size_t i = 0; i < STREAM_VIEWS_MAX; i++) {
 			const struct stream_view *v = &st->views[i];
 
-			assert_true(v->grant == STREAM_NO_VIEW || v->shape);
+			assert_true(v->grant == STREAM_NO_VIEW || v->grant == STREAM_IN_EVENTS ||
+				    v->shape);
 			if (v->pace)
 				assert_true(v->shape->put_entry && v->shape->put_batch &&
 					    v->shape->put_dropped);
-			assert_true(v->grant == STREAM_ON_ASKING || !(v->pace || v->filter));
+			assert_true(stream_view_is_asked(st, i) || !v->pace);
+			assert_true(v->grant != STREAM_BY_RIGHT || !v->filter);
 			assert_true(!v->filter || v->filter == stream_filter(st));
 		}
 	}
