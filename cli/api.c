@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "json.h"
+#include "mem.h"
 #include "secret.h"
 
 struct rest *api_open(const struct call *call, enum ctl_exit *status)
@@ -17,25 +18,28 @@ struct rest *api_open(const struct call *call, enum ctl_exit *status)
 	*status = CTL_FAILED;
 	if (!token && !file)
 		token = getenv("CMDB_TOKEN");
+	if (!token && !file && getenv("CMDB_API_KEY"))
+		key = xstrdup(getenv("CMDB_API_KEY"));
 	if (!file)
 		file = call->cfg->cli.api_key_file;
-	if (!token && !*file) {
+	if (!token && !key && !*file) {
 		cmd_fail(CTL_FAILED, "the web server wants to know who asks: make a key with "
 				     "cmdbctl apikey add, put it into a file of mode 0600 and name "
 				     "that in [cli] api_key_file or --api-key-file");
 		return NULL;
 	}
-	if (!token) {
+	if (!token && !key) {
 		key = secret_read_file(file, &len, &why);
 		if (!key) {
 			cmd_fail(CTL_FAILED, "%s: %s", file, why);
 			return NULL;
 		}
-		key[strcspn(key, " \r\n")] = '\0';
 	}
+	if (key)
+		key[strcspn(key, " \r\n")] = '\0';
 	r = rest_new(url ? url : call->cfg->cli.url, key, token);
 	if (key)
-		secret_wipe(key, len);
+		secret_wipe(key, len ? len : strlen(key));
 	free(key);
 	*status = CTL_OK;
 	return r;

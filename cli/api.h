@@ -1,6 +1,7 @@
 /*
  * How a verb that asks the web server finds it and says who asks: [cli] url and api_key_file, or
- * the options API_OPTS that such a verb has, or CMDB_TOKEN.
+ * the options API_OPTS that such a verb has, or CMDB_TOKEN or CMDB_API_KEY. A key itself is no
+ * option: those of a process are for all to see.
  */
 #ifndef CMDB_CLI_API_H
 #define CMDB_CLI_API_H

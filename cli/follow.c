@@ -56,14 +56,9 @@ static void follow_take(struct follow *f, struct json_object *answer)
 	f->is_caught_up = !json_object_get_boolean(json_get(answer, "more"));
 }
 
-/* Nothing came that says anything. A single miss is a process that died, and no news. */
 static enum ctl_exit follow_wait(struct follow *f, unsigned retry_after_s, const char *why)
 {
-	if (f->back.ms && !f->has_told) {
-		f->has_told = true;
-		cmd_fail(CTL_OK, "%s: trying again", why);
-	}
-	return out_wait(backoff_next_ms(&f->back, retry_after_s)) ? CTL_OK : CTL_FAILED;
+	return out_wait(backoff_failed(&f->back, retry_after_s, why)) ? CTL_OK : CTL_FAILED;
 }
 
 static enum ctl_exit follow_answer(struct follow *f, const struct rest_answer *a)
@@ -72,10 +67,7 @@ static enum ctl_exit follow_answer(struct follow *f, const struct rest_answer *a
 	enum ctl_exit status = CTL_OK;
 
 	if (a->status == 200 && json_get(a->json, "lastEventId")) {
-		if (f->has_told)
-			cmd_fail(CTL_OK, "connected again");
-		f->has_told = false;
-		backoff_reset(&f->back);
+		backoff_went_well(&f->back);
 		follow_take(f, a->json);
 		/* Whoever reads us has gone. */
 		return out_flush() ? CTL_OK : CTL_FAILED;

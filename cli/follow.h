@@ -31,7 +31,6 @@ struct follow {
 	uint64_t since;      /* the cursor */
 	char epoch[33];      /* "" until the server has said it */
 	struct backoff back; /* since when it does not answer */
-	bool has_told;       /* that it does not */
 	const struct follow_on *on;
 	void *arg;
 };

@@ -72,7 +72,7 @@ def test_wrong_usage_exits_2(stack, args, text):
 
 def test_help_and_version(stack):
     text = stack.ctl("--help").stdout
-    for command in ("migrate", "tenant", "role", "user", "apikey", "token", "events", "broadcast", "websites",
+    for command in ("migrate", "tenant", "role", "user", "apikey", "token", "events", "logs", "broadcast", "websites",
                     "status", "config", "doctor", "completion"):
         assert f"\n{command}: " in text
     assert "user add NAME" in stack.ctl("user", "--help").stdout
@@ -1077,6 +1077,8 @@ def test_json_is_one_document_or_one_a_line(stack):
         "apikey add": [unique("k"), "--scope", "websites:read"],
         "token issue": [user], "events publish": [topic, "add", "{}"],
         "broadcast": ["--event", "news", "--data", "{}"],
+        "logs send": ["--device", "d-1", "/dev/null"],
+        "logs generate": ["--rate", "5", "--for", "1"],
         "events tail": ["-n", "3"], "events prune": ["--dry-run"],
         "websites create": ["--domain", unique("w") + ".example.com", "--origin-mode", "redirect",
                             "--redirect-url", "https://example.org/"],
