@@ -342,11 +342,17 @@ void check_ready(struct doctor *d, struct finding *f)
 			d->cfg->poller.socket);
 	else
 		finding_bad(f, VERDICT_WARN,
-			"raise fcgi.max_parked and the limit of open files, "
-			"or start more cmdb-fcgi",
-			"nearly all connections are taken: %llu of %llu",
+			"raise socketio.max_sessions, poller.max_clients or fcgi.max_parked and "
+			"the "
+			"limit of open files, whichever is short, or start more cmdb-fcgi",
+			"nearly all places are taken: %llu of %llu sessions, %llu of %llu clients, "
+			"%llu of %llu requests of a process",
 			(unsigned long long)doctor_live_number(data, "connections"),
-			(unsigned long long)doctor_live_number(data, "maxConnections"));
+			(unsigned long long)doctor_live_number(data, "maxConnections"),
+			(unsigned long long)doctor_live_number(data, "clients"),
+			(unsigned long long)doctor_live_number(data, "maxClients"),
+			(unsigned long long)doctor_live_number(data, "parked"),
+			(unsigned long long)doctor_live_number(data, "maxParked"));
 	rest_answer_fini(&a);
 	str_fini(&why);
 }

@@ -199,6 +199,7 @@ static bool answered(struct poller *p, struct str *json, struct str *why)
 		[WIRE_ANSWER_FORBIDDEN] = "the poller does not tell that to cmdbctl",
 		[WIRE_ANSWER_BAD] = "the poller does not take what was asked: ",
 		[WIRE_ANSWER_BUSY] = "the poller is busy: try again in a moment",
+		[WIRE_ANSWER_NONE] = "there is none",
 	};
 	struct wire_frame f;
 	bool is_ok;

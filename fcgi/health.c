@@ -18,24 +18,59 @@ static void alive(struct ctx *ctx)
 	str_fini(&data);
 }
 
+/* Places that are taken, of so many that there are. */
+struct places {
+	const char *name, *max_name;
+	uint64_t n, max;
+};
+
+static bool has_places(const struct places *p)
+{
+	return p->n * 10 < p->max * 9;
+}
+
+static uint64_t figure_of_host(const struct ctx *ctx, enum figure which)
+{
+	return ctx->task.shm ? figure_get(ctx->task.shm->figures, which) : 0;
+}
+
+/* What can run out: on the host, whichever process answers, and in this process. */
+static bool put_places(struct ctx *ctx, struct str *data)
+{
+	const struct config *cfg = ctx->task.cfg;
+	const struct places all[] = {
+		{"connections", "maxConnections", figure_of_host(ctx, FIGURE_SESSIONS),
+			(uint64_t)cfg->socketio.max_sessions},
+		{"clients", "maxClients", figure_of_host(ctx, FIGURE_CLIENTS),
+			(uint64_t)cfg->poller.max_clients},
+		{"parked", "maxParked", loop_parked_n(ctx->task.worker->app->loop),
+			(uint64_t)cfg->fcgi.max_parked},
+	};
+	bool is_enough = true;
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		str_addf(data, "\"%s\":%llu,\"%s\":%llu,", all[i].name,
+			(unsigned long long)all[i].n, all[i].max_name,
+			(unsigned long long)all[i].max);
+		is_enough = is_enough && has_places(&all[i]);
+	}
+	return is_enough;
+}
+
 static void ready(struct ctx *ctx)
 {
 	struct app *app = ctx->task.worker->app;
 	/* A process of plain CGI has no link of its own until it needs one. */
 	bool has_poller = shm_is_fresh(ctx->task.shm) && (app->is_cgi || loop_is_linked(app->loop));
-	size_t n = loop_parked_n(app->loop);
-	bool has_room = (int64_t)n * 10 < ctx->task.cfg->fcgi.max_parked * 9;
 	struct str data = STR_INIT;
 	struct probe_found db;
 	bool is_healthy;
 
 	probe_look(app->probe, &db);
-	is_healthy = db.is_written && has_poller && has_room;
-	str_addf(&data,
-		"{\"connections\":%zu,\"maxConnections\":%lld,\"healthy\":%s,\"database\":\"%s\","
-		"\"writes\":\"%s\",\"poller\":\"%s\"}",
-		n, (long long)ctx->task.cfg->fcgi.max_parked, is_healthy ? "true" : "false",
-		db.is_read ? "ok" : "unreachable",
+	str_addc(&data, '{');
+	is_healthy = put_places(ctx, &data) && db.is_written && has_poller;
+	str_addf(&data, "\"healthy\":%s,\"database\":\"%s\",\"writes\":\"%s\",\"poller\":\"%s\"}",
+		is_healthy ? "true" : "false", db.is_read ? "ok" : "unreachable",
 		db.is_written                  ? "ok"
 		: db.is_waiting || !db.is_read ? "unknown"
 					       : "failing",
@@ -85,6 +120,7 @@ static void metrics(struct ctx *ctx)
 const struct route health_routes[] = {
 	{.methods = HTTP_GET, .pattern = "/healthz", .flags = ROUTE_OPEN, .handle = alive},
 	{.methods = HTTP_GET, .pattern = "/api/ws/health", .flags = ROUTE_OPEN, .handle = ready},
+	{.methods = HTTP_GET, .pattern = "/ws/health", .flags = ROUTE_OPEN, .handle = ready},
 	{.methods = HTTP_GET, .pattern = "/metrics", .flags = ROUTE_OPEN, .handle = metrics},
 };
 const size_t health_routes_n = sizeof(health_routes) / sizeof(health_routes[0]);

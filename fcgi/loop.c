@@ -63,6 +63,7 @@ bool loop_reserve(struct loop *l, size_t max)
 	if (atomic_fetch_add(&l->reserved, 1) < max)
 		return true;
 	atomic_fetch_sub(&l->reserved, 1);
+	figure_add(l->app->stats, STAT_NO_PLACE, 1);
 	return false;
 }
 

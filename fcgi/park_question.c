@@ -124,6 +124,9 @@ static void park_question_on_reply(struct park *p, const struct wire_frame *f, s
 	case WIRE_ANSWER_BUSY:
 		park_refuse(p, ERR_BUSY);
 		break;
+	case WIRE_ANSWER_NONE:
+		park_refuse(p, ERR_NOT_FOUND);
+		break;
 	default:
 		log_error("poller", "an answer that is none: %d", (int)f->answer.what);
 		park_question_give_up(p);

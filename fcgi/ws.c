@@ -35,6 +35,15 @@ static void add_argument(const char *key, const char *value, void *arg)
 		json_object_object_add(arg, key, json_object_new_string(value));
 }
 
+/* What the path names. */
+static void add_id(const struct ctx *ctx, struct json_object *args)
+{
+	struct slice id = ctx->params.v[0].text;
+
+	if (ctx->params.n)
+		json_object_object_add(args, "id", json_object_new_string_len(id.p, (int)id.len));
+}
+
 /* The question that a route has in `arg`, of what is the caller's tenant's. */
 static void ws_ask(struct ctx *ctx)
 {
@@ -51,6 +60,7 @@ static void ws_ask(struct ctx *ctx)
 		ctx->res.status = 200;
 		ctx->res.content_type = "application/json";
 	} else {
+		add_id(ctx, args);
 		a = park_it(ctx);
 		if (a) {
 			a->question = q->name;
@@ -118,6 +128,30 @@ static void broadcast(struct ctx *ctx)
 	str_fini(&data);
 }
 
+/* ---- disconnect ---- */
+
+/* The audit row says who asked for it, and is committed before anybody is told. */
+static void disconnect(struct ctx *ctx)
+{
+	struct json_object *args = json_object_new_object();
+	struct slice id = ctx->params.v[0].text;
+	struct park_question *a = park_it(ctx);
+	struct str data = STR_INIT;
+
+	if (a) {
+		add_id(ctx, args);
+		a->question = "disconnect";
+		json_print(&a->arguments, args);
+		ctx_audit(ctx, "connections/%.*s", (int)id.len, id.p);
+		str_adds(&data, "{\"id\":");
+		str_add_json_n(&data, id.p, id.len);
+		str_addf(&data, ",\"node\":%lld}", (long long)ctx->task.cfg->poller.node_id);
+		ctx_ok(ctx, 200, &data);
+	}
+	str_fini(&data);
+	json_object_put(args);
+}
+
 #define BOTH(method, path, ...)                                              \
 	{.methods = (method), .pattern = "/ws/" path, __VA_ARGS__},          \
 	{                                                                    \
@@ -128,5 +162,10 @@ const struct route ws_routes[] = {
 	BOTH(HTTP_GET, "connections", .flags = ROUTE_PARKS, .handle = ws_ask, .arg = "connections"),
 	BOTH(HTTP_POST, "broadcast", .flags = ROUTE_JSON | ROUTE_TXN, .perm = "ws:admin",
 		.handle = broadcast),
+	BOTH(HTTP_GET, "connections/{connection}", .flags = ROUTE_PARKS, .handle = ws_ask,
+		.arg = "connection"),
+	BOTH(HTTP_DELETE, "connections/{connection}", .flags = ROUTE_TXN, .perm = "ws:admin",
+		.handle = disconnect),
+	BOTH(HTTP_GET, "stats", .flags = ROUTE_PARKS, .handle = ws_ask, .arg = "connection-stats"),
 };
 const size_t ws_routes_n = sizeof(ws_routes) / sizeof(ws_routes[0]);

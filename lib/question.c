@@ -6,6 +6,9 @@
 static const struct question questions[] = {
 	{"status", "ws:admin", OF_CTL},
 	{"connections", "ws:admin", OF_WEB | OF_CTL},
+	{"connection", "ws:admin", OF_WEB | OF_CTL},
+	{"connection-stats", "ws:admin", OF_WEB | OF_CTL},
+	{"disconnect", "ws:admin", OF_WEB | OF_CTL},
 };
 
 const struct question *question_find(struct slice name)

@@ -177,6 +177,7 @@ enum wire_answer {
 	WIRE_ANSWER_FORBIDDEN, /* it is not for this role, or not of this tenant */
 	WIRE_ANSWER_BAD,       /* the arguments */
 	WIRE_ANSWER_BUSY,      /* too many wait to be answered: later */
+	WIRE_ANSWER_NONE,      /* what it is about is not there */
 	WIRE_ANSWER_N
 };
 

@@ -16,6 +16,9 @@ static const struct {
 } answers[] = {
 	{"status", ask_status},
 	{"connections", ask_connections},
+	{"connection", ask_connection},
+	{"connection-stats", ask_connection_stats},
+	{"disconnect", ask_disconnect},
 };
 
 void ask_problem(struct ask *a, const char *field, const char *fmt, ...)

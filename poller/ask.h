@@ -39,7 +39,10 @@ void ask_begin(struct conn *c, const struct wire_frame *f);
  * answered. */
 void ask_end(struct ask *a, struct conn *c, uint64_t ticket);
 
-/* ---- connections.c ---- */
-void ask_connections(struct ask *a);
+/* ---- of connections (connection.h) ---- */
+void ask_connections(struct ask *a);      /* connections.c */
+void ask_connection(struct ask *a);       /* connection_one.c */
+void ask_disconnect(struct ask *a);       /* connection_one.c */
+void ask_connection_stats(struct ask *a); /* connection_stats.c */
 
 #endif

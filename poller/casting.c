@@ -52,11 +52,12 @@ static void casting_visit(struct errand *e, struct session *s)
 		session_flush(s);
 }
 
-static void casting_finish(struct errand *e, struct str *json)
+static enum wire_answer casting_finish(struct errand *e, struct str *json)
 {
 	str_addf(json, "{\"sockets\":%llu,\"skipped\":%llu}",
 		(unsigned long long)casting_of(e)->sockets_n,
 		(unsigned long long)casting_of(e)->skipped_n);
+	return WIRE_ANSWER_OK;
 }
 
 static void casting_fini(struct errand *e)

@@ -1,9 +1,11 @@
 #include "clients.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <uthash.h>
 
+#include "caller.h"
 #include "mem.h"
 #include "str.h"
 
@@ -55,6 +57,31 @@ void tally_drop(struct clients *all, char kind, const char *name)
 	free(t);
 }
 
+static char caller_name(const struct caller *c, char name[24])
+{
+	bool is_user = c && c->user_id;
+
+	if (!is_user && (!c || !c->apikey_id))
+		return '\0';
+	snprintf(name, 24, "%llu", (unsigned long long)(is_user ? c->user_id : c->apikey_id));
+	return is_user ? 'u' : 'k';
+}
+
+bool tally_add_caller(struct clients *all, const struct caller *c, int64_t max)
+{
+	char name[24], kind = caller_name(c, name);
+
+	return !kind || tally_add(all, kind, name, max);
+}
+
+void tally_drop_caller(struct clients *all, const struct caller *c)
+{
+	char name[24], kind = caller_name(c, name);
+
+	if (kind)
+		tally_drop(all, kind, name);
+}
+
 void clients_fini(struct clients *all)
 {
 	struct tally *t, *next;
@@ -66,9 +93,14 @@ void clients_fini(struct clients *all)
 	}
 }
 
+size_t clients_n(const struct clients *all)
+{
+	return all->held_n + (all->sessions_n ? all->sessions_n(all->sessions) : 0);
+}
+
 bool clients_make_room(struct clients *all, int64_t max)
 {
-	while (all->held_n + (all->sessions_n ? all->sessions_n(all->sessions) : 0) >= (size_t)max)
+	while (clients_n(all) >= (size_t)max)
 		if (!all->evict || !all->evict(all->sessions))
 			return false;
 	return true;

@@ -3,23 +3,17 @@
  * sessions it is shown one by one (errand.h) it keeps those that come first, page * page_size of
  * them, in a heap with the last of these on top: what is on the page lies on top at the end. So the
  * work a session is small, and none is left for the end.
- *
- * A connection is an Engine.IO session with a socket of the tenant, or whose handshake was the
- * tenant's; of the sockets it has only those of the tenant are told.
  */
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "ask.h"
-#include "clock.h"
+#include "connection.h"
 #include "errand.h"
 #include "hub.h"
 #include "mem.h"
-#include "record.h"
-#include "ring.h"
 #include "session.h"
-#include "session_poll.h"
 #include "sessions.h"
 
 #define PAGE_SIZE 20
@@ -43,15 +37,11 @@ struct seen {
 
 struct connections {
 	struct errand errand;
-	uint32_t tenant_id;
+	struct connection_filter filter;
+	struct connection_lag lag;
 	uint64_t page, page_size, min_lag, total;
 	enum key key;
 	bool is_down;
-	char *user, *ip; /* NULL: any */
-	uint64_t upto;   /* the tail of when it was asked */
-	/* Ids of the tenant's events up to there, from the newest back as far as was needed. */
-	uint64_t *ids, before;
-	size_t ids_n, ids_cap;
 	struct seen *heap;
 	size_t n, cap;
 };
@@ -76,14 +66,6 @@ static void read_key(struct ask *a, struct connections *c, const char *value)
 		"must be one of connectedAt, lag, messageCount, user, each also with - before it");
 }
 
-static void read_text(struct ask *a, const char *field, const char *value, char **out)
-{
-	if (!value[0])
-		ask_problem(a, field, "must not be empty");
-	free(*out);
-	*out = xstrdup(value);
-}
-
 static void read_argument(struct ask *a, struct connections *c, const char *key, const char *value)
 {
 	if (strcmp(key, "page") == 0)
@@ -94,92 +76,15 @@ static void read_argument(struct ask *a, struct connections *c, const char *key,
 		ask_number(a, key, value, 0, UINT64_MAX, &c->min_lag);
 	else if (strcmp(key, "sort") == 0)
 		read_key(a, c, value);
-	else if (strcmp(key, "user") == 0)
-		read_text(a, key, value, &c->user);
-	else if (strcmp(key, "ip") == 0)
-		read_text(a, key, value, &c->ip);
-	else
+	else if (!connection_filter_read(a, &c->filter, key, value))
 		ask_problem(a, key, "unknown parameter");
-}
-
-/* ---- lag: the tenant's events that are still to be looked through for it ---- */
-
-/* The ring's events with cursor < id < c->before. */
-static void look_back(struct connections *c, uint64_t cursor)
-{
-	const struct ring *ring = &c->errand.hub->ring;
-
-	for (size_t i = ring_after(ring, c->before - 1); i-- > 0;) {
-		const struct record *r = ring_at(ring, i);
-
-		if (r->item.id <= cursor)
-			break;
-		if (record_is_internal(r) || (c->tenant_id && r->tenant_id != c->tenant_id))
-			continue;
-		if (c->ids_n == c->ids_cap) {
-			c->ids_cap = c->ids_cap ? 2 * c->ids_cap : 64;
-			c->ids = xreallocarray(c->ids, c->ids_cap, sizeof(*c->ids));
-		}
-		c->ids[c->ids_n++] = r->item.id;
-	}
-	c->before = cursor + 1;
-}
-
-static uint64_t lag_of(struct connections *c, const struct session *s)
-{
-	uint64_t cursor = session_cursor(s);
-	size_t from = 0, to;
-
-	if (cursor >= c->upto)
-		return 0;
-	if (cursor + 1 < c->before)
-		look_back(c, cursor);
-	/* They descend: how many are above the cursor? */
-	for (to = c->ids_n; from < to;) {
-		size_t middle = from + (to - from) / 2;
-
-		if (c->ids[middle] > cursor)
-			from = middle + 1;
-		else
-			to = middle;
-	}
-	return from;
 }
 
 /* ---- which, and in which order ---- */
 
-/* Whose it is, as far as the tenant may know. false: it is none of the tenant's. */
-static bool is_seen_by(uint32_t tenant_id, const struct session *s, struct caller **whose)
-{
-	*whose = NULL;
-	for (size_t i = 0; i < s->socks_n && !*whose; i++)
-		if (s->socks[i].caller && (!tenant_id || sock_tenant(&s->socks[i]) == tenant_id))
-			*whose = s->socks[i].caller;
-	if (!*whose && s->caller && (!tenant_id || s->caller->tenant_id == tenant_id))
-		*whose = s->caller;
-	return *whose || !tenant_id;
-}
-
 static const char *name_of(const struct caller *p)
 {
 	return p ? p->username : "";
-}
-
-/* As it would be asked for: a user's name, or id. */
-static bool is_user(const struct caller *p, const char *user)
-{
-	uint64_t id;
-
-	return p && (strcmp(p->username, user) == 0 ||
-			    (parse_u64(user, 1, UINT64_MAX, &id) && p->user_id == id));
-}
-
-static bool connections_is_wanted(
-	const struct connections *c, const struct session *s, struct caller **whose)
-{
-	return (s->state == SESSION_OPEN || s->state == SESSION_JOINED) &&
-	       is_seen_by(c->tenant_id, s, whose) && (!c->user || is_user(*whose, c->user)) &&
-	       (!c->ip || strcmp(s->address, c->ip) == 0);
 }
 
 static uint64_t key_of(const struct connections *c, const struct session *s, uint64_t lag)
@@ -252,9 +157,9 @@ static void connections_visit(struct errand *e, struct session *s)
 	struct connections *c = connections_of(e);
 	struct seen seen = {.num = s->num};
 
-	if (!connections_is_wanted(c, s, &seen.caller))
+	if (!connection_is_wanted(&c->filter, s, &seen.caller))
 		return;
-	seen.lag = lag_of(c, s);
+	seen.lag = connection_lag(&c->lag, s);
 	seen.key = key_of(c, s, seen.lag);
 	if (seen.lag < c->min_lag)
 		return;
@@ -276,100 +181,7 @@ static void connections_visit(struct errand *e, struct session *s)
 
 /* ---- the answer ---- */
 
-static void put_texts(struct str *out, const char *key, const struct strlist *l)
-{
-	str_addf(out, "\"%s\":[", key);
-	for (size_t i = 0; i < l->n; i++) {
-		if (i)
-			str_addc(out, ',');
-		str_add_json(out, l->v[i]);
-	}
-	str_addc(out, ']');
-}
-
-static void put_user(struct str *out, const struct caller *p)
-{
-	if (!p) {
-		str_adds(out, "null,\"tenant\":null");
-		return;
-	}
-	str_adds(out, "{\"id\":");
-	if (p->user_id)
-		str_addu(out, p->user_id);
-	else
-		str_adds(out, "null");
-	str_adds(out, ",\"username\":");
-	str_add_json(out, p->username);
-	str_addf(out, "},\"tenant\":%u", p->tenant_id);
-}
-
-static void put_sockets(struct str *out, const struct session *s, uint32_t tenant_id)
-{
-	const char *between = "";
-
-	str_adds(out, ",\"namespaces\":[");
-	for (size_t i = 0; i < s->socks_n; i++) {
-		const struct sock *k = &s->socks[i];
-
-		if (tenant_id && sock_tenant(k) != tenant_id)
-			continue;
-		str_addf(out, "%s{\"name\":", between);
-		str_add_json(out, k->nsp);
-		str_adds(out, ",\"socket\":");
-		str_add_json(out, k->id);
-		str_addc(out, '}');
-		between = ",";
-	}
-	str_addc(out, ']');
-}
-
-static void put_subscription(struct str *out, const struct session *s)
-{
-	struct strlist topics = {0}, rooms = {0};
-
-	str_adds(out, ",\"subscription\":");
-	if (!s->requested.n && !s->subs.n) {
-		str_adds(out, "null");
-		return;
-	}
-	for (size_t i = 0; i < s->requested.n; i++)
-		strlist_add(&topics, s->requested.v[i], strlen(s->requested.v[i]));
-	for (size_t i = 0; i < s->subs.n; i++)
-		strlist_add(s->subs.v[i].type == SUB_ROOM ? &rooms : &topics, s->subs.v[i].name.p,
-			s->subs.v[i].name.len);
-	str_addc(out, '{');
-	put_texts(out, "topics", &topics);
-	str_addc(out, ',');
-	put_texts(out, "rooms", &rooms);
-	str_addc(out, '}');
-	strlist_fini(&topics);
-	strlist_fini(&rooms);
-}
-
-static void put_connection(const struct connections *c, struct str *out, const struct session *s,
-	const struct caller *whose, uint64_t lag)
-{
-	char at[CLOCK_RFC3339_SIZE];
-
-	clock_rfc3339(s->opened_wall_ms, at);
-	str_adds(out, "{\"id\":");
-	str_add_json(out, s->client_id);
-	str_adds(out, ",\"user\":");
-	put_user(out, whose);
-	str_adds(out, ",\"ip\":");
-	str_add_json(out, s->address);
-	str_addf(out, ",\"connectedAt\":\"%s\",\"state\":\"%s\"", at,
-		s->state == SESSION_OPEN ? "open" : "joined");
-	put_sockets(out, s, c->tenant_id);
-	put_subscription(out, s);
-	str_addf(out,
-		",\"messageCount\":%llu,\"messagesSent\":%llu,\"messagesReceived\":%llu,"
-		"\"lag\":%llu}",
-		(unsigned long long)(s->sent_n + s->heard_n), (unsigned long long)s->sent_n,
-		(unsigned long long)s->heard_n, (unsigned long long)lag);
-}
-
-static void connections_finish(struct errand *e, struct str *json)
+static enum wire_answer connections_finish(struct errand *e, struct str *json)
 {
 	struct connections *c = connections_of(e);
 	uint64_t before = (c->page - 1) * c->page_size;
@@ -386,9 +198,9 @@ static void connections_finish(struct errand *e, struct str *json)
 		struct caller *whose;
 
 		/* It may have gone since, and another one have its number. */
-		if (s && connections_is_wanted(c, s, &whose)) {
+		if (s && connection_is_wanted(&c->filter, s, &whose)) {
 			str_adds(json, between);
-			put_connection(c, json, s, whose, on_page[n].lag);
+			connection_put(json, s, whose, c->filter.tenant_id, on_page[n].lag);
 			between = ",";
 		}
 		caller_unref(on_page[n].caller);
@@ -396,6 +208,7 @@ static void connections_finish(struct errand *e, struct str *json)
 	str_addf(json, "],\"total\":%llu,\"page\":%llu,\"page_size\":%llu}",
 		(unsigned long long)c->total, (unsigned long long)c->page,
 		(unsigned long long)c->page_size);
+	return WIRE_ANSWER_OK;
 }
 
 static void connections_fini(struct errand *e)
@@ -405,9 +218,8 @@ static void connections_fini(struct errand *e)
 	for (size_t i = 0; i < c->n; i++)
 		caller_unref(c->heap[i].caller);
 	free(c->heap);
-	free(c->ids);
-	free(c->user);
-	free(c->ip);
+	connection_lag_fini(&c->lag);
+	connection_filter_fini(&c->filter);
 }
 
 static const struct errand_kind connections_kind = {
@@ -417,11 +229,10 @@ void ask_connections(struct ask *a)
 {
 	struct connections *c = connections_of(errand_new(a->hub, &connections_kind, sizeof(*c)));
 
-	c->tenant_id = a->tenant_id;
+	c->filter.tenant_id = a->tenant_id;
 	c->page = 1;
 	c->page_size = PAGE_SIZE;
-	c->upto = a->hub->tail;
-	c->before = c->upto + 1;
+	connection_lag_init(&c->lag, a->hub, a->tenant_id);
 	if (a->args) {
 		json_object_object_foreach (a->args, key, value)
 			read_argument(a, c, key, value ? json_object_get_string(value) : "");

@@ -31,11 +31,10 @@ static void errand_end(struct errands *es, struct errand *e)
 static void errand_finish(struct errands *es, struct errand *e)
 {
 	struct str json = STR_INIT;
+	enum wire_answer what = e->kind->finish(e, &json);
 
-	e->kind->finish(e, &json);
 	if (e->conn)
-		wire_put_answer(
-			bufferevent_get_output(e->conn->bev), e->ticket, WIRE_ANSWER_OK, &json);
+		wire_put_answer(bufferevent_get_output(e->conn->bev), e->ticket, what, &json);
 	str_fini(&json);
 	errand_end(es, e);
 }

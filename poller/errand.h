@@ -18,6 +18,7 @@
 #include <sys/queue.h>
 
 #include "str.h"
+#include "wire.h"
 
 struct conn;
 struct errand;
@@ -26,8 +27,9 @@ struct session;
 
 struct errand_kind {
 	void (*visit)(struct errand *e, struct session *s); /* which it may close */
-	void (*finish)(struct errand *e, struct str *json); /* the answer */
-	void (*fini)(struct errand *e);                     /* frees its own members; may be NULL */
+	/* The answer: OK with json, or NONE. */
+	enum wire_answer (*finish)(struct errand *e, struct str *json);
+	void (*fini)(struct errand *e); /* frees its own members; may be NULL */
 	bool goes_on;
 };
 

@@ -241,13 +241,13 @@ enum wire_done session_open(struct sessions *ss, const struct wire_frame *f, con
 	address = slice_dup(f->open.address);
 	if (!tally_add(&ss->hub->clients, 'a', address, cfg->socketio.max_per_address)) {
 		free(address);
-		figure_add(ss->hub->figures, FIGURE_SESSIONS_REFUSED, 1);
+		figure_add(ss->hub->figures, FIGURE_SESSIONS_REFUSED_ADDRESS, 1);
 		return WIRE_DONE_LIMIT;
 	}
 	if (!session_make_room(ss)) {
 		tally_drop(&ss->hub->clients, 'a', address);
 		free(address);
-		figure_add(ss->hub->figures, FIGURE_SESSIONS_REFUSED, 1);
+		figure_add(ss->hub->figures, FIGURE_SESSIONS_REFUSED_HOST, 1);
 		return WIRE_DONE_LIMIT;
 	}
 	session_key(key, f->open.sid);
@@ -325,15 +325,10 @@ static void forget_wishes(struct session *s)
 void session_leave(struct session *s, struct sock *k, enum session_end how)
 {
 	struct sessions *ss = s->hub->sessions;
-	char user[24];
-
 	observe_left(s, k, how);
 	log_info("disconnect", "socket %s of %s in %s: %s", k->id,
 		k->caller ? k->caller->username : "nobody", k->nsp, session_end_text(how));
-	if (k->caller && k->caller->user_id) {
-		snprintf(user, sizeof(user), "%llu", (unsigned long long)k->caller->user_id);
-		tally_drop(&ss->hub->clients, 'u', user);
-	}
+	tally_drop_caller(&ss->hub->clients, k->caller);
 	if (strcmp(k->nsp, NSP_MAIN) == 0) {
 		s->begin_ms = 0;
 		s->cursor = session_cursor(s);

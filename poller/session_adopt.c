@@ -1,6 +1,5 @@
 #include "session_adopt.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "clients.h"
@@ -60,7 +59,6 @@ static void resume_clocks(struct session *s, int64_t now)
 static void adopt(struct session *s)
 {
 	int64_t now = clock_ms();
-	char user[24];
 
 	figure_add(s->hub->figures, FIGURE_SESSIONS_ADOPTED, 1);
 	if (s->state == SESSION_GONE)
@@ -72,13 +70,8 @@ static void adopt(struct session *s)
 		s->close_ms = later(s->close_ms, now + SESSION_LATE_GET_MS);
 	} else {
 		resume_clocks(s, now);
-		for (size_t i = 0; i < s->socks_n; i++) {
-			if (!s->socks[i].caller->user_id)
-				continue;
-			snprintf(user, sizeof(user), "%llu",
-				(unsigned long long)s->socks[i].caller->user_id);
-			tally_add(&s->hub->clients, 'u', user, 0);
-		}
+		for (size_t i = 0; i < s->socks_n; i++)
+			tally_add_caller(&s->hub->clients, s->socks[i].caller, 0);
 	}
 	observe_adopted(s);
 	session_wind(s);

@@ -58,16 +58,6 @@ static void inherit(struct heritage *h, struct session *from)
 	}
 }
 
-static bool count_user(struct session *s, const struct caller *p)
-{
-	char user[24];
-
-	if (!p->user_id)
-		return true;
-	snprintf(user, sizeof(user), "%llu", (unsigned long long)p->user_id);
-	return tally_add(&s->hub->clients, 'u', user, s->hub->cfg->socketio.max_per_user);
-}
-
 static bool queue_packet(struct session *s, char type, struct slice nsp, const struct str *json)
 {
 	struct str packet = STR_INIT;
@@ -90,7 +80,7 @@ static bool refuse_connect(struct session *s, struct slice nsp)
 	struct str json = STR_INIT;
 	bool ok;
 
-	figure_add(s->hub->figures, FIGURE_SESSIONS_REFUSED, 1);
+	figure_add(s->hub->figures, FIGURE_SESSIONS_REFUSED_USER, 1);
 	str_adds(&json, LIMIT_TEXT);
 	ok = queue_packet(s, '4', nsp, &json);
 	str_fini(&json);
@@ -141,7 +131,7 @@ bool session_connect(struct session *s, const struct op *op)
 	struct sock *k;
 	bool ok;
 
-	if (!count_user(s, p)) {
+	if (!tally_add_caller(&ss->hub->clients, p, ss->hub->cfg->socketio.max_per_user)) {
 		caller_unref(p);
 		return refuse_connect(s, op->nsp);
 	}

@@ -69,6 +69,7 @@ static void poll_answered(struct waiter *w, const struct body *b)
 	s->cursor = b->cursor;
 	s->is_answered = true;
 	s->sent_n += b->n;
+	s->answers_n++;
 	figure_add(s->hub->figures, FIGURE_MESSAGES_SENT, b->n);
 	store_answered(s);
 	observe_answered(s, b);
@@ -257,6 +258,7 @@ void session_settle(struct session *s, bool is_again)
 		return;
 	if (is_again) {
 		figure_add(s->hub->figures, FIGURE_ANSWERS_RESENT, 1);
+		s->resent_n++;
 		session_rewind(s);
 	} else {
 		if (s->begin_ms == SESSION_BEGIN_LATER && !packets_is_empty(&s->inflight))

@@ -53,6 +53,7 @@ static void look_at_clients(struct hub *hub)
 
 	figure_set(f, FIGURE_CONNECTIONS, hub->conns_n);
 	figure_set(f, FIGURE_WAITERS, hub->waiters_n);
+	figure_set(f, FIGURE_CLIENTS, clients_n(&hub->clients));
 	figure_set(f, FIGURE_GROUPS, HASH_COUNT(hub->groups));
 	figure_set(f, FIGURE_PAGES_KEPT, hub->pages_kept);
 	figure_set(f, FIGURE_REPLAYED_PAGES,

@@ -60,22 +60,27 @@ static const char *count_in(struct waiter *w, const struct wire_frame *f)
 	int64_t of_user = is_free ? 0 : hub->cfg->events.max_per_user;
 	int64_t of_address = is_free ? 0 : hub->cfg->events.max_per_address;
 	const char *limit;
+	enum figure figure;
 
 	w->who = slice_dup(f->wait.who);
 	w->address = slice_dup(f->wait.address);
 	if (!tally_add(&hub->clients, 'h', w->who, of_user)) {
 		limit = "user";
+		figure = FIGURE_WAITS_REFUSED_USER;
 	} else if (!tally_add(&hub->clients, 'H', w->address, of_address)) {
 		tally_drop(&hub->clients, 'h', w->who);
 		limit = "address";
+		figure = FIGURE_WAITS_REFUSED_ADDRESS;
 	} else if (!is_free && !clients_make_room(&hub->clients, hub->cfg->poller.max_clients)) {
 		tally_drop(&hub->clients, 'h', w->who);
 		tally_drop(&hub->clients, 'H', w->address);
 		limit = "host";
+		figure = FIGURE_WAITS_REFUSED_HOST;
 	} else {
 		hub->clients.held_n++;
 		return NULL;
 	}
+	figure_add(hub->figures, figure, 1);
 	free(w->who);
 	free(w->address);
 	w->who = w->address = NULL;

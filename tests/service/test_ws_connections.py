@@ -70,9 +70,10 @@ def test_a_connection_is_told(stack, tenant, path):
     got = connections(api, path)
     one, = got.pop("items")
     assert got == dict(total=1, page=1, page_size=20)
-    assert set(one) == {"id", "user", "tenant", "ip", "connectedAt", "state", "namespaces",
-                        "subscription", "messageCount", "messagesSent", "messagesReceived", "lag"}
+    assert set(one) == {"id", "node", "user", "tenant", "ip", "connectedAt", "state",
+                        "namespaces", "subscription", "messageCount", "messagesSent", "messagesReceived", "lag"}
     assert one["user"] == {"id": api.user["id"], "username": api.user["username"]}
+    assert one["node"] == stack.status()["node_id"]
     assert one["tenant"] == id and one["ip"] == "127.0.0.1" and one["state"] == "joined"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", one["connectedAt"])
     assert one["namespaces"] == [{"name": "/", "socket": sid}]
@@ -149,6 +150,11 @@ def test_pages_and_orders_of_two_hundred(stack, tenant):
         assert connections(api, ip="192.0.2.2", user="u000")["total"] == 1
         by_id = connections(api, user="1007")
         assert by_id["total"] == 2 and {c["user"]["id"] for c in by_id["items"]} == {1007}
+        assert connections(api, id=whole["items"][7]["id"])["items"][0] == whole["items"][7]
+        assert connections(api, state="joined")["total"] == 200
+        assert connections(api, state="open")["total"] == 0
+        assert connections(api, node=whole["items"][0]["node"])["total"] == 200
+        assert connections(api, node=4711)["total"] == 0
         assert connections(api, user="nobody") == dict(items=[], total=0, page=1, page_size=20)
     finally:
         crowd.leave()
@@ -157,7 +163,10 @@ def test_pages_and_orders_of_two_hundred(stack, tenant):
 
 def test_bad_parameters(tenant):
     api, _ = tenant
-    assert problems(api, page="0", page_size="201", min_lag="-1", sort="name", user="", x="1") == {
+    assert problems(api, page="0", page_size="201", min_lag="-1", sort="name", user="", x="1",
+                    state="gone", node="0", topic="") == {
+        "state": "must be open or joined", "node": "must be an integer from 1 to 65535",
+        "topic": "must not be empty",
         "page": "must be an integer from 1 to 1000000",
         "page_size": "must be an integer from 1 to 200",
         "min_lag": "must be an integer from 0 to 18446744073709551615",
@@ -165,6 +174,155 @@ def test_bad_parameters(tenant):
         "user": "must not be empty", "x": "unknown parameter"}
     assert api.get(PATHS[0] + "?user=%ff").status == 400
     assert api.post(PATHS[0]).status == 405
+
+
+def join(stack, api):
+    c = Client(stack.url)
+    assert c.connect({"token": api.token})[0] == "0"
+    c.event("connected")
+    return c
+
+
+def only(api):
+    one, = connections(api)["items"]
+    return one
+
+
+def test_by_what_it_has_asked_for(stack, tenant):
+    api, _ = tenant
+    asked, other = join(stack, api), join(stack, api)
+    asked.ask("websites")
+    other.ask("nodes")
+    assert connections(api, topic="websites")["items"][0]["subscription"]["topics"] == ["websites"]
+    assert [connections(api, topic=t)["total"] for t in ("websites", "nodes", "domains")] == [1, 1, 0]
+    asked.close()
+    other.close()
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_one_by_its_id(stack, tenant, path):
+    api, _ = tenant
+    c = join(stack, api)
+    one = only(api)
+    assert api.get(f"{path}/{one['id']}").data == {**one, "messageCount": one["messageCount"]}
+    assert api.get(f"{path}/0123456789abcdef01").status == 404
+    assert api.get(f"{path}/{one['id']}", headers={"Authorization": None}).status == 401
+    assert stack.user(roles=("viewer",)).get(f"{path}/{one['id']}").status == 403
+    assert stack.admin().get(f"{path}/{one['id']}").status == 404, "it is another tenant's"
+    assert api.get(f"{path}/{one['id']}?page=1").status == 422
+    c.close()
+
+
+def audited(stack, tenant, action):
+    with stack.connect() as db, db.cursor() as c:
+        c.execute("SELECT subject, target FROM audit_log WHERE tenant_id = %s AND action = %s",
+                  (tenant, action))
+        return list(c.fetchall())
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_one_is_thrown_out_and_told_why(stack, tenant, path):
+    api, id = tenant
+    c, stays = join(stack, api), join(stack, api)
+    victim, _ = sorted(connections(api)["items"], key=lambda i: i["connectedAt"])
+    held = c.hold()
+    key = {"Idempotency-Key": unique("key")}
+    gone = api.request("DELETE", f"{path}/{victim['id']}", headers=key)
+    assert gone.data == {"id": victim["id"], "node": victim["node"]}
+    packets = held.result()
+    error = json.loads(packets[0][2:])
+    assert error[0] == "error" and error[1]["code"] == "disconnected" and packets[1] == "41"
+    assert c.poll() in (["1"], ["6", "1"])
+    assert only(api)["id"] != victim["id"]
+    assert audited(stack, id, f"DELETE {path}/{{connection}}") == [
+        (f"user:{api.user['username']}", f"connections/{victim['id']}")]
+    again = api.request("DELETE", f"{path}/{victim['id']}", headers=key)
+    assert again.data == gone.data and again.headers["Idempotency-Replayed"] == "true"
+    assert api.request("DELETE", f"{path}/{victim['id']}").status == 404
+    # Whoever was thrown out on purpose does not go on where it was.
+    assert not c.recover({"token": api.token})[2]
+    stays.emit("ping")
+    stays.close()
+
+
+def test_nobody_throws_out_another_tenants(stack, admin, tenant):
+    api, _ = tenant
+    c = join(stack, api)
+    one = only(api)
+    assert admin.request("DELETE", f"/ws/connections/{one['id']}").status == 404
+    assert stack.user(roles=("viewer",)).request(
+        "DELETE", f"/ws/connections/{one['id']}").status == 403
+    assert only(api)["id"] == one["id"]
+    c.close()
+
+
+def test_one_without_a_namespace_is_thrown_out_too(stack, tenant):
+    api, _ = tenant
+    c = Client(stack.url, headers={"Authorization": f"Bearer {api.token}"})
+    held = c.hold()
+    one = only(api)
+    assert one["state"] == "open" and one["namespaces"] == []
+    assert api.request("DELETE", f"/ws/connections/{one['id']}").status == 200
+    assert held.result()[-1] == "1"
+    assert connections(api)["total"] == 0
+
+
+def test_a_connection_of_two_tenants_loses_the_sockets_of_one(stack, tenant):
+    api, id = tenant
+    p = wire.Process(str(stack.dir / "run/poller.sock"))
+    sid = unique("both")
+    p.open(sid)
+    for nsp, who in (("/", wire.caller(user=1, tenant=id, name="own")),
+                     ("/admin", wire.caller(user=2, tenant=1, name="other"))):
+        assert p.apply(sid, wire.connect(nsp=nsp, sid=nsp + sid, pid="p" + sid if nsp == "/" else "",
+                                         who=who)).what == wire.OK
+    p.poll(sid, tag=1)
+    assert api.request("DELETE", f"/ws/connections/{only(api)['id']}").status == 200
+    got = p.poll(sid, tag=2)
+    assert got[0].startswith('42["error",{"code":"disconnected"') and got[1:] == ["41"]
+    assert connections(api)["total"] == 0
+    p.apply(sid, wire.CLOSE)
+    p.close()
+
+
+@pytest.mark.parametrize("path", ["/ws/stats", "/api/ws/stats"])
+def test_figures_of_the_tenant(stack, tenant, path):
+    api, id = tenant
+    others = Crowd(stack, 1, ["other"] * 2)
+    crowd = Crowd(stack, id, ["ada", "ben", "ada"])
+    c = join(stack, api)
+    try:
+        got = api.get(path).data
+        assert got["total"] == 4 and got["byState"] == {"open": 0, "joined": 4}
+        assert got["byUser"] == {"ada": 2, "ben": 1, api.user["username"]: 1} and got["users"] == 3
+        assert list(got["byUser"])[0] == "ada"
+        assert got["node"] == stack.status()["node_id"] and got["anonymous"] == 0
+        assert got["averageUptime"] > 0 and got["messagesSent"] >= 1
+        assert got["pushSuccessRate"] == 1
+        assert api.get(path + "?x=1").status == 422
+        assert stack.user(roles=("viewer",)).get(path).status == 403
+    finally:
+        crowd.leave()
+        others.leave()
+        c.close()
+
+
+def test_what_had_to_be_sent_again_is_no_success(stack, tenant, db):
+    api, id = tenant
+    p = wire.Process(str(stack.dir / "run/poller.sock"))
+    sid = unique("again")
+    p.open(sid)
+    who = wire.caller(tenant=id, name="own")
+    assert p.apply(sid, wire.connect(sid="s" + sid, pid="p" + sid, who=who)).what == wire.OK
+    p.poll(sid, tag=1)
+    for i in range(2):
+        assert p.apply(sid, wire.emit(f'"n{i}",{{}}')).what == wire.OK
+        assert len(p.poll(sid, tag=2 + i)) == 1
+    assert api.get("/ws/stats").data["pushSuccessRate"] == 1
+    assert '42["n1",{}' in p.poll(sid, tag=3, again=True)[0]
+    assert api.get("/ws/stats").data["pushSuccessRate"] == 0.75
+    p.apply(sid, wire.CLOSE)
+    p.close()
 
 
 def test_without_a_poller(own_stack):

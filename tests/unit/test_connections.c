@@ -15,7 +15,8 @@
 #define NAMES 7
 
 static struct sessions all;
-static struct hub hub = {.sessions = &all};
+static const struct config cfg = {.poller = {.node_id = 7}};
+static struct hub hub = {.sessions = &all, .cfg = &cfg};
 static struct session sessions[N_MAX];
 static struct caller people[TENANTS][NAMES];
 static char addresses[][16] = {"192.0.2.1", "192.0.2.2"};
@@ -85,7 +86,8 @@ static void make_sessions(size_t n)
 
 		free(s->client_id);
 		str_addf(&id, "%zu", i);
-		*s = (struct session){.num = (uint32_t)i,
+		*s = (struct session){.hub = &hub,
+			.num = (uint32_t)i,
 			.state = random() % 8 ? SESSION_JOINED : SESSION_OPEN,
 			.client_id = str_take(&id),
 			.address = addresses[random() % 2],

@@ -11,7 +11,8 @@ static const struct question *find(const char *name)
 
 static void rows_are_whole(void **state)
 {
-	static const char *const names[] = {"status", "connections"};
+	static const char *const names[] = {
+		"status", "connections", "connection", "connection-stats", "disconnect"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		assert_non_null(find(names[i]));
@@ -37,6 +38,9 @@ static void all_tenants_are_for_cmdbctl(void **state)
 		{"connections", WIRE_ROLE_CLI, 0, true},
 		{"connections", WIRE_ROLE_FCGI, 0, false},
 		{"connections", WIRE_ROLE_CGI, 0, false},
+		{"disconnect", WIRE_ROLE_FCGI, 1, true},
+		{"disconnect", WIRE_ROLE_FCGI, 0, false},
+		{"connection-stats", WIRE_ROLE_CGI, 0, false},
 		{"status", WIRE_ROLE_CLI, 0, true},
 		{"status", WIRE_ROLE_FCGI, 1, false},
 		{"status", WIRE_ROLE_FCGI, 0, false},
