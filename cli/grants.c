@@ -14,7 +14,7 @@ static const struct grant fcgi_grants[] = {
 };
 
 static const struct grant poller_grants[] = {
-	{"SELECT", "ws_events", false, NULL},
+	{"SELECT, INSERT", "ws_events", false, NULL},
 	{"SELECT, UPDATE (epoch, floor, brief_floor, made_at)", "ws_log", false, NULL},
 	{"SELECT, INSERT, UPDATE", "ws_pollers", false, NULL},
 	{"SELECT, INSERT, UPDATE, DELETE", "ws_sessions", false, NULL},
@@ -35,6 +35,9 @@ static const struct grant poller_grants[] = {
 	{"SELECT (access_expires_at, expires_at), DELETE", "refresh_tokens", false, NULL},
 	{"SELECT (created_at), DELETE", "idempotency_keys", false, NULL},
 	{"SELECT (window_ends), DELETE", "auth_failures", false, NULL},
+	{"SELECT (minute), DELETE", "log_counts", false, NULL},
+	{"SELECT, UPDATE (is_online, last_seen_at)", "devices", false, NULL},
+	{"SELECT (id, tenant_id, device_id, received_at)", "logs", false, NULL},
 	{"REPLICATION SLAVE, BINLOG MONITOR", NULL, true,
 		"the poller cannot follow the binlog and will look at the table by a timer"},
 	{0},

@@ -160,6 +160,8 @@ enum err intake_body(const struct route *route, struct http_req *req, size_t max
 	*json = NULL;
 	if (!(route->flags & JSON_TYPES) && !route->media)
 		return ERR_OK;
+	if ((route->flags & ROUTE_MAY_BE_EMPTY) && !req->body_len)
+		return ERR_OK;
 	if (!is_json && !takes_raw(route, req->content_type))
 		return refuse_type(route, why);
 	e = intake_decode(route, req, max, inflated, why);

@@ -19,9 +19,10 @@
 
 static const struct db_stmt seen_look_all = {"seen.look",
 	"SELECT p.id, d.device_id IS NOT NULL, IFNULL(" IS_STALE ", 0),"
-	" TIMESTAMPDIFF(MICROSECOND, '1970-01-01', NOW(3)) DIV 1000, @@auto_increment_increment,"
-	" CONNECTION_ID()"
-	" FROM " IDS " LEFT JOIN devices d ON d.tenant_id = ? AND d.device_id = p.id ORDER BY p.id",
+	" " DB_MS_OF("NOW(3)") ", @@auto_increment_increment,"
+			       " CONNECTION_ID()"
+			       " FROM " IDS " LEFT JOIN devices d ON d.tenant_id = ? AND "
+			       "d.device_id = p.id ORDER BY p.id",
 	2, 6};
 static const struct db_stmt seen_lock = {"seen.lock",
 	"SELECT d.device_id, d.is_online, d.status"

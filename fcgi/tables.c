@@ -4,6 +4,7 @@
 
 #include "admin_connect.h"
 #include "auth.h"
+#include "devices.h"
 #include "events.h"
 #include "family.h"
 #include "health.h"
@@ -41,6 +42,7 @@ struct routes *tables_routes(void)
 	routes_add(rs, health_routes, health_routes_n);
 	routes_add(rs, ws_routes, ws_routes_n);
 	routes_add(rs, logs_routes, logs_routes_n);
+	routes_add(rs, devices_routes, devices_routes_n);
 	routes_add(rs, resources, n);
 	return rs;
 }

@@ -222,6 +222,9 @@ const struct config_row config_rows[] = {
 	KEY(logs, replay, INT, "1000", 0, 10000, "lines",
 		"The most lines that log:resume brings of those that came during a pause. Of the "
 		"rest the client is told which they are."),
+	KEY(logs, offline_s, INT, "60", 0, DAY_S, "s",
+		"A device of which neither a line nor a heartbeat has come for so long is offline. "
+		"0: none ever is."),
 
 	KEY(conformance, app, CHOICE, "off", 0, 0, "off|echo-engineio|echo-socketio",
 		"For protocol test suites only: instead of cmdb's own events an application "

@@ -65,7 +65,7 @@ struct config {
 		int64_t admin_ttl_s;
 	} socketio;
 	struct {
-		int64_t max_per_s, replay;
+		int64_t max_per_s, replay, offline_s;
 	} logs;
 	struct {
 		char *app; /* off, echo-engineio or echo-socketio */

@@ -26,6 +26,7 @@ static const struct at_start {
 	{CONFIG_POLLER, "events", "db_user"},
 	{CONFIG_POLLER, "events", "db_password"},
 	{CONFIG_POLLER, "events", "db_tls_ca"},
+	{CONFIG_POLLER, "logs", "offline_s"},
 };
 
 bool config_is_at_start(enum config_account who, const char *section, const char *key)

@@ -53,6 +53,9 @@ struct db_val {
 	};
 };
 
+/* In SQL: a DATETIME as milliseconds since 1970. (UNIX_TIMESTAMP() ends in 2038.) */
+#define DB_MS_OF(time) "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', " time ") DIV 1000"
+
 /* Values for parameters; texts are borrowed for the call. */
 #define DBV_I(x) ((struct db_val){.type = DB_INT, .i = (x)})
 #define DBV_U(x) ((struct db_val){.type = DB_UINT, .u = (x)})

@@ -22,19 +22,25 @@ struct slice device_status(const struct device *d)
 	return !d->is_online ? slice_of("offline") : d->said.len ? d->said : slice_of("online");
 }
 
-static void device_emit(struct txn *t, uint32_t tenant_id, const struct device *d, const char *name)
+void device_put(struct str *out, const struct device *d)
 {
-	struct str payload = STR_INIT;
 	struct slice status = device_status(d);
 	char seen[CLOCK_RFC3339_SIZE];
 
 	clock_rfc3339(d->seen_ms, seen);
-	str_adds(&payload, "{\"deviceId\":");
-	str_add_json_n(&payload, d->id.p, d->id.len);
-	str_adds(&payload, d->is_online ? ",\"online\":true" : ",\"online\":false");
-	str_adds(&payload, ",\"status\":");
-	str_add_json_n(&payload, status.p, status.len);
-	str_addf(&payload, ",\"lastSeen\":\"%s\"}", seen);
+	str_adds(out, "{\"deviceId\":");
+	str_add_json_n(out, d->id.p, d->id.len);
+	str_adds(out, d->is_online ? ",\"online\":true" : ",\"online\":false");
+	str_adds(out, ",\"status\":");
+	str_add_json_n(out, status.p, status.len);
+	str_addf(out, ",\"lastSeen\":\"%s\"}", seen);
+}
+
+static void device_emit(struct txn *t, uint32_t tenant_id, const struct device *d, const char *name)
+{
+	struct str payload = STR_INIT;
+
+	device_put(&payload, d);
 	txn_emit(t, &(struct event_out){.tenant_id = tenant_id,
 			    .topic = "devices",
 			    .type = EVENT_UPDATE,

@@ -27,6 +27,8 @@ struct device {
 /* 1..DEVICE_ID_MAX letters, digits and -._~@:+, but not "." and "..": an id stands in paths. */
 bool device_is_id(struct slice id);
 struct slice device_status(const struct device *d);
+/* {"deviceId","online","status","lastSeen"}: the payload of its events. */
+void device_put(struct str *out, const struct device *d);
 /* It came online, or went offline: device:online or device:offline, and device:status. */
 void device_emit_flip(struct txn *t, uint32_t tenant_id, const struct device *d);
 /* It says another state: device:status. */

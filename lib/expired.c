@@ -2,20 +2,23 @@
 
 #define LEEWAY_MAX_S 300 /* auth.leeway_s */
 #define SESSIONS_KEEP_S 86400
+#define COUNTS_KEEP_S 7200 /* the last hour is shown */
 
-#define KIND(var, table, column)                                                                \
-	static const struct db_stmt var##_remove = {                                            \
-		"expired." table,                                                               \
-		"DELETE FROM " table " WHERE " column " < NOW(3) - INTERVAL ? SECOND LIMIT ?",  \
-		2,                                                                              \
-		0,                                                                              \
-	};                                                                                      \
-	static const struct db_stmt var##_count = {                                             \
-		"expired." table ".count",                                                      \
-		"SELECT COUNT(*) FROM " table " WHERE " column " < NOW(3) - INTERVAL ? SECOND", \
-		1,                                                                              \
-		1,                                                                              \
+/* `is_over`: of a row, with so many seconds as its parameter. */
+#define KIND_WHERE(var, table, is_over)                            \
+	static const struct db_stmt var##_remove = {               \
+		"expired." table,                                  \
+		"DELETE FROM " table " WHERE " is_over " LIMIT ?", \
+		2,                                                 \
+		0,                                                 \
+	};                                                         \
+	static const struct db_stmt var##_count = {                \
+		"expired." table ".count",                         \
+		"SELECT COUNT(*) FROM " table " WHERE " is_over,   \
+		1,                                                 \
+		1,                                                 \
 	}
+#define KIND(var, table, column) KIND_WHERE(var, table, column " < NOW(3) - INTERVAL ? SECOND")
 
 KIND(revoked_tokens, "revoked_tokens", "expires_at");
 /* The row also says which access token came with it, for as long as that may be revoked. */
@@ -25,13 +28,14 @@ KIND(idempotency_keys, "idempotency_keys", "created_at");
 KIND(auth_failures, "auth_failures", "window_ends");
 /* Pollers keep their own in order; these are of one that does not come back. */
 KIND(sessions, "ws_sessions", "seen_at");
+KIND_WHERE(log_counts, "log_counts", "minute < (UNIX_TIMESTAMP() - ?) DIV 60");
 
 const struct db_set expired_sql = {
 	.name = "expired",
 	.stmts = (const struct db_stmt *const[]){&revoked_tokens_remove, &revoked_tokens_count,
 		&refresh_tokens_remove, &refresh_tokens_count, &idempotency_keys_remove,
 		&idempotency_keys_count, &auth_failures_remove, &auth_failures_count,
-		&sessions_remove, &sessions_count, NULL},
+		&sessions_remove, &sessions_count, &log_counts_remove, &log_counts_count, NULL},
 	.is_lazy = true,
 };
 
@@ -55,12 +59,18 @@ static int64_t a_day(const struct config *cfg)
 	return SESSIONS_KEEP_S;
 }
 
+static int64_t two_hours(const struct config *cfg)
+{
+	return COUNTS_KEEP_S;
+}
+
 const struct expired_kind expired_kinds[] = {
 	{"revoked_tokens", &revoked_tokens_count, &revoked_tokens_remove, leeway},
 	{"refresh_tokens", &refresh_tokens_count, &refresh_tokens_remove, leeway},
 	{"idempotency_keys", &idempotency_keys_count, &idempotency_keys_remove, idempotency_ttl},
 	{"auth_failures", &auth_failures_count, &auth_failures_remove, nothing},
 	{"ws_sessions", &sessions_count, &sessions_remove, a_day},
+	{"log_counts", &log_counts_count, &log_counts_remove, two_hours},
 	{0},
 };
 

@@ -27,7 +27,7 @@ enum entry_level entry_level_find(struct slice name)
 	return 0;
 }
 
-static void put_time(struct str *out, const char *key, int64_t ms)
+static void entry_put_time(struct str *out, const char *key, int64_t ms)
 {
 	char text[CLOCK_RFC3339_SIZE];
 
@@ -52,7 +52,7 @@ void log_entry_put(struct str *out, const struct log_entry *e)
 	str_addu(out, e->id);
 	str_adds(out, ",\"deviceId\":");
 	str_add_json_n(out, e->device.p, e->device.len);
-	put_time(out, ",\"timestamp\":\"", e->logged_ms);
+	entry_put_time(out, ",\"timestamp\":\"", e->logged_ms);
 	str_adds(out, ",\"level\":\"");
 	str_adds(out, entry_level_name(e->level));
 	str_adds(out, "\",\"message\":");
@@ -64,6 +64,6 @@ void log_entry_put(struct str *out, const struct log_entry *e)
 	else
 		str_adds(out, "null");
 	put_json(out, ",\"meta\":", e->meta, "null");
-	put_time(out, ",\"receivedAt\":\"", e->received_ms);
+	entry_put_time(out, ",\"receivedAt\":\"", e->received_ms);
 	str_addc(out, '}');
 }

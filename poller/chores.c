@@ -7,18 +7,18 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "chore.h"
 #include "clock.h"
 #include "db.h"
-#include "expired.h"
 #include "figure.h"
 #include "log.h"
 #include "mem.h"
+#include "tail.h"
 #include "txn.h"
 
 #define WHY_SIZE 256
 #define AGAIN_MS 10000 /* after a failure */
-#define STEP_ROWS 500  /* removed by one statement */
-#define STEPS_MAX 2000 /* of one chore, of each kind: the rest is for the next time */
+#define KEEP_MS 10000  /* a connection that is needed sooner is kept */
 
 static const struct db_stmt sql_claim = {"chores.claim",
 	"UPDATE ws_chores SET ran_at = NOW(3), node_id = ?"
@@ -28,27 +28,13 @@ static const struct db_stmt sql_claim = {"chores.claim",
 static const struct db_set set = {
 	"chores", (const struct db_stmt *const[]){&sql_claim, NULL}, true};
 
-struct chore {
-	const char *name;
-	int64_t (*every_s)(const struct config *cfg); /* 0: never */
-	enum err (*run)(struct chores *cs);
-};
-
-static int64_t expired_every_s(const struct config *cfg)
-{
-	return cfg->poller.expire_s;
-}
-
-static enum err expired_run(struct chores *cs);
-
-static const struct chore chores[] = {
-	{"expired", expired_every_s, expired_run},
-};
+static const struct chore *const chores[] = {&chore_expired, &chore_offline};
 #define CHORES_N (sizeof(chores) / sizeof(chores[0]))
 
 struct chores {
 	const struct config *cfg;
 	_Atomic uint64_t *figures;
+	struct tail *tail;
 	pthread_t thread;
 	bool has_thread;
 	pthread_mutex_t lock; /* the next two */
@@ -58,18 +44,21 @@ struct chores {
 	struct db *db;
 	unsigned generation; /* of the connection that was set up */
 	int64_t next_ms[CHORES_N];
+	bool goes_on[CHORES_N];          /* it is ours, and has more to do */
+	bool has_more;                   /* the one at work */
 	char why[WHY_SIZE];              /* of a failure that the chore went on behind */
 	char failed[CHORES_N][WHY_SIZE]; /* why it did the last time; "": it did not */
 };
 
-struct chores *chores_new(const struct config *cfg, _Atomic uint64_t *figures)
+struct chores *chores_new(const struct config *cfg, _Atomic uint64_t *figures, struct tail *tail)
 {
-	static const struct db_set *const sets[] = {&set, &expired_sql, NULL};
+	static const struct db_set *const sets[] = {&set, NULL};
 	struct db_login login = config_login(cfg, CONFIG_POLLER);
 	struct chores *cs = xcalloc(1, sizeof(*cs));
 
 	cs->cfg = cfg;
 	cs->figures = figures;
+	cs->tail = tail;
 	pthread_mutex_init(&cs->lock, NULL);
 	clock_cond_init(&cs->cond);
 	cs->db = db_new(&login, sets);
@@ -86,7 +75,34 @@ void chores_free(struct chores *cs)
 	free(cs);
 }
 
-static bool chores_is_stopping(struct chores *cs)
+/* ---- what a chore has ---- */
+
+const struct config *chores_cfg(const struct chores *cs)
+{
+	return cs->cfg;
+}
+
+struct db *chores_db(const struct chores *cs)
+{
+	return cs->db;
+}
+
+_Atomic uint64_t *chores_figures(const struct chores *cs)
+{
+	return cs->figures;
+}
+
+void chores_note_why(struct chores *cs)
+{
+	snprintf(cs->why, sizeof(cs->why), "%s", db_errmsg(cs->db));
+}
+
+void chore_goes_on(struct chores *cs)
+{
+	cs->has_more = true;
+}
+
+bool chores_is_stopping(struct chores *cs)
 {
 	bool is_stopping;
 
@@ -94,6 +110,36 @@ static bool chores_is_stopping(struct chores *cs)
 	is_stopping = cs->is_stopping;
 	pthread_mutex_unlock(&cs->lock);
 	return is_stopping;
+}
+
+struct unit {
+	struct chores *chores;
+	enum err (*run)(struct txn *t, void *arg);
+	void *arg;
+};
+
+static enum err unit_run(struct txn *t, void *arg)
+{
+	const struct unit *u = arg;
+
+	return u->run(t, u->arg);
+}
+
+static void unit_told(const struct event_out *events, size_t n, void *arg)
+{
+	const struct unit *u = arg;
+
+	if (n)
+		tail_wake(u->chores->tail, SOURCE_DOORBELL);
+}
+
+enum err chore_unit(struct chores *cs, enum err (*run)(struct txn *t, void *arg), void *arg)
+{
+	static const struct txn_work work = {.run = unit_run, .told = unit_told};
+	struct unit u = {cs, run, arg};
+	struct txn t = {.db = cs->db};
+
+	return txn_run(&t, &work, &u);
 }
 
 /* ---- the claim ---- */
@@ -116,59 +162,6 @@ static enum err chores_claim(struct txn *t, void *arg)
 	return e;
 }
 
-/* ---- what is over ---- */
-
-struct expiry {
-	const struct chores *cs;
-	const struct expired_kind *kind;
-	uint64_t n;
-};
-
-static enum err expired_step(struct txn *t, void *arg)
-{
-	struct expiry *x = arg;
-
-	return expired_remove(t->db, x->kind, x->cs->cfg, STEP_ROWS, &x->n);
-}
-
-static enum err expired_run_kind(struct chores *cs, const struct expired_kind *kind)
-{
-	static const struct txn_work work = {.run = expired_step};
-	struct expiry x = {cs, kind, STEP_ROWS};
-	struct txn t = {.db = cs->db};
-	uint64_t all = 0;
-	enum err e = ERR_OK;
-
-	for (int i = 0; i < STEPS_MAX && e == ERR_OK && x.n == STEP_ROWS; i++) {
-		if (chores_is_stopping(cs))
-			break;
-		e = txn_run(&t, &work, &x);
-		all += e == ERR_OK ? x.n : 0;
-	}
-	figure_add(cs->figures, FIGURE_CHORE_ROWS, all);
-	if (all)
-		log_info("chore", "removed %llu rows of %s whose time was over",
-			(unsigned long long)all, kind->table);
-	return e;
-}
-
-/* A table that cannot be worked on keeps no other from it. */
-static enum err expired_run(struct chores *cs)
-{
-	enum err first = ERR_OK, e;
-
-	for (const struct expired_kind *kind = expired_kinds; kind->table; kind++) {
-		e = expired_run_kind(cs, kind);
-		if (e == ERR_DB_LOST)
-			return e;
-		if (e != ERR_OK && first == ERR_OK) {
-			first = e;
-			snprintf(cs->why, sizeof(cs->why), "%s", db_errmsg(cs->db));
-		}
-	}
-	return first;
-}
-
 /* ---- the thread ---- */
 
 /* A chore can wait, who waits for its locks cannot, nor the end of the program. */
@@ -184,20 +177,21 @@ static enum err chores_connect(struct chores *cs)
 	return e;
 }
 
-static enum err chores_do(struct chores *cs, const struct chore *chore)
+static enum err chores_do(struct chores *cs, size_t i)
 {
-	static const struct txn_work work = {.run = chores_claim};
-	struct claim c = {.cs = cs, .chore = chore};
-	struct txn t = {.db = cs->db};
+	struct claim c = {.cs = cs, .chore = chores[i], .is_ours = cs->goes_on[i]};
 	enum err e = chores_connect(cs);
 
 	cs->why[0] = '\0';
-	if (e == ERR_OK)
-		e = txn_run(&t, &work, &c);
+	cs->has_more = cs->goes_on[i] = false;
+	if (e == ERR_OK && !c.is_ours)
+		e = chore_unit(cs, chores_claim, &c);
 	if (e != ERR_OK || !c.is_ours)
 		return e;
 	figure_add(cs->figures, FIGURE_CHORES, 1);
-	return chore->run(cs);
+	e = chores[i]->run(cs);
+	cs->goes_on[i] = e == ERR_OK && cs->has_more;
+	return e;
 }
 
 static void chores_note(struct chores *cs, size_t i, enum err e)
@@ -207,7 +201,7 @@ static void chores_note(struct chores *cs, size_t i, enum err e)
 
 	if (e == ERR_OK) {
 		if (failed[0])
-			log_info("chore", "%s goes again", chores[i].name);
+			log_info("chore", "%s goes again", chores[i]->name);
 		failed[0] = '\0';
 		return;
 	}
@@ -216,22 +210,24 @@ static void chores_note(struct chores *cs, size_t i, enum err e)
 	if (e == ERR_DB_LOST || strncmp(failed, why, WHY_SIZE - 1) == 0)
 		return;
 	snprintf(failed, WHY_SIZE, "%s", *why ? why : err_code(e));
-	log_warn("chore", "%s: %s (rights: cmdbctl migrate --grants)", chores[i].name, failed);
+	log_warn("chore", "%s: %s (rights: cmdbctl migrate --grants)", chores[i]->name, failed);
 }
 
 /* When to look next, which is never later than `until`. */
 static int64_t chores_turn(struct chores *cs, size_t i, int64_t until)
 {
-	int64_t every_ms = chores[i].every_s(cs->cfg) * 1000, now = clock_ms();
+	int64_t every_ms = chores[i]->every_s(cs->cfg) * 1000, now = clock_ms();
 	enum err e;
 
 	if (!every_ms)
 		return until;
 	if (now >= cs->next_ms[i]) {
-		e = chores_do(cs, &chores[i]);
+		e = chores_do(cs, i);
 		chores_note(cs, i, e);
-		cs->next_ms[i] =
-			clock_ms() + (e == ERR_OK || every_ms < AGAIN_MS ? every_ms : AGAIN_MS);
+		now = clock_ms();
+		cs->next_ms[i] = cs->goes_on[i]                       ? now
+				 : e == ERR_OK || every_ms < AGAIN_MS ? now + every_ms
+								      : now + AGAIN_MS;
 	}
 	return cs->next_ms[i] < until ? cs->next_ms[i] : until;
 }
@@ -259,8 +255,9 @@ static void *chores_main(void *arg)
 		until = clock_ms() + 3600 * 1000;
 		for (size_t i = 0; i < CHORES_N && !chores_is_stopping(cs); i++)
 			until = chores_turn(cs, i, until);
-		/* Others have it, too. */
-		db_close(cs->db);
+		/* It is one that others may need. */
+		if (until > clock_ms() + KEEP_MS)
+			db_close(cs->db);
 	} while (chores_wait(cs, until));
 	db_thread_fini();
 	return NULL;

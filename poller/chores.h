@@ -1,7 +1,8 @@
 /*
  * Chores: what cmdb-poller changes in the database by itself, from time to time. A chore is a row
  * of the table in chores.c: its name, which has a row in ws_chores, how often, and what it does, as
- * units of work (txn.h). One thread, one connection, one chore after the other.
+ * units of work (chore.h). One thread, one connection, one chore after the other. The events of
+ * what it has committed are looked for at once.
  *
  * Of the pollers of several hosts one does it: whoever moves the row's ran_at on, which is its
  * claim. A host that dies over a chore has it done again when the next time has come, so a chore
@@ -19,9 +20,10 @@
 #include "config.h"
 
 struct chores;
+struct tail;
 
-/* figures is borrowed: FIGURE_N of them. Does not start the thread. */
-struct chores *chores_new(const struct config *cfg, _Atomic uint64_t *figures);
+/* figures and tail are borrowed; of the first there are FIGURE_N. Does not start the thread. */
+struct chores *chores_new(const struct config *cfg, _Atomic uint64_t *figures, struct tail *tail);
 void chores_run(struct chores *cs);
 void chores_stop(struct chores *cs); /* once the step at hand is done */
 void chores_free(struct chores *cs); /* takes NULL */

@@ -427,7 +427,7 @@ struct hub *poller_new(const struct config *cfg, struct event_base *base)
 		tail_new(cfg, hub->figures, &hub->mailbox, poller_on_start, poller_on_batch);
 	hub->binlog = binlog_new(cfg, hub->tail_thread);
 	hub->reader = reader_new(cfg, &hub->mailbox, on_answer);
-	hub->chores = chores_new(cfg, hub->figures);
+	hub->chores = chores_new(cfg, hub->figures, hub->tail_thread);
 	hub->tick = event_new(base, -1, EV_PERSIST, on_tick, hub);
 	event_add(hub->tick, &tick);
 	return hub;
