@@ -24,6 +24,7 @@ struct parks {
 	struct park *by_ticket;
 	uint64_t last_ticket, last_walk;
 	struct revocations revocations;
+	int64_t all_away_ms; /* when more was revoked than could be told; 0: never */
 	bool is_stopping;
 };
 
@@ -359,20 +360,43 @@ static void park_on_io(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-void parks_add(struct parks *ps, struct park *p)
+static enum err park_revoked(const struct park *p)
 {
 	struct caller_view caller = caller_view(p->caller);
-	enum revoked_answer revoked = REVOKED_NO;
 
-	if (p->kind->refuse)
-		revoked = revocations_find(&ps->revocations, &caller, p->checked_ms);
+	switch (revocations_find(&p->parks->revocations, &caller, p->checked_ms)) {
+	case REVOKED_NO:
+		return ERR_OK;
+	case REVOKED_YES:
+		return ERR_TOKEN_REVOKED;
+	default:
+		return ERR_UNAVAILABLE;
+	}
+}
+
+enum err park_refused(struct park *p)
+{
+	enum err e = clock_ms() >= p->token_ends_ms ? p->token_end : park_revoked(p);
+
+	if (e == ERR_OK && p->parks->all_away_ms >= p->checked_ms)
+		e = ERR_UNAVAILABLE;
+	/* What is told from now on is found from now on. */
+	p->checked_ms = clock_ms();
+	return e;
+}
+
+void parks_add(struct parks *ps, struct park *p)
+{
+	enum err refused;
+
 	p->parks = ps;
 	p->parked_ms = clock_ms();
 	p->token_end = ERR_TOKEN_EXPIRED;
+	refused = p->kind->refuse ? park_revoked(p) : ERR_OK;
 	event_assign(&p->io, ps->base, p->sink.fd, 0, park_on_io, p);
 	figure_add(ps->app->stats, STAT_PARKED, 1);
-	if (revoked != REVOKED_NO)
-		park_refuse(p, revoked == REVOKED_YES ? ERR_TOKEN_REVOKED : ERR_UNAVAILABLE);
+	if (refused != ERR_OK)
+		park_refuse(p, refused);
 	else
 		p->kind->start(p);
 	if (ps->is_stopping)
@@ -519,6 +543,7 @@ void parks_on_revoked(struct parks *ps, enum wire_revoke what, uint64_t id, stru
 		return;
 	}
 	if (what == WIRE_REVOKE_ALL) {
+		ps->all_away_ms = clock_ms();
 		each_in(ps, PARK_ANSWERING, send_away, NULL);
 		each_held(ps, send_away, NULL);
 		return;

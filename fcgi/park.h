@@ -153,6 +153,8 @@ void park_watch(struct park *p);
 /* Frees p; tells the poller if it waits. */
 void park_end(struct park *p);
 void park_refuse(struct park *p, enum err e); /* counts, and has the kind do it */
+/* Why p is to be refused by now: nobody is told so while it is PARK_WORKING. ERR_OK: it is not. */
+enum err park_refused(struct park *p);
 /* After something was sent: p is freed, has more to write, or goes on (kind->on_written). */
 void park_sent(struct park *p, enum sink_state state);
 /* The head of an answer of p. length -1: not known. headers may be NULL. */

@@ -9,8 +9,11 @@
 #include "family.h"
 #include "health.h"
 #include "log_store.h"
+#include "log_candidates.h"
+#include "log_search.h"
 #include "login.h"
 #include "logs.h"
+#include "logs_query.h"
 #include "on_admin.h"
 #include "on_auth.h"
 #include "on_subscribe.h"
@@ -43,6 +46,7 @@ struct routes *tables_routes(void)
 	routes_add(rs, ws_routes, ws_routes_n);
 	routes_add(rs, logs_routes, logs_routes_n);
 	routes_add(rs, devices_routes, devices_routes_n);
+	routes_add(rs, logs_query_routes, logs_query_routes_n);
 	routes_add(rs, resources, n);
 	return rs;
 }
@@ -71,7 +75,7 @@ const struct db_set *const *tables_sql(void)
 	/* The first two places are for those that are made at the start. */
 	static const struct db_set *sets[] = {NULL, NULL, &event_sql, &txn_sql, &principal_sql,
 		&throttle_sql, &family_sql, &login_sql, &socket_connect_sql, &sync_sql, &seen_sql,
-		NULL};
+		&log_search_sql, &log_candidates_sql, NULL};
 
 	sets[0] = resource_sql();
 	sets[1] = log_store_sql();
