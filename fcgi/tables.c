@@ -10,12 +10,14 @@
 #include "health.h"
 #include "log_store.h"
 #include "log_candidates.h"
+#include "log_replay.h"
 #include "log_search.h"
 #include "login.h"
 #include "logs.h"
 #include "logs_query.h"
 #include "on_admin.h"
 #include "on_auth.h"
+#include "on_log.h"
 #include "on_subscribe.h"
 #include "on_sync.h"
 #include "principal.h"
@@ -30,7 +32,8 @@
 
 /* Events of a namespace, a table a subject. The second place is for the streams', which are made at
  * the start. */
-static const struct socket_event *main_events[] = {on_auth_events, NULL, on_subscribe_events, NULL};
+static const struct socket_event *main_events[] = {
+	on_auth_events, NULL, on_subscribe_events, on_log_events, NULL};
 static const struct socket_event *const admin_events[] = {on_auth_events, on_admin_events, NULL};
 
 struct routes *tables_routes(void)
@@ -75,7 +78,7 @@ const struct db_set *const *tables_sql(void)
 	/* The first two places are for those that are made at the start. */
 	static const struct db_set *sets[] = {NULL, NULL, &event_sql, &txn_sql, &principal_sql,
 		&throttle_sql, &family_sql, &login_sql, &socket_connect_sql, &sync_sql, &seen_sql,
-		&log_search_sql, &log_candidates_sql, NULL};
+		&log_search_sql, &log_candidates_sql, &log_replay_sql, NULL};
 
 	sets[0] = resource_sql();
 	sets[1] = log_store_sql();

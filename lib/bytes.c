@@ -26,7 +26,12 @@ bool slice_is(struct slice s, const char *text)
 
 char *slice_dup(struct slice s)
 {
-	return xstrndup(s.len ? s.p : "", s.len);
+	char *p = xmalloc(s.len + 1);
+
+	if (s.len)
+		memcpy(p, s.p, s.len);
+	p[s.len] = '\0';
+	return p;
 }
 
 struct bytes bytes_of(const void *p, size_t len)

@@ -21,7 +21,7 @@ struct slice slice_of(const char *text); /* NULL: empty */
 struct slice slice_str(const struct str *s);
 bool slice_is(struct slice s, const char *text);
 bool slice_same(struct slice a, struct slice b);
-char *slice_dup(struct slice s); /* NUL-terminated; the caller frees */
+char *slice_dup(struct slice s); /* all of its bytes, and a NUL; the caller frees */
 
 /* Past its end everything reads as zero or empty and is_bad is set, so a decoder reads all its
  * fields and asks once. */

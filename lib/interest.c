@@ -33,6 +33,6 @@ void interest_make(const struct principal *who, const struct subs *subs, uint16_
 			strlist_add(&out->topics, st->topic, strlen(st->topic));
 	room_add_own(who, &out->rooms);
 	for (size_t i = 0; i < subs->n; i++)
-		if (sub_may(&subs->v[i], who))
+		if (sub_may(&subs->v[i], who) && !subs->v[i].is_paused)
 			add_sub(out, &subs->v[i]);
 }

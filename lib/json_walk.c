@@ -4,18 +4,18 @@
 
 #define REPLACEMENT 0xfffdu
 
-static bool is_blank(char c)
+static bool walk_is_blank(char c)
 {
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
 static struct slice walk_trim(struct slice s)
 {
-	while (s.len && is_blank(*s.p)) {
+	while (s.len && walk_is_blank(*s.p)) {
 		s.p++;
 		s.len--;
 	}
-	while (s.len && is_blank(s.p[s.len - 1]))
+	while (s.len && walk_is_blank(s.p[s.len - 1]))
 		s.len--;
 	return s;
 }

@@ -26,7 +26,7 @@ static const char *add_level(struct log_filter *f, struct slice value)
 	return level ? NULL : "a level is one of DEBUG, INFO, WARN, ERROR, FATAL";
 }
 
-static const char *add_value(struct strlist *l, struct slice value)
+static const char *add_text(struct strlist *l, struct slice value)
 {
 	if (l->n == LOG_FILTER_VALUES_MAX)
 		return "there may be at most 256 values";
@@ -40,7 +40,7 @@ static const char *add_keyword(struct log_filter *f, struct slice value)
 	const char *problem;
 
 	fold_add(&folded, value);
-	problem = add_value(&f->keywords, slice_str(&folded));
+	problem = add_text(&f->keywords, slice_str(&folded));
 	str_fini(&folded);
 	return problem;
 }
@@ -55,7 +55,7 @@ bool log_filter_add(
 	else if (d == LOG_KEYWORDS)
 		*problem = add_keyword(f, value);
 	else
-		*problem = add_value(d == LOG_DEVICES ? &f->devices : &f->tags, value);
+		*problem = add_text(d == LOG_DEVICES ? &f->devices : &f->tags, value);
 	return !*problem;
 }
 
@@ -175,7 +175,7 @@ static bool log_filter_parse(struct json_object *ask, struct str *filter, const 
 
 /* ---- digests ---- */
 
-static void put_tags(struct str *out, struct slice tags)
+static void log_filter_put_tags(struct str *out, struct slice tags)
 {
 	size_t at = out->len, n = 0;
 	struct json_walk walk;
@@ -202,7 +202,7 @@ void log_filter_digest(struct str *out, const struct log_entry *e)
 	bytes_put(out, e->id, 8);
 	bytes_put(out, e->level, 1);
 	bytes_put_slice(out, e->device);
-	put_tags(out, e->tags);
+	log_filter_put_tags(out, e->tags);
 	fold_add(out, e->message);
 }
 

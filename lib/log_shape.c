@@ -4,7 +4,7 @@
  */
 #include "stream.h"
 
-static void put_payload(struct str *out, const struct event_row *e, struct slice payload)
+static void put_log_new(struct str *out, const struct event_row *e, struct slice payload)
 {
 	str_adds(out, "\"log:new\",");
 	str_add(out, payload.p, payload.len);
@@ -18,7 +18,7 @@ static void put_line(struct str *out, const struct event_row *e, struct slice en
 static void put_lines(struct str *out, struct slice entries, size_t n)
 {
 	if (n == 1) {
-		put_payload(out, NULL, entries);
+		put_log_new(out, NULL, entries);
 		return;
 	}
 	str_adds(out, "\"log:batch\",{\"logs\":[");
@@ -33,7 +33,7 @@ static void put_gap(struct str *out, uint64_t n, uint64_t from, uint64_t to)
 }
 
 const struct stream_shape stream_shape_log = {.name = "log",
-	.put = put_payload,
+	.put = put_log_new,
 	.put_entry = put_line,
 	.put_batch = put_lines,
 	.put_dropped = put_gap};

@@ -36,6 +36,8 @@ static const unsigned fields_of[OP_N] = {
 	[OP_ROWS] = ID | TOPIC | BYTES | RIGHTS,
 	[OP_SUBSCRIBE] = BYTES | RIGHTS,
 	[OP_UNSUBSCRIBE] = BYTES,
+	[OP_PAUSE] = ID | BYTES,
+	[OP_RESUME] = ID | BYTES,
 };
 
 void ops_put(struct str *s, const struct op *op)

@@ -42,6 +42,10 @@ enum op_type {
 		     * fetched is replaced */
 	OP_SUBSCRIBE,   /* the socket in "/" asks for what is in bytes, from subs_put() (subs.h) */
 	OP_UNSUBSCRIBE, /* ... or does not want it any more */
+	OP_PAUSE,       /* its view in bytes, as above, is shown no further for now; id: its mark */
+	OP_RESUME,      /* ... and is again, behind event `id`: up to there the client was told what
+			 * it has missed since `since` of the view in bytes. OPS_FROM_NOW: it was paused
+			 * by an operation before this one, and has missed nothing */
 	OP_N
 };
 

@@ -8,11 +8,11 @@
 #include "room.h"
 #include "stream.h"
 
-#define VERSION 1
+#define VERSION 2
 
 /* ---- the list ---- */
 
-static struct sub *subs_place(const struct subs *subs, const struct sub *s)
+struct sub *subs_find(const struct subs *subs, const struct sub *s)
 {
 	for (size_t i = 0; i < subs->n; i++)
 		if (subs->v[i].type == s->type && subs->v[i].view == s->view &&
@@ -21,9 +21,11 @@ static struct sub *subs_place(const struct subs *subs, const struct sub *s)
 	return NULL;
 }
 
-const struct sub *subs_find(const struct subs *subs, const struct sub *s)
+void subs_rewind(struct subs *subs, uint64_t event_id)
 {
-	return subs_place(subs, s);
+	for (size_t i = 0; i < subs->n; i++)
+		if (subs->v[i].is_paused && subs->v[i].since > event_id)
+			subs->v[i].since = event_id;
 }
 
 static size_t filters_len(const struct subs *subs)
@@ -48,7 +50,7 @@ static void sub_fini(struct sub *s)
 
 bool subs_add(struct subs *subs, const struct sub *s)
 {
-	struct sub *was = subs_place(subs, s);
+	struct sub *was = subs_find(subs, s);
 	size_t others = filters_len(subs) - (was ? was->filter.len : 0);
 	struct sub now = *s;
 
@@ -70,7 +72,7 @@ bool subs_add(struct subs *subs, const struct sub *s)
 
 bool subs_drop(struct subs *subs, const struct sub *s)
 {
-	struct sub *was = subs_place(subs, s);
+	struct sub *was = subs_find(subs, s);
 
 	if (!was || (was->is_command && !s->is_command))
 		return false;
@@ -130,6 +132,9 @@ void subs_put(struct str *out, const struct subs *subs)
 		bytes_put(out, s->view, 1);
 		bytes_put_slice(out, s->name);
 		bytes_put_slice(out, s->filter);
+		bytes_put(out, s->is_paused, 1);
+		bytes_put(out, s->since, 8);
+		bytes_put(out, s->mark, 8);
 	}
 }
 
@@ -142,6 +147,9 @@ static struct sub read_sub(struct bytes *b)
 	s.view = bytes_u8(b);
 	s.name = bytes_text(b);
 	s.filter = bytes_text(b);
+	s.is_paused = bytes_u8(b);
+	s.since = bytes_u64(b);
+	s.mark = bytes_u64(b);
 	if (s.type < SUB_ROOM || s.type > SUB_VIEW || memchr(s.name.p, '\0', s.name.len))
 		b->is_bad = true;
 	return s;

@@ -33,6 +33,10 @@ struct sub {
 	uint8_t view;        /* VIEW: which one of the stream's */
 	struct slice name;   /* the room, or the topic; never with a NUL in it */
 	struct slice filter; /* VIEW: as stream_filter has it; empty: none */
+	/* VIEW: nothing of it is shown. It was, up to event `since`, when `mark` was the name of
+	 * the newest entry (stream.h); what came after that is for whoever resumes it. */
+	bool is_paused;
+	uint64_t since, mark;
 };
 
 /* Of each room or view there is one. */
@@ -47,7 +51,9 @@ bool subs_add(struct subs *subs, const struct sub *s);
 /* Takes out the one of that type, view and name. What is there by command goes by command alone.
  * false: there is none. */
 bool subs_drop(struct subs *subs, const struct sub *s);
-const struct sub *subs_find(const struct subs *subs, const struct sub *s); /* the same; or NULL */
+struct sub *subs_find(const struct subs *subs, const struct sub *s); /* the same; or NULL */
+/* What came after that event has not arrived: paused views begin no later. */
+void subs_rewind(struct subs *subs, uint64_t event_id);
 /* May the principal have it? */
 bool sub_may(const struct sub *s, const struct principal *who);
 /* Takes out all that who may not have, and adds them to gone. */

@@ -111,7 +111,7 @@
 #include "str.h"
 #include "stream.h"
 
-#define WIRE_VERSION 4u
+#define WIRE_VERSION 5u
 #define WIRE_TO_POLLER_MAX (64u * 1024 * 1024)    /* frame length a poller takes */
 #define WIRE_FROM_POLLER_MAX (128u * 1024 * 1024) /* frame length a client takes */
 /* Of one BODY, and of all for one APPLY. Nobody puts a frame together that the other does not

@@ -8,14 +8,14 @@
 #include "view.h"
 #include "wait.h"
 
-static bool skips(const struct waiter *w, const struct record *r)
+static bool skips(const struct waiter *w, const struct record *r, bool by_view)
 {
-	return w->kind->skips && w->kind->skips(w, r);
+	return w->kind->skips && w->kind->skips(w, r, by_view);
 }
 
 static bool is_wanted(const struct waiter *w, const struct record *r)
 {
-	return group_wants_by_right(w->group, r) && !skips(w, r);
+	return group_wants_by_right(w->group, r) && !skips(w, r, false);
 }
 
 /* Makes room for so many packets more. Who has much to read already is given no more to it. */
@@ -43,8 +43,10 @@ static bool is_due(struct waiter *w, const struct hit *hit)
 {
 	uint64_t id = hit->record->item.id;
 
+	if (skips(w, hit->record, hit->row))
+		return false;
 	if (!hit_is_paced(hit))
-		return id > w->start.plain && (hit->row || !skips(w, hit->record));
+		return id > w->start.plain;
 	if (w->start.is_open)
 		return id > wait_shown(w, w->start.plain);
 	if (w->held == WAIT_HOLDS_NOTHING)

@@ -89,9 +89,11 @@ struct sock {
 	uint64_t next_ack;
 };
 
-/* Events of topic up to `upto` are in a snapshot that is on its way. */
+/* Events of topic up to `upto` are in a snapshot that is on its way, or have been shown by a view.
+ */
 struct skip {
 	char *topic;
+	bool by_view;
 	uint64_t upto;
 };
 

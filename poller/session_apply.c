@@ -24,6 +24,7 @@
 #include "session_over.h"
 #include "session_poll.h"
 #include "session_queue.h"
+#include "session_show.h"
 #include "session_store.h"
 #include "session_wants.h"
 #include "sessions.h"
@@ -154,20 +155,6 @@ static void remember_request(struct session *s, struct slice topic)
 	free(name);
 }
 
-static void skip_until(struct session *s, struct slice topic, uint64_t upto)
-{
-	for (size_t i = 0; i < s->skips_n; i++) {
-		if (slice_is(topic, s->skips[i].topic)) {
-			s->skips[i].upto = upto;
-			return;
-		}
-	}
-	if (s->skips_n == OPS_REQUESTED_MAX)
-		return; /* then it is told more than it needs */
-	s->skips = xreallocarray(s->skips, s->skips_n + 1, sizeof(*s->skips));
-	s->skips[s->skips_n++] = (struct skip){.topic = slice_dup(topic), .upto = upto};
-}
-
 /* The client's copy of the topic is now as of event `at`, but it has had all events up to its
  * cursor: those in between are told again; if the cursor is behind, those up to `at` never. */
 static bool catch_up(struct session *s, struct slice topic, uint64_t at)
@@ -178,7 +165,7 @@ static bool catch_up(struct session *s, struct slice topic, uint64_t at)
 	bool ok = true;
 
 	if (cursor < at) {
-		skip_until(s, topic, at);
+		session_skip(s, topic, false, at);
 		return true;
 	}
 	b = body_new(WIRE_SOCKET, s->hub->epoch);
@@ -305,6 +292,24 @@ static bool subscribe(struct session *s, const struct op *op)
 	return is_alive;
 }
 
+static bool pause_or_resume(struct session *s, const struct op *op)
+{
+	struct bytes b = bytes_of(op->bytes.p, op->bytes.len);
+	bool is_alive = true;
+	struct subs view;
+
+	if (!session_sock(s, slice_of(NSP_MAIN)) || !subs_get(&b, &view))
+		return true;
+	for (size_t i = 0; is_alive && i < view.n; i++) {
+		if (op->type == OP_PAUSE)
+			session_pause(s, &view.v[i], op->id);
+		else
+			is_alive = session_resume(s, &view.v[i], op->id);
+	}
+	subs_fini(&view);
+	return is_alive;
+}
+
 static void heard(struct session *s, const struct op *op)
 {
 	struct sock *k = session_sock(s, op->nsp);
@@ -394,6 +399,9 @@ static bool run(struct session *s, const struct op *op)
 	case OP_SUBSCRIBE:
 	case OP_UNSUBSCRIBE:
 		return subscribe(s, op);
+	case OP_PAUSE:
+	case OP_RESUME:
+		return pause_or_resume(s, op);
 	case OP_N:
 		break;
 	}
@@ -480,6 +488,24 @@ static bool is_snapshot(const struct op *op)
 	return op->type == OP_ROWS || (op->type == OP_EMIT && (op->flags & OP_SYNC));
 }
 
+/* Is it paused as whoever told the client what it has missed has seen it, and is what came since
+ * still in memory? */
+static bool may_show_again(const struct trial *t, const struct op *op)
+{
+	struct bytes b = bytes_of(op->bytes.p, op->bytes.len);
+	struct subs views;
+	bool may = subs_get(&b, &views);
+
+	for (size_t i = 0; may && i < views.n; i++) {
+		const struct sub *sub = subs_find(&t->s->subs, &views.v[i]);
+
+		may = sub && sub->is_paused && sub->since == views.v[i].since &&
+		      (op->id >= t->s->hub->ring.covered || op->id >= t->cursor);
+	}
+	subs_fini(&views);
+	return may;
+}
+
 static enum wire_done try_op(struct trial *t, const struct op *op)
 {
 	if (op->type == OP_CONNECT)
@@ -488,6 +514,8 @@ static enum wire_done try_op(struct trial *t, const struct op *op)
 		try_disconnect(t, op);
 	/* What has to be told again is not in memory any more: with a newer snapshot it will be. */
 	if (is_snapshot(op) && op->id < t->s->hub->ring.covered && op->id < t->cursor)
+		return WIRE_DONE_STALE;
+	if (op->type == OP_RESUME && op->id != OPS_FROM_NOW && !may_show_again(t, op))
 		return WIRE_DONE_STALE;
 	if (op->type != OP_ROWS)
 		return WIRE_DONE_OK;

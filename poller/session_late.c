@@ -10,6 +10,7 @@
 #include "session.h"
 #include "session_poll.h"
 #include "session_queue.h"
+#include "session_show.h"
 #include "session_store.h"
 #include "sessions.h"
 #include "shared.h"
@@ -37,18 +38,6 @@ static bool has_passed(const struct session *s, const struct record *r, bool is_
 	return r->item.id <= (w ? wait_shown(w, at) : s->pace.shown);
 }
 
-/* Whatever the pace. false: s was closed. */
-static bool emit_hit(struct session *s, struct sock *k, const struct hits *h, const struct hit *hit)
-{
-	struct str args = STR_INIT;
-	bool ok;
-
-	hit_put(h, hit, &args);
-	ok = session_emit(s, k, (struct slice){args.p, args.len}, hit->record->item.id, false);
-	str_fini(&args);
-	return ok;
-}
-
 static bool queue_one(
 	struct session *s, struct sock *k, const struct record *r, struct shared *args)
 {
@@ -62,8 +51,8 @@ static bool queue_one(
 		if (!has_passed(s, r, hit_is_paced(hit)))
 			continue;
 		if (hit->row)
-			ok = emit_hit(s, k, &h, hit);
-		else if (!session_skips(s, r))
+			ok = session_emit_hit(s, k, &h, hit);
+		else if (!session_skips(s, r, false))
 			ok = session_emit_shared(s, k, args, r->item.id);
 	}
 	hits_fini(&h);

@@ -18,6 +18,7 @@
 #include "session_again.h"
 #include "session_clock.h"
 #include "session_queue.h"
+#include "session_show.h"
 #include "session_store.h"
 #include "sessions.h"
 #include "wait.h"
@@ -34,26 +35,6 @@ uint64_t session_cursor(const struct session *s)
 {
 	/* What is parked has been looked through up to the tail. */
 	return s->poll && s->poll->state == WAITER_PARKED ? s->hub->tail : s->cursor;
-}
-
-bool session_skips(const struct session *s, const struct record *r)
-{
-	if (!record_is_row(r))
-		return false;
-	for (size_t i = 0; i < s->skips_n; i++)
-		if (r->item.id <= s->skips[i].upto && strcmp(r->topic, s->skips[i].topic) == 0)
-			return true;
-	return false;
-}
-
-static void forget_skips(struct session *s)
-{
-	for (size_t i = s->skips_n; i-- > 0;) {
-		if (s->skips[i].upto > s->cursor)
-			continue;
-		free(s->skips[i].topic);
-		s->skips[i] = s->skips[--s->skips_n];
-	}
 }
 
 /* ---- answering ---- */
@@ -235,12 +216,14 @@ static void session_rewind(struct session *s)
 {
 	s->cursor = s->acked;
 	s->pace.shown = s->pace.acked;
+	subs_rewind(&s->subs, s->pace.acked);
 }
 
 void session_begin_at(struct session *s, uint64_t cursor, uint64_t shown)
 {
 	s->acked = s->cursor = cursor;
 	s->pace.acked = s->pace.shown = shown < cursor ? shown : cursor;
+	subs_rewind(&s->subs, s->pace.acked);
 }
 
 void session_set_waiter(struct session *s)
@@ -323,9 +306,9 @@ static bool poll_is_choosy(const struct waiter *w)
 	return s->skips_n > 0;
 }
 
-static bool poll_skips(const struct waiter *w, const struct record *r)
+static bool poll_skips(const struct waiter *w, const struct record *r, bool by_view)
 {
-	return session_skips(w->owner, r);
+	return session_skips(w->owner, r, by_view);
 }
 
 static void poll_window_over(struct waiter *w)
@@ -418,7 +401,7 @@ bool session_poll(struct conn *c, const struct wire_frame *f, bool is_decided)
 	s->got = now;
 	session_settle(s, again == AGAIN_YES);
 	session_fetched(s);
-	forget_skips(s);
+	session_forget_skips(s);
 	store_polled(s, again == AGAIN_YES);
 	return hold(s, c, f->poll.ticket);
 }

@@ -12,7 +12,6 @@
 #include "clock.h"
 
 struct conn;
-struct record;
 struct session;
 struct wire_frame;
 
@@ -36,6 +35,5 @@ void session_begin(struct session *s);
 void session_listed(struct session *s); /* it has been given a list */
 /* Answers the held GET if there is something for it. */
 void session_flush(struct session *s);
-bool session_skips(const struct session *s, const struct record *r);
 
 #endif

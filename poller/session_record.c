@@ -15,7 +15,7 @@
 
 /* Of the layout of a session's record, which is also in the table. Greater than any state, with
  * which a record began before it had a version. */
-#define RECORD_VERSION 0x16
+#define RECORD_VERSION 0x17
 
 enum sock_flag { SOCK_OFFSETS = 1, SOCK_WARNED = 2 };
 enum flag { HAS_PID = 1, HAS_LOST = 2, IS_ANSWERED = 4, HAS_CALLER = 8, DULL_TAGS = 16 };
@@ -88,6 +88,7 @@ void session_record_put(struct str *rec, const struct session *s)
 	bytes_put(rec, s->skips_n, 2);
 	for (size_t i = 0; i < s->skips_n; i++) {
 		session_record_put_text(rec, s->skips[i].topic);
+		bytes_put(rec, s->skips[i].by_view, 1);
 		bytes_put(rec, s->skips[i].upto, 8);
 	}
 	bytes_put(rec, s->acked, 8);
@@ -170,8 +171,10 @@ static void read_skips(struct bytes *b, struct session *s)
 	size_t n = bytes_u16(b);
 
 	for (size_t i = 0; i < n && !b->is_bad; i++) {
-		struct skip skip = {.topic = slice_dup(bytes_text(b)), .upto = bytes_u64(b)};
+		struct skip skip = {.topic = slice_dup(bytes_text(b))};
 
+		skip.by_view = bytes_u8(b);
+		skip.upto = bytes_u64(b);
 		s->skips = xreallocarray(s->skips, s->skips_n + 1, sizeof(*s->skips));
 		s->skips[s->skips_n++] = skip;
 	}

@@ -10,6 +10,7 @@
 #include "session.h"
 #include "session_poll.h"
 #include "session_queue.h"
+#include "session_show.h"
 #include "session_store.h"
 #include "sessions.h"
 #include "wait.h"
@@ -140,8 +141,7 @@ static bool has(const struct session *s, const struct sub *sub)
 {
 	const struct sub *was = subs_find(&s->subs, sub);
 
-	return was && was->filter.len == sub->filter.len &&
-	       memcmp(was->filter.p, sub->filter.p, sub->filter.len) == 0;
+	return was && was->is_paused == sub->is_paused && slice_same(was->filter, sub->filter);
 }
 
 bool session_subscribe(struct session *s, const struct subs *asked)
@@ -179,6 +179,31 @@ void session_unsubscribe(struct session *s, const struct subs *asked)
 		is_dropped = subs_drop(&s->subs, &asked->v[i]) || is_dropped;
 	if (is_dropped)
 		changed(s);
+}
+
+void session_pause(struct session *s, const struct sub *view, uint64_t mark)
+{
+	struct sub *sub = subs_find(&s->subs, view);
+
+	if (!sub || sub->is_paused)
+		return;
+	sub->since = session_shown(s, sub);
+	sub->mark = mark;
+	sub->is_paused = true;
+	changed(s);
+}
+
+bool session_resume(struct session *s, const struct sub *view, uint64_t behind)
+{
+	struct sub *sub = subs_find(&s->subs, view);
+
+	if (!sub || !sub->is_paused)
+		return true;
+	if (behind == OPS_FROM_NOW)
+		behind = sub->since;
+	sub->is_paused = false;
+	changed(s);
+	return session_show_again(s, sub, behind);
 }
 
 static bool session_wants_is_in(const struct session *s, const char *room)

@@ -24,6 +24,9 @@ void session_end_rights(struct session *s); /* its socket has left */
  * above. */
 bool session_subscribe(struct session *s, const struct subs *asked);
 void session_unsubscribe(struct session *s, const struct subs *asked);
+/* Shows no more of a view, and shows it again, behind an event: subs.h. false: as above. */
+void session_pause(struct session *s, const struct sub *view, uint64_t mark);
+bool session_resume(struct session *s, const struct sub *view, uint64_t behind);
 /* Puts it into a room by command, if it may be in it, or takes it out. false: it is there, or not,
  * already, or may not be; and out of the rooms it is in by right nobody is taken. */
 bool session_join(struct session *s, const char *room);

@@ -122,22 +122,6 @@ struct slice hit_entry(const struct hits *h, const struct hit *hit, uint32_t i)
 	return record_entry(hit->record, hit->n == HIT_ALL ? i : h->entries[hit->first + i]);
 }
 
-static void put_batch(
-	const struct hits *h, const struct hit *hit, const struct event_row *e, struct str *out)
-{
-	const struct stream_shape *shape = hit->row->shape;
-	uint32_t n = hit_entries_n(hit);
-	struct str entries = STR_INIT;
-
-	for (uint32_t i = 0; i < n; i++) {
-		if (i)
-			str_addc(&entries, ',');
-		shape->put_entry(&entries, e, hit_entry(h, hit, i));
-	}
-	shape->put_batch(out, (struct slice){str_c(&entries), entries.len}, n);
-	str_fini(&entries);
-}
-
 static void put_payload(const struct hits *h, const struct hit *hit, struct str *out)
 {
 	const struct record *r = hit->record;
@@ -177,10 +161,6 @@ void hit_put(const struct hits *h, const struct hit *hit, struct str *out)
 		return;
 	}
 	e = record_row(r, date);
-	if (hit->row->pace) {
-		put_batch(h, hit, &e, out);
-		return;
-	}
 	put_payload(h, hit, &payload);
 	hit->row->shape->put(out, &e, slice_str(&payload));
 	str_fini(&payload);

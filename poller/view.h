@@ -55,7 +55,7 @@ uint32_t hit_entries_n(const struct hit *hit);
 struct slice hit_entry(const struct hits *h, const struct hit *hit, uint32_t i);
 /* As clients name it. */
 uint64_t hit_entry_id(const struct hits *h, const struct hit *hit, uint32_t i);
-/* Appends the inside of the array of its Socket.IO packet: all of it in one, paced or not. */
+/* Appends the inside of the array of its Socket.IO packet; it is not paced. */
 void hit_put(const struct hits *h, const struct hit *hit, struct str *out);
 /* Appends the event as /events has it, with those entries in it that the view shows. */
 void hit_put_json(const struct hits *h, const struct hit *hit, struct str *out);

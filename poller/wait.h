@@ -56,7 +56,8 @@ struct waiter_kind {
 	/* Something of paced views was held, and their window is over: wait_window_over(). */
 	void (*window_over)(struct waiter *w);
 	bool (*is_choosy)(const struct waiter *w); /* does it skip anything its group wants? */
-	bool (*skips)(const struct waiter *w, const struct record *r);
+	/* Does it, of what it is shown by right or for its room, or by a view? */
+	bool (*skips)(const struct waiter *w, const struct record *r, bool by_view);
 };
 
 enum waiter_state { WAITER_NEW, WAITER_PARKED, WAITER_PAGE, WAITER_AHEAD };

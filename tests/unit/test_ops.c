@@ -59,6 +59,8 @@ static const struct op all[] = {
 		.rights = SLICE("j")},
 	{.type = OP_SUBSCRIBE, .bytes = SLICE("\1subs"), .rights = SLICE("k")},
 	{.type = OP_UNSUBSCRIBE, .bytes = SLICE("\1subs")},
+	{.type = OP_PAUSE, .id = 7, .bytes = SLICE("\1subs")},
+	{.type = OP_RESUME, .id = OPS_FROM_NOW, .bytes = SLICE("\1subs")},
 };
 
 static void assert_slice(struct slice got, struct slice expected)
