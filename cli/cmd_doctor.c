@@ -48,6 +48,7 @@ static const struct check {
 	{"event stream", check_stream, false},
 	{"uploads", check_uploads, false},
 	{"open files", check_descriptors, false},
+	{"file of logs", check_log_file, false},
 	{"hang-ups", check_hangup, true},
 };
 #define CHECKS_N (sizeof(checks) / sizeof(checks[0]))

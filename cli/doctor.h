@@ -7,6 +7,7 @@
 #define CMDB_CLI_DOCTOR_H
 
 #include <json-c/json.h>
+#include <sys/types.h>
 
 #include "cmd.h"
 #include "rest.h"
@@ -42,6 +43,9 @@ void finding_bad(struct finding *f, enum verdict verdict, const char *cure, cons
 unsigned doctor_fcgi_processes(const struct doctor *d);
 /* How many database connections our programs are going to have. */
 uint64_t doctor_connections(const struct doctor *d);
+
+/* Whom a cmdb-fcgi of this host runs as; who asks, if there is none. */
+uid_t doctor_fcgi_user(void);
 
 /* doctor_host.c */
 void check_config(struct doctor *d, struct finding *f);
@@ -79,6 +83,8 @@ void check_statements(struct doctor *d, struct finding *f);
 void check_authorization(struct doctor *d, struct finding *f);
 void check_stream(struct doctor *d, struct finding *f);
 void check_uploads(struct doctor *d, struct finding *f);
+/* doctor_logs.c */
+void check_log_file(struct doctor *d, struct finding *f);
 /* doctor_live.c */
 extern const struct db_set doctor_live_sql; /* for d->db */
 void check_poller(struct doctor *d, struct finding *f);

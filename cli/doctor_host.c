@@ -137,6 +137,26 @@ static bool is_fcgi(const char *pid)
 	return !strcmp(name, "cmdb-fcgi\n");
 }
 
+uid_t doctor_fcgi_user(void)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *entry;
+	uid_t uid = geteuid();
+
+	while (proc && (entry = readdir(proc))) {
+		struct stat st;
+
+		if (strspn(entry->d_name, "0123456789") != strlen(entry->d_name) ||
+			!is_fcgi(entry->d_name) || fstatat(dirfd(proc), entry->d_name, &st, 0) < 0)
+			continue;
+		uid = st.st_uid;
+		break;
+	}
+	if (proc)
+		closedir(proc);
+	return uid;
+}
+
 /* What lies beside the poller's socket: all of it has to be its own, the page for its group too,
  * and there has to be room for the journal. */
 void check_runtime(struct doctor *d, struct finding *f)

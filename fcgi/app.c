@@ -8,6 +8,7 @@
 #include "identity.h"
 #include "jobs.h"
 #include "log.h"
+#include "log_file.h"
 #include "loop.h"
 #include "mem.h"
 #include "probe.h"
@@ -78,6 +79,7 @@ bool app_init(struct app *app, const struct settings_source *source, struct str 
 	str_fini(&page);
 	app->cache = cache_new();
 	app->identities = identities_new();
+	app->log_file = log_file_new(app->stats);
 	app->routes = tables_routes();
 	app->sql = tables_sql();
 	app->requests = jobs_new(app);
@@ -103,6 +105,7 @@ void app_fini(struct app *app)
 	probe_free(app->probe);
 	cache_free(app->cache);
 	identities_free(app->identities);
+	log_file_free(app->log_file);
 	routes_free(app->routes);
 	shm_detach(atomic_load(&app->shm));
 	pthread_mutex_destroy(&app->settings_lock);
@@ -115,6 +118,7 @@ void app_reload(struct app *app)
 	struct settings *now = settings_load(&app->source, &errors), *old;
 	struct config_changes changes = {0};
 
+	log_file_reopen(app->log_file);
 	if (!now) {
 		log_error("reload", "configuration kept as it was: %s", str_c(&errors));
 		str_fini(&errors);

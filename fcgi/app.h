@@ -41,6 +41,7 @@ struct app {
 	struct jobs *lists;              /* what asks for rows */
 	struct jobs *passwords;          /* of both, what hashes one */
 	struct probe *probe;             /* can the database be written to; probe.h */
+	struct log_file *log_file;       /* log_file.h */
 	struct cache *cache;             /* rendered answers; cache.h */
 	struct identities *identities;   /* who a token or key belongs to; identity.h */
 	struct routes *routes;           /* route.h; read only */
@@ -58,7 +59,8 @@ struct app {
 /* Loads settings and what hangs on them. false with *errors saying what is wrong, a line each. */
 bool app_init(struct app *app, const struct settings_source *source, struct str *errors);
 void app_fini(struct app *app);
-/* Loads settings again; if they are bad, says so in the log and goes on with those there are. */
+/* Loads settings again; if they are bad, says so in the log and goes on with those there are. The
+ * file of log lines is opened anew. */
 void app_reload(struct app *app);
 
 /* Does the web server start a process for each request at a time (fcgi.process_per_request)? Then

@@ -7,6 +7,7 @@
 #include "http.h"
 #include "identity.h"
 #include "log.h"
+#include "log_file.h"
 #include "loop.h"
 #include "mem.h"
 #include "park.h"
@@ -34,6 +35,8 @@ void ctx_reset(struct ctx *ctx)
 	str_clear(&ctx->problems);
 	ctx->problems_n = 0;
 	str_clear(&ctx->audit_target);
+	log_lines_free(ctx->lines);
+	ctx->lines = NULL;
 	ctx->failed = ERR_OK;
 }
 

@@ -1,5 +1,6 @@
 #include "logs.h"
 
+#include "log_file.h"
 #include "log_parse.h"
 #include "log_store.h"
 #include "seen.h"
@@ -31,13 +32,22 @@ static bool take_entries(struct ctx *ctx, struct log_batch *b)
 	return n == 0;
 }
 
-static void emit_entries(struct ctx *ctx, const struct log_batch *b)
+/* In the event all entries are one array; in the file each is a line. */
+static void publish_entries(struct ctx *ctx, const struct log_batch *b, int64_t now_ms)
 {
 	struct str payload = STR_INIT;
 
+	if (*ctx->task.cfg->logs.file)
+		ctx->lines = log_lines_new(now_ms);
 	for (size_t i = 0; i < b->n; i++) {
+		size_t from;
+
 		str_addc(&payload, i ? ',' : '[');
+		from = payload.len;
 		log_entry_put(&payload, &b->v[i]);
+		if (ctx->lines)
+			log_lines_add(ctx->lines, ctx->task.who->tenant_id,
+				(struct slice){payload.p + from, payload.len - from});
 	}
 	str_addc(&payload, ']');
 	ctx_emit(ctx,
@@ -100,7 +110,7 @@ static void logs_take(struct ctx *ctx)
 		ctx_fail_db(ctx, e, "logs");
 		goto out;
 	}
-	emit_entries(ctx, &b);
+	publish_entries(ctx, &b, seen.now_ms);
 	answer_ids(ctx, &b);
 out:
 	seen_fini(&seen);

@@ -160,6 +160,7 @@ static void set_signals(void)
 	for (size_t i = 0; i < sizeof(handled) / sizeof(handled[0]); i++)
 		sigaction(handled[i], &normal, NULL);
 	sigaction(SIGPIPE, &ignore, NULL);
+	sigaction(SIGXFSZ, &ignore, NULL); /* the file of logs: write() fails then */
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 

@@ -75,6 +75,7 @@ struct worker; /* what one worker thread owns: database, caches; see worker.h */
 struct jobs;
 struct park;
 struct cached;
+struct log_lines;
 
 struct ctx {
 	struct task task;
@@ -87,8 +88,9 @@ struct ctx {
 	struct str problems; /* ctx_problem()'s */
 	size_t problems_n;
 	struct str audit_target;
-	enum err failed;      /* what ctx_fail() or ctx_fail_db() was last told */
-	struct jobs *pass_to; /* not answered: it is for these threads */
+	struct log_lines *lines; /* of ROUTE_TXN: for log_file.h, once it is committed */
+	enum err failed;         /* what ctx_fail() or ctx_fail_db() was last told */
+	struct jobs *pass_to;    /* not answered: it is for these threads */
 	/* The handler wants the request parked, with a place that it has reserved (loop.h): taken
 	 * over by the worker, unless the request fails. */
 	struct park *park;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "ctx.h"
+#include "log_file.h"
 #include "loop.h"
 #include "secret.h"
 #include "shm.h"
@@ -135,6 +136,8 @@ void route_txn_run(struct ctx *ctx)
 	e = txn_run(&t, &request_work, ctx);
 	ctx->txn = NULL;
 	str_fini(&subject);
+	if (e == ERR_OK && ctx->lines)
+		log_file_write(ctx->task.worker->app->log_file, ctx->task.cfg, ctx->lines);
 	/* What the handler refused, it has answered. */
 	if (e == ERR_OK || (e == ctx->failed && e != ERR_DB_RETRY && e != ERR_DB_LOST))
 		return;

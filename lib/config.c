@@ -225,6 +225,14 @@ const struct config_row config_rows[] = {
 	KEY(logs, offline_s, INT, "60", 0, DAY_S, "s",
 		"A device of which neither a line nor a heartbeat has come for so long is offline. "
 		"0: none ever is."),
+	KEY(logs, file, TEXT, "", 0, VALUE_MAX, "",
+		"File that lines of devices' logs are written to as well, as JSON lines; %Y, %m, "
+		"%d and %H in its name are the time (UTC), as /var/log/cmdb/logs-%Y-%m-%d.jsonl. "
+		"Empty: "
+		"none."),
+	KEY(logs, fsync, CHOICE, "second", 0, 0, "never|second|write",
+		"When what is written there is put on the disk: when the system likes, once a "
+		"second, or before each request is answered."),
 
 	KEY(conformance, app, CHOICE, "off", 0, 0, "off|echo-engineio|echo-socketio",
 		"For protocol test suites only: instead of cmdb's own events an application "

@@ -66,6 +66,7 @@ struct config {
 	} socketio;
 	struct {
 		int64_t max_per_s, replay, offline_s;
+		char *file, *fsync; /* fsync: never, second or write */
 	} logs;
 	struct {
 		char *app; /* off, echo-engineio or echo-socketio */
