@@ -24,20 +24,19 @@ RATE = 20  # changes a second, of all writers
 
 
 class Writer(threading.Thread):
-    """Changes websites through REST, as often as it takes while processes die: the key of a change
-    makes sure that it is done once."""
+    """Posts at a rate, each as often as it takes while processes die: its key makes sure that it is
+    done once."""
 
     def __init__(self, key, n, rate, until):
         super().__init__()
         self.api, self.random, self.pause, self.until = key, random.Random(n), 1 / rate, until
-        self.own, self.problem, self.changes = [], None, 0
+        self.problem, self.changes = None, 0
 
-    def change(self, what, body):
+    def post(self, path, body):
         key, end = unique("change"), time.monotonic() + 30 * SLOWER
         while True:
             try:
-                reply = self.api.post(f"/api/v1/websites/{what}", body,
-                                      headers={"Idempotency-Key": key})
+                reply = self.api.post(path, body, headers={"Idempotency-Key": key})
                 if reply.status < 500:
                     assert reply.status in (200, 201), reply
                     self.changes += 1
@@ -46,6 +45,26 @@ class Writer(threading.Thread):
                 self.api.close()
             assert time.monotonic() < end, "no answer to a change"
             time.sleep(0.05)
+
+    def run(self):
+        try:
+            while not self.until.is_set():
+                started = time.monotonic()
+                self.step()
+                self.until.wait(max(0, self.pause - (time.monotonic() - started)))
+        except Exception as e:
+            self.problem = repr(e)
+
+
+class SiteWriter(Writer):
+    """Changes websites through REST."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.own = []
+
+    def change(self, what, body):
+        return self.post(f"/api/v1/websites/{what}", body)
 
     def step(self):
         choice = self.random.random()
@@ -60,17 +79,8 @@ class Writer(threading.Thread):
                                    "https_enabled": self.random.random() < 0.5,
                                    "status": self.random.choice(["active", "inactive"])})
 
-    def run(self):
-        try:
-            while not self.until.is_set():
-                started = time.monotonic()
-                self.step()
-                self.until.wait(max(0, self.pause - (time.monotonic() - started)))
-        except Exception as e:
-            self.problem = repr(e)
 
-
-class SqlWriter(Writer):
+class SqlWriter(SiteWriter):
     """Another program: it changes its row and publishes that in one transaction."""
 
     def __init__(self, stack, key, n, rate, until):
@@ -161,7 +171,7 @@ def test_no_kill_is_seen_by_any_client(own_stack):
         for c in clients:
             assert c.stdout.readline() == "ready\n"
         key = stack.key("websites:*", tenant=tenant)
-        writers = [Writer(key.clone(), n, RATE * 0.35, until) for n in range(2)]
+        writers = [SiteWriter(key.clone(), n, RATE * 0.35, until) for n in range(2)]
         writers.append(SqlWriter(stack, key.clone(), 2, RATE * 0.3, until))
         killer = Killer(stack, seed, until)
         for thread in [*writers, killer]:
