@@ -95,6 +95,10 @@ const struct config_row config_rows[] = {
 		"How often it removes what is over from the database, in small steps, one host for "
 		"all: tokens, answers kept for Idempotency-Key and the like, as cmdbctl events "
 		"prune does. 0: never."),
+	KEY(poller, stats_s, INT, "5", 0, 3600, "s",
+		"How often the figures of each tenant that is connected to this host are "
+		"published, "
+		"as system:stats. 0: never."),
 	KEY(poller, max_clients, INT, "20000", 1, 1000000, "clients",
 		"Clients a host holds, waiting requests and Socket.IO sessions together: no more "
 		"than its web server bears. More are answered 503, a new session is refused."),

@@ -35,7 +35,7 @@ struct config {
 		char *db_user, *db_password;
 		char *socket; /* UNIX socket; the shared page is this path with ".page" added */
 		int64_t node_id, server_id, timer_ms, safety_ms, grace_ms, hold_limit_ms;
-		int64_t ring_events, ring_bytes, max_clients, expire_s;
+		int64_t ring_events, ring_bytes, max_clients, expire_s, stats_s;
 		bool binlog, doorbell; /* sources that may be used; the timer always is */
 	} poller;
 	struct {

@@ -16,16 +16,21 @@
 #include "config.h"
 #include "txn.h"
 
+struct census_result;
 struct chores;
 
 struct chore {
 	const char *name;                             /* its row in ws_chores */
 	int64_t (*every_s)(const struct config *cfg); /* 0: never */
 	enum err (*run)(struct chores *cs);
+	/* Each host does it, without a claim, whenever its loop has given something for it:
+	 * chores_give(). */
+	bool is_given;
 };
 
 extern const struct chore chore_expired; /* chore_expired.c: what is over goes */
 extern const struct chore chore_offline; /* chore_offline.c: devices that are silent */
+extern const struct chore chore_stats;   /* chore_stats.c: what the census has found */
 
 const struct config *chores_cfg(const struct chores *cs);
 struct db *chores_db(const struct chores *cs);
@@ -36,5 +41,7 @@ void chores_note_why(struct chores *cs);
 enum err chore_unit(struct chores *cs, enum err (*run)(struct txn *t, void *arg), void *arg)
 	__attribute__((warn_unused_result));
 void chore_goes_on(struct chores *cs);
+/* What was given, which is the caller's; or NULL. */
+struct census_result *chores_take(struct chores *cs);
 
 #endif

@@ -64,4 +64,5 @@ static enum err expired_run(struct chores *cs)
 	return first;
 }
 
-const struct chore chore_expired = {"expired", expired_every_s, expired_run};
+const struct chore chore_expired = {
+	.name = "expired", .every_s = expired_every_s, .run = expired_run};

@@ -134,4 +134,5 @@ static enum err offline_run(struct chores *cs)
 	return e;
 }
 
-const struct chore chore_offline = {"offline", offline_every_s, offline_run};
+const struct chore chore_offline = {
+	.name = "offline", .every_s = offline_every_s, .run = offline_run};

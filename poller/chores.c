@@ -28,7 +28,7 @@ static const struct db_stmt sql_claim = {"chores.claim",
 static const struct db_set set = {
 	"chores", (const struct db_stmt *const[]){&sql_claim, NULL}, true};
 
-static const struct chore *const chores[] = {&chore_expired, &chore_offline};
+static const struct chore *const chores[] = {&chore_expired, &chore_offline, &chore_stats};
 #define CHORES_N (sizeof(chores) / sizeof(chores[0]))
 
 struct chores {
@@ -37,9 +37,10 @@ struct chores {
 	struct tail *tail;
 	pthread_t thread;
 	bool has_thread;
-	pthread_mutex_t lock; /* the next two */
+	pthread_mutex_t lock; /* the next three */
 	pthread_cond_t cond;
 	bool is_stopping;
+	struct census_result *given; /* NULL: nothing */
 	/* The thread's own. */
 	struct db *db;
 	unsigned generation; /* of the connection that was set up */
@@ -70,6 +71,7 @@ void chores_free(struct chores *cs)
 	if (!cs)
 		return;
 	db_free(cs->db);
+	free(cs->given);
 	pthread_cond_destroy(&cs->cond);
 	pthread_mutex_destroy(&cs->lock);
 	free(cs);
@@ -111,6 +113,40 @@ bool chores_is_stopping(struct chores *cs)
 	pthread_mutex_unlock(&cs->lock);
 	return is_stopping;
 }
+
+/* ---- what the loop gives ---- */
+
+void chores_give(struct chores *cs, struct census_result *found)
+{
+	pthread_mutex_lock(&cs->lock);
+	free(cs->given);
+	cs->given = found;
+	pthread_cond_signal(&cs->cond);
+	pthread_mutex_unlock(&cs->lock);
+}
+
+struct census_result *chores_take(struct chores *cs)
+{
+	struct census_result *found;
+
+	pthread_mutex_lock(&cs->lock);
+	found = cs->given;
+	cs->given = NULL;
+	pthread_mutex_unlock(&cs->lock);
+	return found;
+}
+
+static bool chores_is_given(struct chores *cs)
+{
+	bool is_given;
+
+	pthread_mutex_lock(&cs->lock);
+	is_given = cs->given != NULL;
+	pthread_mutex_unlock(&cs->lock);
+	return is_given;
+}
+
+/* ---- a unit of work ---- */
 
 struct unit {
 	struct chores *chores;
@@ -179,13 +215,16 @@ static enum err chores_connect(struct chores *cs)
 
 static enum err chores_do(struct chores *cs, size_t i)
 {
-	struct claim c = {.cs = cs, .chore = chores[i], .is_ours = cs->goes_on[i]};
+	struct claim c = {
+		.cs = cs, .chore = chores[i], .is_ours = cs->goes_on[i] || chores[i]->is_given};
 	enum err e = chores_connect(cs);
 
 	cs->why[0] = '\0';
 	cs->has_more = cs->goes_on[i] = false;
 	if (e == ERR_OK && !c.is_ours)
 		e = chore_unit(cs, chores_claim, &c);
+	if (e != ERR_OK && chores[i]->is_given)
+		free(chores_take(cs));
 	if (e != ERR_OK || !c.is_ours)
 		return e;
 	figure_add(cs->figures, FIGURE_CHORES, 1);
@@ -219,9 +258,9 @@ static int64_t chores_turn(struct chores *cs, size_t i, int64_t until)
 	int64_t every_ms = chores[i]->every_s(cs->cfg) * 1000, now = clock_ms();
 	enum err e;
 
-	if (!every_ms)
+	if (chores[i]->is_given ? !chores_is_given(cs) : !every_ms)
 		return until;
-	if (now >= cs->next_ms[i]) {
+	if (now >= cs->next_ms[i] || chores[i]->is_given) {
 		e = chores_do(cs, i);
 		chores_note(cs, i, e);
 		now = clock_ms();
@@ -238,7 +277,8 @@ static bool chores_wait(struct chores *cs, int64_t until_ms)
 	bool is_stopping;
 
 	pthread_mutex_lock(&cs->lock);
-	while (!cs->is_stopping && pthread_cond_timedwait(&cs->cond, &cs->lock, &at) == 0)
+	while (!cs->is_stopping && !cs->given &&
+		pthread_cond_timedwait(&cs->cond, &cs->lock, &at) == 0)
 		;
 	is_stopping = cs->is_stopping;
 	pthread_mutex_unlock(&cs->lock);

@@ -19,12 +19,16 @@
 
 #include "config.h"
 
+struct census_result;
 struct chores;
 struct tail;
 
 /* figures and tail are borrowed; of the first there are FIGURE_N. Does not start the thread. */
 struct chores *chores_new(const struct config *cfg, _Atomic uint64_t *figures, struct tail *tail);
 void chores_run(struct chores *cs);
+/* What the loop has counted, to be published now; takes it. What was given before and is not taken
+ * up yet is dropped: it is old by now. */
+void chores_give(struct chores *cs, struct census_result *found);
 void chores_stop(struct chores *cs); /* once the step at hand is done */
 void chores_free(struct chores *cs); /* takes NULL */
 

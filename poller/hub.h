@@ -40,6 +40,7 @@
 struct binlog;
 struct conn_handler;
 struct body;
+struct census;
 struct channel;
 struct chores;
 struct doubts;
@@ -91,6 +92,7 @@ struct hub {
 	struct errands *errands;     /* errand.h */
 	struct doubts *doubts;       /* session_again.h */
 	struct observers *observers; /* observer.h */
+	struct census *census;       /* census.h */
 	struct shared_pool pool;     /* what sessions are to get that many get */
 
 	const struct conn_handler *handler;

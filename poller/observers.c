@@ -3,5 +3,6 @@
 #include <stddef.h>
 
 #include "admin.h"
+#include "census.h"
 
-const struct observer *const observers[] = {&admin_observer, NULL};
+const struct observer *const observers[] = {&admin_observer, &census_observer, NULL};

@@ -13,6 +13,7 @@
 
 #include "answer.h"
 #include "binlog.h"
+#include "census.h"
 #include "clients.h"
 #include "chores.h"
 #include "clock.h"
@@ -171,6 +172,7 @@ void poller_on_batch(struct mail *mail, void *owner)
 	for (size_t i = 0; i < b->n; i++) {
 		struct record *r = b->records[i];
 
+		census_count(hub, r);
 		if (strcmp(r->topic, EVENT_TOPIC_AUTH) != 0)
 			shm_raise(hub->shm, r->tenant_id, r->topic);
 		else if (!r->is_told)

@@ -151,6 +151,7 @@ struct session {
 
 	int64_t tokens, tokens_ms; /* thousandths of events it may send */
 	uint64_t heard_n, sent_n;
+	uint64_t taken_heard_n, taken_sent_n; /* of these, what the census has taken up */
 	uint64_t answers_n, resent_n; /* answers to its GETs; those that had to be given again */
 };
 TAILQ_HEAD(session_list, session);

@@ -309,7 +309,7 @@ def stack_home():
 # Cheap passwords, nobody locked out because a hundred tests come from one address, and logins
 # that last for the whole run.
 TEST_SETS = ["auth.argon2_memory_kib=1024", "auth.argon2_passes=1",
-             "auth.address_failures=100000", "auth.access_ttl_s=7200", "socketio.list_wait_ms=200"]
+             "auth.address_failures=100000", "auth.access_ttl_s=7200", "socketio.list_wait_ms=200", "poller.stats_s=0"]
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import struct
 import time
 from dataclasses import dataclass, field
 
-VERSION = 4
+VERSION = 5
 (HELLO, WAIT, CANCEL, DOORBELL, REFRESH, ASK, RECHECK, OPEN, POLL, RELEASE, LOOKUP, APPLY,
  BODY, CAST) = range(1, 15)
 WELCOME, DELIVER, REVOKED, REFRESHED, ANSWER, ERROR, SESSION, DONE = range(64, 72)
