@@ -29,7 +29,7 @@ static const char *add_level(struct log_filter *f, struct slice value)
 static const char *add_text(struct strlist *l, struct slice value)
 {
 	if (l->n == LOG_FILTER_VALUES_MAX)
-		return "there may be at most 256 values";
+		return "there may be at most 256 devices, and 256 tags";
 	strlist_add(l, value.p, value.len);
 	return NULL;
 }
@@ -38,6 +38,9 @@ static const char *add_keyword(struct log_filter *f, struct slice value)
 {
 	struct str folded = STR_INIT;
 	const char *problem;
+
+	if (f->keywords.n == LOG_FILTER_KEYWORDS_MAX)
+		return "there may be at most 32 keywords";
 
 	fold_add(&folded, value);
 	problem = add_text(&f->keywords, slice_str(&folded));
@@ -311,16 +314,20 @@ bool log_filter_matches(struct slice filter, struct slice digest)
 
 /* ---- keys ---- */
 
-/* A filter is found by its devices, or else by its tags, or else by its levels: what is narrow by
- * one of the first two is looked at for few lines. By device and level together, where there are
- * not too many of these. */
+/* A filter is found by the narrowest that it has: by device, and level with it where these are not
+ * too many pairs; or by tag; or by three bytes of each keyword, if all are that long; or by level.
+ * A key begins with its kind. */
 #define PAIRS_MAX 64
+#define GRAM 3
+
+enum key_kind { OF_PAIR = 'P', OF_DEVICE = 'D', OF_TAG = 'T', OF_GRAM = 'G', OF_LEVEL = 'L' };
 
 typedef void key_visit(struct slice key, void *arg);
 
-static void visit_named(char kind, unsigned level, struct slice name, key_visit *visit, void *arg)
+static void visit_named(
+	enum key_kind kind, unsigned level, struct slice name, key_visit *visit, void *arg)
 {
-	char bytes[2 + LOG_FILTER_VALUE_MAX] = {kind, (char)level};
+	char bytes[2 + LOG_FILTER_VALUE_MAX] = {(char)kind, (char)level};
 	size_t len = name.len < LOG_FILTER_VALUE_MAX ? name.len : LOG_FILTER_VALUE_MAX;
 
 	memcpy(bytes + 2, name.p, len);
@@ -336,11 +343,55 @@ static unsigned levels_n(unsigned levels)
 	return n;
 }
 
-static void visit_levels(unsigned levels, char kind, struct slice name, key_visit *visit, void *arg)
+static void visit_levels(
+	enum key_kind kind, unsigned levels, struct slice name, key_visit *visit, void *arg)
 {
 	for (unsigned l = ENTRY_DEBUG; l < ENTRY_LEVEL_N; l++)
 		if (levels >> l & 1)
 			visit_named(kind, l, name, visit, arg);
+}
+
+/* How rarely a byte comes in messages. */
+static unsigned rarity(char c)
+{
+	static const char common[] = " etaoinsrhldcumfpg.wy0b1v2=:k-_/3x4j5q6z7,89";
+	const char *at = memchr(common, c, sizeof(common) - 1);
+
+	return at ? (unsigned)(at - common) : (unsigned)sizeof(common);
+}
+
+/* The rarest that the keyword has. */
+static struct slice gram_of(struct slice keyword)
+{
+	struct slice best = {keyword.p, GRAM};
+	unsigned most = 0;
+
+	for (size_t i = 0; i + GRAM <= keyword.len; i++) {
+		unsigned of =
+			rarity(keyword.p[i]) + rarity(keyword.p[i + 1]) + rarity(keyword.p[i + 2]);
+
+		if (of < most)
+			continue;
+		most = of;
+		best.p = keyword.p + i;
+	}
+	return best;
+}
+
+/* false: one is too short, or there is none. */
+static bool visit_grams(struct bytes values, key_visit *visit, void *arg)
+{
+	struct bytes b = values;
+	uint16_t n = bytes_u16(&b);
+	bool are_long = n > 0;
+
+	for (uint16_t i = 0; i < n; i++)
+		are_long = bytes_text(&b).len >= GRAM && are_long;
+	b = values;
+	bytes_u16(&b);
+	for (uint16_t i = 0; are_long && i < n; i++)
+		visit_named(OF_GRAM, 0, gram_of(bytes_text(&b)), visit, arg);
+	return are_long;
 }
 
 static void log_filter_keys(struct slice filter, key_visit *visit, void *arg)
@@ -355,17 +406,17 @@ static void log_filter_keys(struct slice filter, key_visit *visit, void *arg)
 		struct slice device = bytes_text(&b);
 
 		if (by_pairs)
-			visit_levels(levels, 'P', device, visit, arg);
+			visit_levels(OF_PAIR, levels, device, visit, arg);
 		else
-			visit_named('D', 0, device, visit, arg);
+			visit_named(OF_DEVICE, 0, device, visit, arg);
 	}
 	if (devices_n)
 		return;
 	tags_n = bytes_u16(&b);
 	for (uint16_t i = 0; i < tags_n; i++)
-		visit_named('T', 0, bytes_text(&b), visit, arg);
-	if (!tags_n)
-		visit_levels(levels, 'L', none, visit, arg);
+		visit_named(OF_TAG, 0, bytes_text(&b), visit, arg);
+	if (!tags_n && !visit_grams(b, visit, arg))
+		visit_levels(OF_LEVEL, levels, none, visit, arg);
 }
 
 static void log_entry_keys(struct slice digest, key_visit *visit, void *arg)
@@ -373,12 +424,56 @@ static void log_entry_keys(struct slice digest, key_visit *visit, void *arg)
 	static const struct slice none = {"", 0};
 	struct digest d = digest_of(digest);
 	struct bytes b = bytes_of(d.tags.p, d.tags.len);
+	char gram[2 + GRAM] = {OF_GRAM, 0};
 
-	visit_named('P', d.level, d.device, visit, arg);
-	visit_named('D', 0, d.device, visit, arg);
-	visit_named('L', d.level, none, visit, arg);
+	visit_named(OF_PAIR, d.level, d.device, visit, arg);
+	visit_named(OF_DEVICE, 0, d.device, visit, arg);
+	visit_named(OF_LEVEL, d.level, none, visit, arg);
 	for (uint16_t n = bytes_u16(&b); n > 0 && !b.is_bad; n--)
-		visit_named('T', 0, bytes_text(&b), visit, arg);
+		visit_named(OF_TAG, 0, bytes_text(&b), visit, arg);
+	for (size_t i = 0; i + GRAM <= d.message.len; i++) {
+		memcpy(gram + 2, d.message.p + i, GRAM);
+		visit((struct slice){gram, sizeof(gram)}, arg);
+	}
+}
+
+/* ---- showing ---- */
+
+static void show_values(struct str *out, const char *field, struct bytes *b)
+{
+	uint16_t n = bytes_u16(b);
+
+	str_addf(out, "\"%s\":[", field);
+	for (uint16_t i = 0; i < n; i++) {
+		struct slice value = bytes_text(b);
+
+		if (i)
+			str_addc(out, ',');
+		str_add_json_n(out, value.p, value.len);
+	}
+	str_addc(out, ']');
+}
+
+static void log_filter_show(struct slice filter, struct str *out)
+{
+	struct bytes b = bytes_of(filter.p, filter.len);
+	unsigned levels = (bytes_u8(&b), bytes_u8(&b));
+	const char *between = "";
+
+	str_adds(out, "{\"levels\":[");
+	for (unsigned l = ENTRY_DEBUG; l < ENTRY_LEVEL_N; l++) {
+		if (!(levels >> l & 1))
+			continue;
+		str_addf(out, "%s\"%s\"", between, entry_level_name((enum entry_level)l));
+		between = ",";
+	}
+	str_adds(out, "],");
+	show_values(out, log_dimensions[LOG_DEVICES].field, &b);
+	str_addc(out, ',');
+	show_values(out, log_dimensions[LOG_TAGS].field, &b);
+	str_addc(out, ',');
+	show_values(out, log_dimensions[LOG_KEYWORDS].field, &b);
+	str_addc(out, '}');
 }
 
 static uint64_t log_entry_id(struct slice digest)
@@ -393,4 +488,5 @@ const struct stream_filter log_stream_filter = {
 	.keys = log_filter_keys,
 	.entry_keys = log_entry_keys,
 	.entry_id = log_entry_id,
+	.show = log_filter_show,
 };

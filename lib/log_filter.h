@@ -24,9 +24,10 @@
 #include "str.h"
 #include "stream.h"
 
-#define LOG_FILTER_VALUES_MAX 256 /* of each dimension */
-#define LOG_FILTER_VALUE_MAX 256  /* bytes of one */
-#define LOG_FILTER_MAX 8192       /* bytes of a filter */
+#define LOG_FILTER_VALUES_MAX 256  /* devices, or tags */
+#define LOG_FILTER_KEYWORDS_MAX 32 /* each is looked for in each message that is looked at */
+#define LOG_FILTER_VALUE_MAX 256   /* bytes of one */
+#define LOG_FILTER_MAX 8192        /* bytes of a filter */
 
 enum log_dimension { LOG_DEVICES, LOG_LEVELS, LOG_TAGS, LOG_KEYWORDS, LOG_DIMENSIONS_N };
 struct log_dimension_name {

@@ -52,12 +52,44 @@ static struct channel *find(struct hub *hub, const struct key *k)
 	return ch;
 }
 
+/* Of most keys that are looked up there is no channel, and this says so for next to nothing: counts
+ * of the channels of keys, by a hash of the key alone. */
+#define COUNTS 65536u
+
+static uint16_t *count_of(struct hub *hub, struct slice key)
+{
+	uint32_t hash = 2166136261u; /* FNV-1a */
+
+	if (!hub->channel_keys)
+		hub->channel_keys = xcalloc(COUNTS, sizeof(*hub->channel_keys));
+	for (size_t i = 0; i < key.len; i++)
+		hash = (hash ^ (unsigned char)key.p[i]) * 16777619u;
+	return &hub->channel_keys[(hash ^ hash >> 16) % COUNTS];
+}
+
+/* One that was full once stays so. */
+static void count(struct hub *hub, const struct channel_name *name, int by)
+{
+	uint16_t *n = name->kind == CHANNEL_KEY ? count_of(hub, name->key) : NULL;
+
+	if (n && *n < UINT16_MAX)
+		*n = (uint16_t)(*n + by);
+}
+
 struct channel *channel_find(struct hub *hub, const struct channel_name *name)
 {
 	struct key k;
 
+	if (name->kind == CHANNEL_KEY && !*count_of(hub, name->key))
+		return NULL;
 	make_key(&k, name);
 	return find(hub, &k);
+}
+
+void channels_free(struct hub *hub)
+{
+	free(hub->channel_keys);
+	hub->channel_keys = NULL;
 }
 
 struct group *channel_at(const struct channel *ch, size_t i)
@@ -77,6 +109,7 @@ void channel_join(struct hub *hub, struct group *g, const struct channel_name *n
 		ch->key = xmalloc(k.len);
 		memcpy(ch->key, k.bytes, k.len);
 		HASH_ADD_KEYPTR(hh, hub->channels, ch->key, k.len, ch);
+		count(hub, name, 1);
 	}
 	if (ch->n == ch->cap) {
 		ch->cap = ch->cap ? ch->cap * 2 : 4;
@@ -97,6 +130,7 @@ void channel_leave(struct hub *hub, struct group *g, const struct channel_name *
 	}
 	if (ch->n == 0) {
 		HASH_DEL(hub->channels, ch);
+		count(hub, name, -1);
 		free(ch->groups);
 		free(ch->key);
 		free(ch);

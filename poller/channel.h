@@ -36,6 +36,7 @@ void channel_join(struct hub *hub, struct group *g, const struct channel_name *n
 void channel_leave(struct hub *hub, struct group *g, const struct channel_name *name);
 /* Its groups, by number; NULL: no more. */
 struct channel *channel_find(struct hub *hub, const struct channel_name *name); /* NULL: none */
+void channels_free(struct hub *hub);                          /* there are none any more */
 struct group *channel_at(const struct channel *ch, size_t i); /* NULL: no more; takes NULL */
 
 #endif

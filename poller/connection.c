@@ -217,6 +217,30 @@ static void put_sockets(struct str *out, const struct session *s, uint32_t tenan
 	str_addc(out, ']');
 }
 
+/* Views with a filter, or that are paused. */
+static void put_views(struct str *out, const struct session *s)
+{
+	const char *between = "";
+
+	str_adds(out, ",\"views\":[");
+	for (size_t i = 0; i < s->subs.n; i++) {
+		const struct sub *sub = &s->subs.v[i];
+		const struct stream *st = sub->type == SUB_VIEW ? stream_find(sub->name.p) : NULL;
+		const struct stream_filter *f = st ? stream_filter(st) : NULL;
+
+		if (!f)
+			continue;
+		str_addf(out, "%s{\"topic\":\"%s\",\"filter\":", between, st->topic);
+		if (sub->filter.len && f->show)
+			f->show(sub->filter, out);
+		else
+			str_adds(out, "null");
+		str_addf(out, ",\"paused\":%s}", sub->is_paused ? "true" : "false");
+		between = ",";
+	}
+	str_addc(out, ']');
+}
+
 void connection_put_subscription(struct str *out, const struct session *s)
 {
 	struct strlist topics = {0}, rooms = {0};
@@ -234,6 +258,7 @@ void connection_put_subscription(struct str *out, const struct session *s)
 	put_texts(out, "topics", &topics);
 	str_addc(out, ',');
 	put_texts(out, "rooms", &rooms);
+	put_views(out, s);
 	str_addc(out, '}');
 	strlist_fini(&topics);
 	strlist_fini(&rooms);

@@ -22,7 +22,24 @@ struct route {
 	struct group *hits;
 	struct record *r;
 	struct channel_name name;
+	uint32_t entry;     /* of the event, whose keys are looked up, */
+	uint64_t entries_n; /* and which of all that ever were it is */
 };
+
+/* It may hang in several of the event's channels. */
+static bool is_to_be_asked(const struct route *to, const struct group *g)
+{
+	return g->looked != to->hub->routed_n && !TAILQ_EMPTY(&g->parked) &&
+	       !(to->r->is_again && g->want.format == WIRE_SOCKET);
+}
+
+static void note_hits(struct route *to, struct group *g, size_t had)
+{
+	if (had || !g->hits.n)
+		return;
+	g->next_hit = to->hits;
+	to->hits = g;
+}
 
 static void match(struct route *to, enum channel_kind kind, const char *name)
 {
@@ -35,36 +52,49 @@ static void match(struct route *to, enum channel_kind kind, const char *name)
 	for (size_t i = 0; (g = channel_at(ch, i)); i++) {
 		size_t had = g->hits.n;
 
-		/* It may hang in several of the event's channels. */
-		if (g->looked == to->hub->routed_n || TAILQ_EMPTY(&g->parked) ||
-			(to->r->is_again && g->want.format == WIRE_SOCKET))
+		if (!is_to_be_asked(to, g))
 			continue;
 		g->looked = to->hub->routed_n;
 		group_match(g, to->r, &g->hits);
-		if (had || !g->hits.n)
-			continue;
-		g->next_hit = to->hits;
-		to->hits = g;
+		note_hits(to, g, had);
 	}
 }
 
+/* Who hangs here wants nothing of the event but entries that have one of its keys: it is asked
+ * about those alone, one by one. */
 static void match_key(struct slice key, void *arg)
 {
 	struct route *to = arg;
+	const struct channel *ch;
+	struct group *g;
 
 	to->name.key = key;
-	match(to, CHANNEL_KEY, to->r->topic);
-	to->name.key = (struct slice){NULL, 0};
+	ch = channel_find(to->hub, &to->name);
+	for (size_t i = 0; (g = channel_at(ch, i)); i++) {
+		size_t had = g->hits.n;
+
+		if (g->looked_entry == to->entries_n || !is_to_be_asked(to, g))
+			continue;
+		g->looked_entry = to->entries_n;
+		group_match_entry(g, to->r, to->entry, &g->hits);
+		note_hits(to, g, had);
+	}
 }
 
-/* Those that asked for the topic. */
+/* Those that asked for the topic: first those that want it whatever the entries' keys, as a whole.
+ */
 static void match_views(struct route *to)
 {
 	const struct stream_filter *f = stream_filter(to->r->stream);
 
 	match(to, CHANNEL_VIEW, to->r->topic);
-	for (uint32_t i = 0; f && i < to->r->entries_n; i++)
+	to->name.kind = CHANNEL_KEY;
+	for (uint32_t i = 0; f && i < to->r->entries_n; i++) {
+		to->entry = i;
+		to->entries_n = ++to->hub->entries_routed_n;
 		f->entry_keys(record_digest(to->r, i), match_key, to);
+	}
+	to->name.key = (struct slice){NULL, 0};
 }
 
 /* What goes to rooms is shown to those in one, whatever else they asked for. */

@@ -186,6 +186,7 @@ void groups_free(struct hub *hub)
 
 	HASH_ITER (hh, hub->groups, g, next)
 		group_free(hub, g);
+	channels_free(hub);
 }
 
 static bool wants_topic(const struct wire_interest *want, const struct record *r)
@@ -220,6 +221,12 @@ void group_match(const struct group *g, const struct record *r, struct hits *h)
 		return;
 	for (size_t i = 0; i < g->views_n; i++)
 		hits_add_view(h, &g->views[i], r);
+}
+
+void group_match_entry(const struct group *g, const struct record *r, uint32_t i, struct hits *h)
+{
+	for (size_t v = 0; v < g->views_n; v++)
+		hits_add_entry(h, &g->views[v], r, i);
 }
 
 bool group_wants(const struct group *g, const struct record *r)

@@ -47,6 +47,7 @@ struct group {
 	uint32_t per_s;     /* the lowest rate; 0: none has one */
 	struct hits hits;   /* during a fan-out: what it is shown of the batch */
 	uint64_t looked;    /* the last event that it was asked about then, by fanout.c's count */
+	uint64_t looked_entry; /* the last entry of one, likewise */
 	struct group *next_hit;
 	/* The latest answer out of the ring: a crowd that returns with one cursor gets one body. */
 	struct body *memo;
@@ -62,6 +63,9 @@ bool group_wants(const struct group *g, const struct record *r);
 bool group_wants_by_right(const struct group *g, const struct record *r);
 /* Adds what it is shown of the event, a hit for each view. */
 void group_match(const struct group *g, const struct record *r, struct hits *h);
+/* The same of one entry of an event without a room, of a group that hangs in channels of keys
+ * alone: entries are asked about in their order. */
+void group_match_entry(const struct group *g, const struct record *r, uint32_t i, struct hits *h);
 /* The groups that want what comes to a room of the tenant, by number; NULL: no more. */
 struct group *group_of_room(struct hub *hub, uint32_t tenant_id, const char *room, size_t i);
 /* Keeps b, an answer out of the ring to who began there, for those who ask the same. */

@@ -77,10 +77,12 @@ struct hub {
 	struct ring ring;
 	struct late *late;
 
-	struct group *groups;     /* by interest */
-	size_t memos_bytes;       /* of the groups' latest answers */
-	struct channel *channels; /* channel.h */
-	uint64_t routed_n;        /* events that groups were looked up for */
+	struct group *groups;      /* by interest */
+	size_t memos_bytes;        /* of the groups' latest answers */
+	struct channel *channels;  /* channel.h */
+	uint64_t routed_n;         /* events that groups were looked up for */
+	uint64_t entries_routed_n; /* entries, by their keys */
+	uint16_t *channel_keys; /* channel.c's: how many channels of keys there may be for a key */
 	size_t waiters_n;
 	struct clients clients;
 	struct waiter_list ahead;

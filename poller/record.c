@@ -10,6 +10,8 @@
 #include "str.h"
 #include "stream.h"
 
+#define ENTRIES_MAX 10000 /* of one event */
+
 enum { COL_ID, COL_TENANT, COL_TOPIC, COL_TYPE, COL_PAYLOAD, COL_ROOM, COL_NAME, COL_CREATED };
 
 static const char *text_or_empty(const struct db_val *v)
@@ -72,11 +74,16 @@ static void find_entries(struct record *r, const char *json)
 	if (!r->stream || !(r->stream->has_entries || stream_filter(r->stream)))
 		return;
 	r->entries_n = 0;
-	if (!r->stream->has_entries || !json_walk_into(&walk, payload, '['))
-		record_add_entry(r, json, payload);
-	else
-		while (json_walk_element(&walk, &entry))
+	if (r->stream->has_entries && json_walk_into(&walk, payload, '['))
+		while (r->entries_n <= ENTRIES_MAX && json_walk_element(&walk, &entry))
 			record_add_entry(r, json, entry);
+	else
+		record_add_entry(r, json, payload);
+	if (r->entries_n <= ENTRIES_MAX)
+		return;
+	/* Nobody of ours publishes that; it is one, of which no filter knows anything. */
+	r->entries_n = 0;
+	record_add_entry(r, json, payload);
 }
 
 static void make_digests(struct record *r, const struct event_row *e, const char *json)

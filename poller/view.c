@@ -85,6 +85,22 @@ void hits_add_view(struct hits *h, const struct asked_view *v, const struct reco
 	hit->n = (uint32_t)(h->entries_n - first);
 }
 
+void hits_add_entry(struct hits *h, const struct asked_view *v, const struct record *r, uint32_t i)
+{
+	struct hit *last = h->n ? &h->v[h->n - 1] : NULL;
+
+	if (v->stream != r->stream || !v->row->filter ||
+		!v->row->filter->matches(v->filter, record_digest(r, i)))
+		return;
+	if (!last || last->record != r || last->row != v->row) {
+		last = view_add(h, r, v->row);
+		last->first = (uint32_t)h->entries_n;
+		last->n = 0;
+	}
+	view_add_entry(h, i);
+	last->n++;
+}
+
 void hits_clear(struct hits *h)
 {
 	h->n = h->entries_n = 0;

@@ -46,6 +46,8 @@ size_t views_of(const struct wire_interest *want, struct asked_view **out);
 void hits_add(struct hits *h, const struct record *r);
 /* Adds the event if the view shows something of it. */
 void hits_add_view(struct hits *h, const struct asked_view *v, const struct record *r);
+/* Adds one entry of it, behind those that were added before. */
+void hits_add_entry(struct hits *h, const struct asked_view *v, const struct record *r, uint32_t i);
 void hits_clear(struct hits *h);
 void hits_fini(struct hits *h);
 

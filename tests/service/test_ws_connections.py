@@ -77,7 +77,7 @@ def test_a_connection_is_told(stack, tenant, path):
     assert one["tenant"] == id and one["ip"] == "127.0.0.1" and one["state"] == "joined"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", one["connectedAt"])
     assert one["namespaces"] == [{"name": "/", "socket": sid}]
-    assert one["subscription"] == {"topics": ["websites"], "rooms": []}
+    assert one["subscription"] == {"topics": ["websites"], "rooms": [], "views": []}
     assert one["messagesReceived"] == 1 and one["messagesSent"] >= 2
     assert one["messageCount"] == one["messagesReceived"] + one["messagesSent"]
     assert one["lag"] == 0

@@ -206,6 +206,9 @@ static void test_too_much(void **state)
 	for (int i = 0; i < LOG_FILTER_VALUES_MAX; i++)
 		assert_true(log_filter_add(&f, LOG_DEVICES, slice_of("a"), &problem));
 	assert_false(log_filter_add(&f, LOG_DEVICES, slice_of("a"), &problem));
+	for (int i = 0; i < LOG_FILTER_KEYWORDS_MAX; i++)
+		assert_true(log_filter_add(&f, LOG_KEYWORDS, slice_of("a"), &problem));
+	assert_false(log_filter_add(&f, LOG_KEYWORDS, slice_of("a"), &problem));
 	log_filter_fini(&f);
 	str_fini(&filter);
 }
@@ -236,6 +239,27 @@ static void test_strange_lines(void **state)
 	}
 	str_fini(&filter);
 	log_filter_fini(&f);
+}
+
+static void test_showing(void **state)
+{
+	const char *problem = NULL;
+	struct log_filter f = {0};
+	struct str filter = STR_INIT, shown = STR_INIT;
+
+	assert_true(log_filter_add(&f, LOG_LEVELS, slice_of("fatal"), &problem));
+	assert_true(log_filter_add(&f, LOG_LEVELS, slice_of("debug"), &problem));
+	assert_true(log_filter_add(&f, LOG_DEVICES, slice_of("b"), &problem));
+	assert_true(log_filter_add(&f, LOG_DEVICES, slice_of("a"), &problem));
+	assert_true(log_filter_add(&f, LOG_KEYWORDS, slice_of("Q\""), &problem));
+	assert_true(log_filter_put(&f, &filter));
+	log_stream_filter.show(slice_str(&filter), &shown);
+	assert_string_equal(shown.p,
+		"{\"levels\":[\"DEBUG\",\"FATAL\"],\"deviceIds\":[\"a\",\"b\"],"
+		"\"tags\":[],\"keywords\":[\"q\\\"\"]}");
+	log_filter_fini(&f);
+	str_fini(&filter);
+	str_fini(&shown);
 }
 
 static void test_ids(void **state)
@@ -273,6 +297,7 @@ int main(void)
 		cmocka_unit_test(test_bad_filters),
 		cmocka_unit_test(test_too_much),
 		cmocka_unit_test(test_strange_lines),
+		cmocka_unit_test(test_showing),
 		cmocka_unit_test(test_ids),
 		cmocka_unit_test(test_folding_bytes_that_are_no_utf8),
 	};
