@@ -1,6 +1,7 @@
 """What came of it, for people: the figures side by side, and what they should be."""
 import statistics
 
+from ingest import ARRAY, ARRAYS_AT_A_TIME, SINGLES_AT_A_TIME
 from polls import COMMIT_WAITERS
 from sockets import COMMIT_CLIENTS
 from systems import KINDS
@@ -17,6 +18,8 @@ SOCKET_COMMIT_P50_MS_MAX = 5.0
 SOCKET_POLLER_KB_MAX = 8.0
 SOCKET_KB_MAX = 24.0
 SOCKET_CPU_MAX = 10.0
+INGEST_RATIO_MIN = 0.6
+INGEST_ARRAYS_MIN = 15000
 SERVERS = ("cmdb-poller", "cmdb-fcgi", "lighttpd", "node")  # the database aside
 
 
@@ -82,9 +85,19 @@ def socket_targets(result):
                 SOCKET_CPU_MAX)]
 
 
+def ingest_targets(result):
+    return [
+        at_least(f"logs in arrays of {ARRAY}: entries/s / their bare INSERTs", result["arrays"]["ratio"],
+                 INGEST_RATIO_MIN),
+        at_least("  entries/s", result["arrays"]["per_s"], INGEST_ARRAYS_MIN),
+        at_least("logs one by one: posts/s / creations of a resource", result["singles"]["ratio"],
+                 INGEST_RATIO_MIN)]
+
+
 def targets(result):
     return ((poll_targets(result["polls"]) if result["polls"] else [])
-            + (socket_targets(result["sockets"]) if result["sockets"] else []))
+            + (socket_targets(result["sockets"]) if result["sockets"] else [])
+            + (ingest_targets(result["ingest"]) if result["ingest"] else []))
 
 
 # ---- the table ----
@@ -143,6 +156,16 @@ def show_sockets(table, result, connections):
                   lambda n, p=part: result["idle"][n]["cpu_percent"][p])
 
 
+def show_ingest(table, result):
+    def cmdb(value):
+        return lambda name: {"cmdb": value}[name]
+    arrays, singles = result["arrays"], result["singles"]
+    table.row(f"logs/s, arrays of {ARRAY}, {ARRAYS_AT_A_TIME} at a time", cmdb(arrays["per_s"]), 0)
+    table.row("  the same rows by bare INSERTs", cmdb(arrays["other_per_s"]), 0)
+    table.row(f"logs/s, one by one, {SINGLES_AT_A_TIME} at a time", cmdb(singles["per_s"]), 0)
+    table.row("  line groups created instead", cmdb(singles["other_per_s"]), 0)
+
+
 def show(result, smoke):
     names = [n for n in KINDS if n in result["systems"]]
     table = Table(names)
@@ -150,6 +173,8 @@ def show(result, smoke):
         show_polls(table, result["polls"], result["connections"])
     if result["sockets"]:
         show_sockets(table, result["sockets"], result["connections"])
+    if result["ingest"]:
+        show_ingest(table, result["ingest"])
     print()
     if smoke:
         print("smoke: it works; these numbers mean nothing")
