@@ -43,10 +43,11 @@ struct log_file {
 
 /* ---- lines ---- */
 
-struct log_lines *log_lines_new(int64_t received_ms)
+struct log_lines *log_lines_new(size_t n, int64_t received_ms)
 {
 	struct log_lines *l = xcalloc(1, sizeof(*l));
 
+	l->n = n;
 	l->received_ms = received_ms;
 	return l;
 }
@@ -64,7 +65,6 @@ void log_lines_add(struct log_lines *l, uint32_t tenant_id, struct slice entry)
 	str_addf(&l->text, "{\"tenant\":%u,", (unsigned)tenant_id);
 	str_add(&l->text, entry.p + 1, entry.len - 1); /* its brace is there */
 	str_addc(&l->text, '\n');
-	l->n++;
 }
 
 /* ---- what went wrong ---- */
@@ -305,6 +305,9 @@ void log_file_write(struct log_file *f, const struct config *cfg, const struct l
 	bool is_written, is_at_once = strcmp(cfg->logs.fsync, "write") == 0;
 	int fd = -1;
 
+	figure_add(f->stats, STAT_LOG_ENTRIES, l->n);
+	if (!l->text.len)
+		return;
 	pthread_mutex_lock(&f->lock);
 	is_written = write_lines(f, cfg, l);
 	if (is_written && is_at_once)

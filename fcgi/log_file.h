@@ -26,14 +26,14 @@
 
 struct log_file;
 
-/* What a request writes, once it is committed. */
+/* What a request has stored, once it is committed. */
 struct log_lines {
-	struct str text; /* whole lines */
-	size_t n;
+	size_t n;        /* entries */
+	struct str text; /* of each a line; empty: they are written to no file */
 	int64_t received_ms;
 };
 
-struct log_lines *log_lines_new(int64_t received_ms);
+struct log_lines *log_lines_new(size_t n, int64_t received_ms);
 void log_lines_free(struct log_lines *l); /* takes NULL */
 /* entry: what log_entry_put() has rendered. */
 void log_lines_add(struct log_lines *l, uint32_t tenant_id, struct slice entry);
@@ -41,6 +41,7 @@ void log_lines_add(struct log_lines *l, uint32_t tenant_id, struct slice entry);
 /* stats is borrowed: STAT_N figures. */
 struct log_file *log_file_new(_Atomic uint64_t *stats);
 void log_file_free(struct log_file *f); /* what was written is on the disk; takes NULL */
+/* Counts the entries, and writes their lines. */
 void log_file_write(struct log_file *f, const struct config *cfg, const struct log_lines *l);
 /* The next lines go into the file that has the name then. */
 void log_file_reopen(struct log_file *f);

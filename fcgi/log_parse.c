@@ -131,11 +131,34 @@ static void take_source(
 		log_problem(p, name, "may have at most %d bytes", LOG_SOURCE_MAX);
 }
 
+static int depth_of(struct json_object *o)
+{
+	int most = 0, depth;
+
+	if (json_object_is_type(o, json_type_object)) {
+		json_object_object_foreach (o, key, v) {
+			(void)key;
+			depth = depth_of(v);
+			most = depth > most ? depth : most;
+		}
+		return most + 1;
+	}
+	if (!json_object_is_type(o, json_type_array))
+		return 0;
+	for (size_t i = 0; i < json_object_array_length(o); i++) {
+		depth = depth_of(json_object_array_get_idx(o, i));
+		most = depth > most ? depth : most;
+	}
+	return most + 1;
+}
+
 static void take_meta(struct parse *p, const char *name, struct json_object *v, struct log_entry *e)
 {
 	e->meta = json_text(v);
 	if (e->meta.len > LOG_META_MAX)
 		log_problem(p, name, "may have at most %d bytes as JSON", LOG_META_MAX);
+	else if (depth_of(v) > LOG_META_DEPTH_MAX)
+		log_problem(p, name, "may have at most %d levels", LOG_META_DEPTH_MAX);
 }
 
 static const struct log_field {

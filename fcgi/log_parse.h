@@ -21,7 +21,8 @@
 #define LOG_TAG_MAX 64
 #define LOG_SOURCE_MAX 255
 #define LOG_META_MAX 16384
-#define LOG_NO_TIME (-1) /* logged_ms of an entry without a time of its own */
+#define LOG_META_DEPTH_MAX 16 /* MariaDB takes 31 levels of JSON, with what is around it */
+#define LOG_NO_TIME (-1)      /* logged_ms of an entry without a time of its own */
 
 /* {0} is an empty one. Texts of the entries are borrowed from json. */
 struct log_batch {

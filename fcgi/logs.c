@@ -36,16 +36,16 @@ static bool take_entries(struct ctx *ctx, struct log_batch *b)
 static void publish_entries(struct ctx *ctx, const struct log_batch *b, int64_t now_ms)
 {
 	struct str payload = STR_INIT;
+	bool has_file = *ctx->task.cfg->logs.file;
 
-	if (*ctx->task.cfg->logs.file)
-		ctx->lines = log_lines_new(now_ms);
+	ctx->lines = log_lines_new(b->n, now_ms);
 	for (size_t i = 0; i < b->n; i++) {
 		size_t from;
 
 		str_addc(&payload, i ? ',' : '[');
 		from = payload.len;
 		log_entry_put(&payload, &b->v[i]);
-		if (ctx->lines)
+		if (has_file)
 			log_lines_add(ctx->lines, ctx->task.who->tenant_id,
 				(struct slice){payload.p + from, payload.len - from});
 	}

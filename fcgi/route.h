@@ -88,7 +88,7 @@ struct ctx {
 	struct str problems; /* ctx_problem()'s */
 	size_t problems_n;
 	struct str audit_target;
-	struct log_lines *lines; /* of ROUTE_TXN: for log_file.h, once it is committed */
+	struct log_lines *lines; /* of ROUTE_TXN: what log_file.h gets once it is committed */
 	enum err failed;         /* what ctx_fail() or ctx_fail_db() was last told */
 	struct jobs *pass_to;    /* not answered: it is for these threads */
 	/* The handler wants the request parked, with a place that it has reserved (loop.h): taken

@@ -7,6 +7,7 @@
 #include <uthash.h>
 
 #include "mem.h"
+#include "text.h"
 
 #define SAME_PATTERN_MAX 8
 
@@ -79,12 +80,7 @@ static bool take_decimal(struct slice s, uint64_t *id)
 
 static bool routes_is_text(struct slice s)
 {
-	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-				      "0123456789-._~@:+";
-
-	if (s.len < 1 || s.len > ROUTE_TEXT_MAX || slice_is(s, ".") || slice_is(s, ".."))
-		return false;
-	return strspn(s.p, allowed) >= s.len;
+	return s.len <= ROUTE_TEXT_MAX && text_is_segment(s.p, s.len);
 }
 
 /* Does the segment of a pattern match that of a path? */

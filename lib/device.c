@@ -1,20 +1,11 @@
 #include "device.h"
 
-#include <string.h>
-
 #include "clock.h"
+#include "text.h"
 
 bool device_is_id(struct slice id)
 {
-	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-				      "0123456789-._~@:+";
-
-	if (id.len < 1 || id.len > DEVICE_ID_MAX || slice_is(id, ".") || slice_is(id, ".."))
-		return false;
-	for (size_t i = 0; i < id.len; i++)
-		if (!id.p[i] || !strchr(allowed, id.p[i]))
-			return false;
-	return true;
+	return id.len <= DEVICE_ID_MAX && text_is_segment(id.p, id.len);
 }
 
 struct slice device_status(const struct device *d)

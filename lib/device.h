@@ -24,7 +24,7 @@ struct device {
 	int64_t seen_ms;   /* since 1970 */
 };
 
-/* 1..DEVICE_ID_MAX letters, digits and -._~@:+, but not "." and "..": an id stands in paths. */
+/* 1 to DEVICE_ID_MAX bytes that stand in a path (text.h). */
 bool device_is_id(struct slice id);
 struct slice device_status(const struct device *d);
 /* {"deviceId","online","status","lastSeen"}: the payload of its events. */

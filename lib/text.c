@@ -1,5 +1,7 @@
 #include "text.h"
 
+#include <string.h>
+
 /* Sorted. Joiners (U+200C, U+200D) and variation selectors are needed to write some scripts. */
 static const struct {
 	uint32_t first, last;
@@ -41,4 +43,15 @@ size_t text_next(const char *p, size_t len, uint32_t *c, bool *is_utf8)
 	*is_utf8 = false;
 	*c = b[0];
 	return 1;
+}
+
+bool text_is_segment(const char *p, size_t len)
+{
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				      "0123456789-._~@:+";
+
+	for (size_t i = 0; i < len; i++)
+		if (!memchr(allowed, p[i], sizeof(allowed) - 1))
+			return false;
+	return len > 0 && !(p[0] == '.' && (len == 1 || (len == 2 && p[1] == '.')));
 }

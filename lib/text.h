@@ -15,5 +15,8 @@ bool text_is_unsafe(uint32_t c);
 /* The bytes of the character at p, of len >= 1 that are left, and the character; 1 and the byte
  * itself with *is_utf8 false where there is none. */
 size_t text_next(const char *p, size_t len, uint32_t *c, bool *is_utf8);
+/* Is it a name that stands in a path as it is: letters, digits and -._~@:+, but not "." and "..",
+ * which mean something there? */
+bool text_is_segment(const char *p, size_t len);
 
 #endif

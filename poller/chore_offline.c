@@ -4,6 +4,7 @@
  * since is not silent, and gets the time of it. What is locked is being written to by somebody who
  * has just heard of it; the next time will tell.
  */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,7 +46,8 @@ static const struct db_stmt offline_set = {"offline.set",
 
 struct silent {
 	uint32_t tenant_id;
-	char id[DEVICE_ID_MAX + 1], seen[CLOCK_RFC3339_SIZE];
+	char id[DEVICE_ID_MAX], seen[CLOCK_RFC3339_SIZE];
+	size_t id_len; /* a row that came by SQL may have a NUL in it */
 	bool is_online;
 };
 
@@ -68,15 +70,16 @@ static void offline_take(struct offline_step *s, struct txn *t, const struct db_
 
 	if (line_ms > seen_ms)
 		seen_ms = line_ms;
-	*one = (struct silent){.tenant_id = (uint32_t)dbv_u(&row[0])};
-	memcpy(one->id, id.p, id.len < DEVICE_ID_MAX ? id.len : DEVICE_ID_MAX);
+	*one = (struct silent){.tenant_id = (uint32_t)dbv_u(&row[0]), .id_len = id.len};
+	assert(id.len <= DEVICE_ID_MAX);
+	memcpy(one->id, id.p, id.len);
 	clock_sql(seen_ms, one->seen);
 	one->is_online = seen_ms >= now_ms - chores_cfg(s->chores)->logs.offline_s * 1000;
 	if (one->is_online)
 		return;
 	s->silent_n++;
-	device_emit_flip(t, one->tenant_id,
-		&(const struct device){slice_of(one->id), false, dbv_slice(&row[2]), seen_ms});
+	device_emit_flip(
+		t, one->tenant_id, &(const struct device){id, false, dbv_slice(&row[2]), seen_ms});
 }
 
 static enum err offline_write(struct db *db, const struct offline_step *s)
@@ -88,7 +91,7 @@ static enum err offline_write(struct db *db, const struct offline_step *s)
 		*v++ = DBV_U(s->v[i].is_online);
 		*v++ = dbv_s(s->v[i].seen);
 		*v++ = DBV_U(s->v[i].tenant_id);
-		*v++ = dbv_s(s->v[i].id);
+		*v++ = dbv_b(s->v[i].id, s->v[i].id_len);
 	}
 	e = db_exec_rows(db, &offline_set, in, s->n);
 	free(in);

@@ -2,6 +2,7 @@
 import concurrent.futures
 import gzip
 import json
+import re
 import threading
 
 import pytest
@@ -178,6 +179,26 @@ def test_an_idempotency_key_is_done_once(key, rows, db, home):
     assert key.post("/api/logs", body[:1], headers={"Idempotency-Key": name}).status == 409
 
 
+def test_as_deep_as_it_may_be(key, rows):
+    """The database takes JSON of so many levels, with the event around it."""
+    meta = json.loads('{"a":' * 16 + "1" + "}" * 16)
+    ids = post(key, entry(meta=meta)) + post(key, [entry(meta=meta)]) + post(key, json.dumps(entry(meta=meta)).encode(), **NDJSON)
+    assert [json.loads(r[8]) for r in rows(*ids)] == [meta] * 3
+
+
+def test_entries_are_counted(stack, key):
+    def counted():
+        found = set()
+        for _ in range(20):
+            found.update(re.findall(r'^cmdb_fcgi_log_entries_total{pid="(\d+)"} (\d+)$',
+                                    stack.api().get("/metrics").body.decode(), re.M))
+        return sum({pid: int(n) for pid, n in sorted(found)}.values())
+    before = counted()
+    post(key, [entry()] * 7)
+    assert key.post("/api/logs", [{}]).status == 422
+    assert counted() >= before + 7
+
+
 def test_no_audit_row_is_written(key, db, home):
     post(key, entry())
     with db.cursor() as c:
@@ -196,7 +217,7 @@ BAD_ENTRIES = [
     (entry(message=["x"]), ["message"]), (entry(tags="a"), ["tags"]), (entry(tags=[1]), ["tags"]),
     (entry(tags=[""]), ["tags"]), (entry(tags=["x" * 65]), ["tags"]), (entry(tags=[f"t{i}" for i in range(33)]), ["tags"]),
     (entry(source="x" * 256), ["source"]), (entry(source=1), ["source"]), (entry(meta=[]), ["meta"]),
-    (entry(meta="x"), ["meta"]), (entry(meta={"x": "y" * 16384}), ["meta"]), (entry(id=1), ["id"]),
+    (entry(meta="x"), ["meta"]), (entry(meta=json.loads('{"a":' * 17 + "1" + "}" * 17)), ["meta"]), (entry(meta={"x": "y" * 16384}), ["meta"]), (entry(id=1), ["id"]),
     (entry(**{"x" * 65: 1}), ["(a longer name)"]), ({}, ["deviceId", "level", "message"]),
     ({"level": "?", "timestamp": "?", "more": 1}, ["level", "timestamp", "more", "deviceId", "message"]),
 ]
@@ -330,8 +351,12 @@ def test_many_at_once_for_the_same_devices(key, rows, db, home):
         return ids
 
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        ids = [id for got in pool.map(work, range(8)) for id in got]
-    assert len(ids) == len(set(ids)) == 8 * 5 * 20
+        got = list(pool.map(work, range(8)))
+    assert len({id for ids in got for id in ids}) == 8 * 5 * 20
+    stored = {r[0]: (r[1], r[5]) for r in rows()}
+    for n, ids in enumerate(got):
+        wanted = [(d, f"{n} {i}") for i in range(5) for d in (devices if (n + i) % 2 else devices[::-1])]
+        assert [stored[id] for id in ids] == wanted
     online = [p["deviceId"] for _, name, p in events(db, home[2], "devices", before) if name == "device:online"]
     assert sorted(online) == sorted(devices)
     with db.cursor() as c:

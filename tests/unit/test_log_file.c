@@ -73,7 +73,7 @@ static void assert_file(const char *name, const char *text)
 
 static void write_one(struct log_file *f, int64_t at_ms, const char *entry)
 {
-	struct log_lines *l = log_lines_new(at_ms);
+	struct log_lines *l = log_lines_new(1, at_ms);
 
 	log_lines_add(l, 7, slice_of(entry));
 	log_file_write(f, &cfg, l);

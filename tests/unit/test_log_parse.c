@@ -138,6 +138,27 @@ static void lengths(void **state)
 		}
 }
 
+static void levels(void **state)
+{
+	for (int n = LOG_META_DEPTH_MAX; n <= LOG_META_DEPTH_MAX + 1; n++) {
+		struct log_batch b = {0};
+		struct str json = STR_INIT, problems = STR_INIT;
+
+		str_adds(&json, "{" GOOD ",\"meta\":");
+		for (int i = 0; i < n; i++)
+			str_adds(&json, i % 2 ? "[1," : "{\"a\":1,\"b\":");
+		str_adds(&json, "null");
+		for (int i = n; i-- > 0;)
+			str_addc(&json, i % 2 ? ']' : '}');
+		str_addc(&json, '}');
+		parse(&b, str_c(&json), &problems);
+		assert_string_equal(str_c(&problems), n > LOG_META_DEPTH_MAX ? "meta" : "");
+		str_fini(&json);
+		str_fini(&problems);
+		log_batch_fini(&b);
+	}
+}
+
 static void lines(void **state)
 {
 	static const struct {
@@ -198,6 +219,7 @@ int main(void)
 		cmocka_unit_test(problems_name_entry_and_field),
 		cmocka_unit_test(an_entry_has_what_was_said),
 		cmocka_unit_test(lengths),
+		cmocka_unit_test(levels),
 		cmocka_unit_test(lines),
 		cmocka_unit_test(as_many_as_there_may_be),
 	};
