@@ -546,7 +546,7 @@ static void get_views(struct bytes *c, struct wire_interest *i)
 {
 	size_t n = bytes_u16(c);
 
-	if (n > WIRE_VIEWS_MAX || (n && i->format != WIRE_SOCKET))
+	if (n > WIRE_VIEWS_MAX)
 		c->is_bad = true;
 	while (n-- > 0 && !c->is_bad) {
 		struct slice topic = bytes_text(c);

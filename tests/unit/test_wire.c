@@ -285,7 +285,6 @@ static void test_views(void **state)
 	} rows[] = {{"alerts", "", 0}, {"logs", "", 0}, {"logs", "ab", 0}, {"logs", "b", 0},
 		{"logs", "", 1}};
 	struct str x = with_views(WIRE_SOCKET, false), y = with_views(WIRE_SOCKET, true);
-	struct str json = with_views(WIRE_JSON, false);
 	struct wire_interest got;
 
 	assert_int_equal(x.len, y.len);
@@ -300,11 +299,8 @@ static void test_views(void **state)
 	wire_interest_fini(&got);
 	for (size_t len = 0; len < x.len; len++)
 		assert_false(wire_interest_get(x.p, len, &got));
-	/* /events is not asked for views. */
-	assert_false(wire_interest_get(json.p, json.len, &got));
 	str_fini(&x);
 	str_fini(&y);
-	str_fini(&json);
 }
 
 static void test_too_many_views(void **state)
