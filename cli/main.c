@@ -17,7 +17,7 @@
 #include "secret.h"
 
 extern const struct cmd cmd_migrate, cmd_tenant, cmd_role, cmd_user, cmd_apikey, cmd_token,
-	cmd_events, cmd_logs, cmd_broadcast, cmd_websites, cmd_status, cmd_config, cmd_doctor,
+	cmd_events, cmd_logs, cmd_sessions, cmd_broadcast, cmd_websites, cmd_status, cmd_config, cmd_doctor,
 	cmd_completion_bash;
 
 const struct cmd *const cmd_table[] = {
@@ -29,6 +29,7 @@ const struct cmd *const cmd_table[] = {
 	&cmd_token,
 	&cmd_events,
 	&cmd_logs,
+	&cmd_sessions,
 	&cmd_broadcast,
 	&cmd_websites,
 	&cmd_status,
