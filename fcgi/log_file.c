@@ -185,7 +185,7 @@ static bool mend_end(struct log_file *f, off_t *end)
 static bool append(struct log_file *f, const struct str *text)
 {
 	size_t done = 0;
-	off_t end;
+	off_t end = 0;
 
 	if (!mend_end(f, &end))
 		return false;

@@ -3,9 +3,12 @@ written."""
 import concurrent.futures
 import json
 import os
+import pathlib
 import re
+import shutil
 import signal
 import subprocess
+import tempfile
 
 import pytest
 
@@ -118,6 +121,11 @@ def test_whole_lines_from_many_processes(filed):
     assert len(written) == len(set(written))
     # Whoever was answered has its lines written: that comes before the answer.
     assert set(sent) <= set(written)
+    with f.stack.connect() as db, db.cursor() as c:
+        c.execute("SELECT SUBSTRING_INDEX(message, ' ', 2), COUNT(*) FROM logs GROUP BY 1")
+        stored = {tuple(map(int, post.split())): n for post, n in c.fetchall()}
+    assert {(n, i): 1 + i % 7 for n, i in stored} == stored, "a request is stored whole, or not at all"
+    assert set(written) <= {m for m in written if tuple(map(int, m.split()[:2])) in stored}
     for n in range(8):
         mine = [tuple(map(int, m.split()[:3])) for m in written if m.startswith(f"{n} ")]
         assert mine == sorted(mine)
@@ -183,6 +191,38 @@ def test_no_permission_is_said_once_counted_and_found(filed):
     logs = f.stack.log("fcgi-1") + f.stack.log("fcgi-2")
     assert re.search(r"is written again; [123] lines are missing in it", logs)
     assert set(f.messages()) == {"d"} and f.doctor()["verdict"] in ("ok", "warn")
+
+
+@pytest.fixture
+def open_dir():
+    """A directory that every user may look into."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="cmdb-log-file-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+def test_doctor_looks_as_who_writes(stack, open_dir):
+    """Where nothing but a cmdb-fcgi of another user runs: whether that one may write is what counts."""
+    program, directory, config = open_dir / "cmdb-fcgi", open_dir / "d", open_dir / "conf"
+    shutil.copy("/bin/sleep", program)
+    directory.mkdir()
+    config.write_text(f"[logs]\nfile = {directory}/l.jsonl\n")
+    script = f"""setpriv --reuid=65534 --regid=65534 --clear-groups {program} 60 &
+        until grep -q cmdb-fcgi /proc/$!/comm; do sleep 0.02; done
+        for step in 'chmod 755 {directory}' 'chmod 777 {directory}' 'install -m 600 /dev/null {directory}/l.jsonl' \
+                'chmod 666 {directory}/l.jsonl'; do
+            $step; {stack.env["CMDB_CTL"]} --config {config} doctor --json; echo
+        done; kill %1"""
+    done = subprocess.run(["unshare", "--pid", "--fork", "--mount-proc", "bash", "-c", script], capture_output=True, text=True)
+    if os.geteuid() or done.returncode:
+        pytest.skip("no right to have a namespace of processes: " + done.stderr)
+    found, rest = [], done.stdout
+    while rest.strip():
+        value, end = json.JSONDecoder().raw_decode(rest := rest.lstrip())
+        rest = rest[end:]
+        found += [f["verdict"] for f in value if f["check"] == "file of logs"]
+    assert found == ["fail", "ok", "fail", "ok"]
 
 
 def test_a_name_that_means_nothing(filed):
