@@ -7,6 +7,8 @@
 #include "mem.h"
 #include "secret.h"
 
+#define PAGE_SIZE 200
+
 struct rest *api_open(const struct call *call, enum ctl_exit *status)
 {
 	const char *url = opt_text(call, "url"), *file = opt_text(call, "api-key-file");
@@ -78,5 +80,32 @@ enum ctl_exit api_call(struct rest *r, const char *method, const char *path, con
 		rest_answer_fini(a);
 	}
 	str_fini(&why);
+	return status;
+}
+
+enum ctl_exit api_list(struct rest *r, const char *path, struct json_object *all)
+{
+	enum ctl_exit status = CTL_OK;
+	bool is_last = false;
+
+	for (unsigned page = 1; status == CTL_OK && !is_last; page++) {
+		struct str one = STR_INIT;
+		struct json_object *items;
+		struct rest_answer a;
+
+		str_addf(&one, "%s%cpage=%u&page_size=%d", path, strchr(path, '?') ? '&' : '?',
+			page, PAGE_SIZE);
+		status = api_call(r, "GET", str_c(&one), NULL, &a);
+		str_fini(&one);
+		if (status != CTL_OK)
+			break;
+		items = json_get(rest_data(&a), "items");
+		is_last = !json_object_is_type(items, json_type_array) ||
+			  json_object_array_length(items) < PAGE_SIZE;
+		for (size_t i = 0; items && i < json_object_array_length(items); i++)
+			json_object_array_add(
+				all, json_object_get(json_object_array_get_idx(items, i)));
+		rest_answer_fini(&a);
+	}
 	return status;
 }

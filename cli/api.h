@@ -25,5 +25,7 @@ enum ctl_exit api_fail(const struct rest_answer *a, const char *what);
  */
 enum ctl_exit api_call(struct rest *r, const char *method, const char *path, const char *body,
 	struct rest_answer *a);
+/* All pages of a list, into the array `all`: path is its address, with what is asked for. */
+enum ctl_exit api_list(struct rest *r, const char *path, struct json_object *all);
 
 #endif

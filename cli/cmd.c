@@ -58,6 +58,14 @@ static const struct verb *find_verb(const struct cmd *cmd, const char *name)
 	return NULL;
 }
 
+/* What a command means to whom it is enough: its list. NULL: it has none. */
+static const struct verb *verb_unsaid(const struct cmd *cmd)
+{
+	const struct verb *v = cmd ? find_verb(cmd, "list") : NULL;
+
+	return v && v->args_min == 0 ? v : NULL;
+}
+
 /* The index of the option called name, len bytes; -1 if there is none. */
 static int find_opt(const struct opt *opts, const char *name, size_t len)
 {
@@ -125,7 +133,8 @@ static bool take_option(struct call *call, int argc, char **argv, int *at)
 	const char *arg = argv[*at], *name = arg + (arg[1] == '-' ? 2 : 1);
 	size_t len = strcspn(name, "=");
 	const char *value = name[len] ? name + len + 1 : NULL;
-	const struct opt *opts = call->verb ? call->verb->opts : NULL;
+	const struct verb *verb = call->verb ? call->verb : verb_unsaid(call->cmd);
+	const struct opt *opts = verb ? verb->opts : NULL;
 	int i = find_opt(opts, name, len);
 	bool is_own = i >= 0;
 	const struct opt *o;
@@ -138,6 +147,8 @@ static bool take_option(struct call *call, int argc, char **argv, int *at)
 		return false;
 	}
 	o = is_own ? &opts[i] : &global_opts[i];
+	if (is_own)
+		call->verb = verb;
 	if (o->kind == OPT_FLAG && value) {
 		cmd_fail(CTL_USAGE, "--%s takes no value", o->name);
 		return false;
@@ -175,11 +186,12 @@ static bool take_word(struct call *call, const char *word)
 	return true;
 }
 
-static bool check_args(const struct call *call)
+static bool check_args(struct call *call)
 {
-	const struct verb *v = call->verb;
+	const struct verb *v = call->verb ? call->verb : verb_unsaid(call->cmd);
 	int n = (int)call->args.n;
 
+	call->verb = v;
 	if (!v) {
 		if (call->cmd)
 			cmd_fail(CTL_USAGE, "what about %s? See cmdbctl %s --help", call->cmd->name,

@@ -1,6 +1,7 @@
 /*
  * What a command is. One file a command (cmd_<name>.c), each with one `const struct cmd`; main.c
- * lists them. A command has verbs ("user add"), or a single one with the name "" ("status"). The
+ * lists them. A command has verbs ("user add"), or a single one with the name "" ("status");
+ * of those with a "list" that is what the command alone means. The
  * tables say which arguments and options a verb takes: parsing, --help and the shell completion
  * come from them, so that a verb's function starts with checked input.
  *

@@ -10,7 +10,6 @@
 #include "rows.h"
 
 #define RESOURCE "/api/v1/websites"
-#define PAGE_SIZE 200
 #define SHOWN "id domains line_group_name origin_mode status https_enabled version updated_at"
 
 enum kind {
@@ -167,40 +166,23 @@ static enum ctl_exit post(
 
 static enum ctl_exit websites_list(struct call *call)
 {
+	static const char *const params[][2] = {
+		{"domain", "domain"}, {"status", "status"}, {"search", "q"}};
 	struct json_object *all = json_object_new_array();
-	const char *domain = opt_text(call, "domain"), *state = opt_text(call, "status");
-	const char *search = opt_text(call, "search");
+	struct str path = STR_INIT;
 	enum ctl_exit status;
 	struct rest *r = api_open(call, &status);
-	bool is_last = false;
 
-	for (int page = 1; status == CTL_OK && !is_last; page++) {
-		struct str path = STR_INIT;
-		struct json_object *items;
-		struct rest_answer a;
-
-		str_addf(&path, RESOURCE "?page=%d&page_size=%d&sort=id", page, PAGE_SIZE);
-		if (domain)
-			rest_query(&path, "domain", domain);
-		if (state)
-			rest_query(&path, "status", state);
-		if (search)
-			rest_query(&path, "q", search);
-		status = api_call(r, "GET", str_c(&path), NULL, &a);
-		str_fini(&path);
-		if (status != CTL_OK)
-			break;
-		items = json_get(rest_data(&a), "items");
-		is_last = !json_object_is_type(items, json_type_array) ||
-			  json_object_array_length(items) < PAGE_SIZE;
-		for (size_t i = 0; items && i < json_object_array_length(items); i++)
-			json_object_array_add(
-				all, json_object_get(json_object_array_get_idx(items, i)));
-		rest_answer_fini(&a);
-	}
+	str_adds(&path, RESOURCE "?sort=id");
+	for (size_t i = 0; i < sizeof(params) / sizeof(params[0]); i++)
+		if (opt_text(call, params[i][0]))
+			rest_query(&path, params[i][1], opt_text(call, params[i][0]));
+	if (r)
+		status = api_list(r, str_c(&path), all);
 	if (status == CTL_OK)
 		rows_print(call, all, SHOWN);
 	json_object_put(all);
+	str_fini(&path);
 	rest_free(r);
 	return status;
 }

@@ -57,7 +57,7 @@ static void put_part(
 		str_adds(line, RESET);
 }
 
-static void put_tags(const struct entry_line *l, struct str *line, struct json_object *tags)
+static void entry_line_tags(const struct entry_line *l, struct str *line, struct json_object *tags)
 {
 	struct str text = STR_INIT;
 
@@ -70,7 +70,7 @@ static void put_tags(const struct entry_line *l, struct str *line, struct json_o
 	str_fini(&text);
 }
 
-static void put_meta(const struct entry_line *l, struct str *line, struct json_object *meta)
+static void entry_line_meta(const struct entry_line *l, struct str *line, struct json_object *meta)
 {
 	struct str text = STR_INIT;
 
@@ -108,8 +108,8 @@ void entry_line_print(const struct entry_line *l, struct json_object *entry)
 	}
 	str_addc(&line, ' ');
 	put_part(l, &line, level >= ENTRY_ERROR ? colours[level] : "", message ? message : "");
-	put_tags(l, &line, json_get(entry, "tags"));
-	put_meta(l, &line, json_get(entry, "meta"));
+	entry_line_tags(l, &line, json_get(entry, "tags"));
+	entry_line_meta(l, &line, json_get(entry, "meta"));
 	out_line(str_c(&line));
 	str_fini(&padded);
 	str_fini(&line);

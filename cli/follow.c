@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api.h"
+#include "clock.h"
 #include "json.h"
 #include "out.h"
 
@@ -56,60 +57,80 @@ static void follow_take(struct follow *f, struct json_object *answer)
 	f->is_caught_up = !json_object_get_boolean(json_get(answer, "more"));
 }
 
-static enum ctl_exit follow_wait(struct follow *f, unsigned retry_after_s, const char *why)
+static bool is_read(void *unused)
 {
-	return out_wait(backoff_failed(&f->back, retry_after_s, why)) ? CTL_OK : CTL_FAILED;
+	(void)unused;
+	return out_wait(0);
 }
 
-static enum ctl_exit follow_answer(struct follow *f, const struct rest_answer *a)
+/* One request. CTL_OK with *came: *a is an answer that went well, and to be released; without: what
+ * passes was waited for. */
+static enum ctl_exit follow_try(
+	struct follow *f, const char *path, struct rest_answer *a, bool *came)
 {
+	const struct rest_request q = {.method = "GET",
+		.path = path,
+		.timeout_ms = ANSWER_TIMEOUT_MS,
+		.is_wanted = is_read};
 	struct str why = STR_INIT;
 	enum ctl_exit status = CTL_OK;
+	unsigned retry_after_s = 0;
+	bool passes = true;
 
-	if (a->status == 200 && json_get(a->json, "lastEventId")) {
-		backoff_went_well(&f->back);
-		follow_take(f, a->json);
-		/* Whoever reads us has gone. */
-		return out_flush() ? CTL_OK : CTL_FAILED;
+	str_adds(&why, "the web server cannot be reached: ");
+	*came = rest_send(f->rest, &q, a, &why);
+	if (*came && (a->status != 200 || !a->json)) {
+		str_clear(&why);
+		rest_problem(a, &why);
+		retry_after_s = a->retry_after_s;
+		passes = backoff_is_passing(a);
+		if (!passes || !f->is_patient) {
+			str_clear(&why);
+			str_add(&why, path, strcspn(path, "?"));
+			status = api_fail(a, str_c(&why));
+		}
+		rest_answer_fini(a);
+		*came = false;
+	} else if (!*came && !f->is_patient) {
+		status = cmd_fail(CTL_UNREACHABLE, "%s", str_c(&why));
 	}
-	if (!f->is_patient || !backoff_is_passing(a))
-		return api_fail(a, "/events");
-	rest_problem(a, &why);
-	status = follow_wait(f, a->retry_after_s, str_c(&why));
+	if (*came)
+		backoff_went_well(&f->back);
+	else if (status == CTL_OK &&
+		 (!out_wait(0) || !out_wait(backoff_failed(&f->back, retry_after_s, str_c(&why)))))
+		status = CTL_FAILED; /* whoever reads us has gone */
 	str_fini(&why);
 	return status;
 }
 
-static bool is_read(void *arg)
+enum ctl_exit follow_get(struct follow *f, const char *path, struct rest_answer *a)
 {
-	(void)arg;
-	return out_wait(0);
+	enum ctl_exit status = CTL_OK;
+	bool came = false;
+
+	while (status == CTL_OK && !came)
+		status = follow_try(f, path, a, &came);
+	return status;
 }
 
 enum ctl_exit follow_ask(struct follow *f, bool waits)
 {
-	struct str path = STR_INIT, why = STR_INIT;
-	struct rest_request q = {
-		.method = "GET", .timeout_ms = ANSWER_TIMEOUT_MS, .is_wanted = is_read};
+	int64_t rest_ms = f->asked_ms + f->spacing_ms - clock_ms();
+	struct str path = STR_INIT;
 	enum ctl_exit status;
 	struct rest_answer a;
+	bool came;
 
+	if (waits && rest_ms > 0 && !out_wait(rest_ms))
+		return CTL_FAILED;
+	f->asked_ms = clock_ms();
 	follow_path(f, waits, &path);
-	q.path = str_c(&path);
-	if (rest_send(f->rest, &q, &a, &why)) {
-		status = follow_answer(f, &a);
+	status = follow_try(f, str_c(&path), &a, &came);
+	if (status == CTL_OK && came) {
+		follow_take(f, a.json);
 		rest_answer_fini(&a);
-	} else if (!out_wait(0)) {
-		status = CTL_FAILED;
-	} else {
-		struct str text = STR_INIT;
-
-		str_addf(&text, "the web server cannot be reached: %s", str_c(&why));
-		status = f->is_patient ? follow_wait(f, 0, str_c(&text))
-				       : cmd_fail(CTL_UNREACHABLE, "%s", str_c(&text));
-		str_fini(&text);
+		status = out_flush() ? CTL_OK : CTL_FAILED;
 	}
 	str_fini(&path);
-	str_fini(&why);
 	return status;
 }

@@ -26,6 +26,8 @@ struct follow {
 	bool is_patient;     /* goes on trying while the server is not there */
 	bool has_since;      /* is there a cursor? Without one the first answer says where the log
 				ends */
+	int64_t spacing_ms;  /* at least so long from one request that waits to the next */
+	int64_t asked_ms;    /* the last one, by the monotonic clock */
 	bool is_caught_up;   /* the last answer had all there was */
 	bool was_reset;      /* by the last answer */
 	uint64_t since;      /* the cursor */
@@ -42,5 +44,7 @@ void follow_fini(struct follow *f);
  * also when nothing came); else the end, after having said why, or because nobody reads the output
  * any more. */
 enum ctl_exit follow_ask(struct follow *f, bool waits);
+/* A GET of something else, as patient, until it went well: CTL_OK with *a to be released. */
+enum ctl_exit follow_get(struct follow *f, const char *path, struct rest_answer *a);
 
 #endif

@@ -6,8 +6,18 @@
 
 #include "cmd.h"
 
-extern const struct opt logs_send_opts[], logs_generate_opts[];
+/* Which entries: as GET /api/logs and /events have it. */
+#define LOGS_FILTER_OPTS                                                                       \
+	{"device", OPT_LIST, "ID", "only of this device; repeatable", 0, 0},                   \
+		{"level", OPT_LIST, "LEVEL", "only of this level; repeatable", 0, 0},          \
+		{"tag", OPT_LIST, "TAG", "only with this tag; repeatable", 0, 0},              \
+	{                                                                                      \
+		"keyword", OPT_LIST, "TEXT", "only with this in the message; repeatable", 0, 0 \
+	}
 
+extern const struct opt logs_tail_opts[], logs_send_opts[], logs_generate_opts[];
+
+enum ctl_exit logs_tail(struct call *call);
 enum ctl_exit logs_send(struct call *call);
 enum ctl_exit logs_generate(struct call *call);
 

@@ -242,17 +242,22 @@ void rest_problem(const struct rest_answer *a, struct str *out)
 	}
 }
 
-void rest_query(struct str *path, const char *key, const char *value)
+void rest_escape(struct str *out, const char *text)
 {
 	static const char keep[] =
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
 
+	for (const char *p = text; *p; p++) {
+		if (strchr(keep, *p))
+			str_addc(out, *p);
+		else
+			str_addf(out, "%%%02X", (unsigned char)*p);
+	}
+}
+
+void rest_query(struct str *path, const char *key, const char *value)
+{
 	str_addc(path, strchr(str_c(path), '?') ? '&' : '?');
 	str_addf(path, "%s=", key);
-	for (const char *p = value; *p; p++) {
-		if (strchr(keep, *p))
-			str_addc(path, *p);
-		else
-			str_addf(path, "%%%02X", (unsigned char)*p);
-	}
+	rest_escape(path, value);
 }

@@ -59,5 +59,7 @@ struct json_object *rest_data(const struct rest_answer *a);
 void rest_problem(const struct rest_answer *a, struct str *out);
 /* Adds "key=value", percent-encoded, with the '?' or '&' that belongs before it. */
 void rest_query(struct str *path, const char *key, const char *value);
+/* Adds text percent-encoded, as a part of a path or a query. */
+void rest_escape(struct str *out, const char *text);
 
 #endif

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import threading
@@ -356,3 +357,318 @@ def test_generate_says_what_it_achieved(own_stack):
         c.execute("SELECT COUNT(*), COUNT(DISTINCT device_id) FROM logs")
         count, devices = c.fetchone()
         assert count == done["sent"] and 10 < devices <= 20
+
+
+# ---- tail ----
+
+class Tail:
+    """cmdbctl logs tail --json, its lines as they come."""
+
+    def __init__(self, stack, *args):
+        self.seen = []
+        self.process = start(stack, "logs", "tail", "--json", *args, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE)
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self):
+        for line in self.process.stdout:
+            self.seen.append(json.loads(line))
+
+    def messages(self):
+        return [e["message"] for e in list(self.seen)]
+
+    def wait_for(self, messages, timeout=15):
+        wait_until(lambda: len(self.messages()) >= len(messages), timeout,
+                   lambda: f"{self.messages()[-5:]} are not {messages[-5:]}")
+        assert self.messages() == messages
+
+    def stop(self):
+        """What it said on standard error."""
+        self.process.kill()
+        return self.process.stderr.read()
+
+
+@contextlib.contextmanager
+def tailing(stack, *args):
+    tail = Tail(stack, *args)
+    try:
+        yield tail
+    finally:
+        tail.stop()
+
+
+def send(stack, device, *messages, **entry):
+    lines = "".join(json.dumps({"deviceId": device, "message": m, **entry}) + "\n"
+                    for m in messages)
+    stack.ctl("logs", "send", "--ndjson", "--json", input=lines)
+
+
+def test_tail_shows_the_last_entries_and_then_what_comes(stack):
+    device = unique("d")
+    send(stack, device, "1", "2", "3", "4", meta={"b": [1.0, {"a": None}], "a": "ü"}, tags=["x"])
+    with tailing(stack, "--device", device, "-n", 3) as tail, \
+            tailing(stack, "--device", device, "-n", 0) as live, \
+            tailing(stack, "--device", device) as whole:
+        tail.wait_for(["2", "3", "4"])
+        whole.wait_for(["1", "2", "3", "4"])
+        wait_until(lambda: stack.status()["waiters"] >= 3, 15, "all three wait")
+        send(stack, device, *map(str, range(5, 1205)), level="ERROR", meta={"n": 1})
+        send(stack, device, "last")
+        later = [str(n) for n in range(5, 1205)] + ["last"]
+        live.wait_for(later)
+        tail.wait_for(["2", "3", "4"] + later)
+        whole.wait_for(["1", "2", "3", "4"] + later)
+        first, entry = whole.seen[0], whole.seen[4]
+        assert first.keys() == entry.keys() and entry["level"] == "ERROR"
+        assert first["meta"] == {"b": [1.0, {"a": None}], "a": "ü"} and first["tags"] == ["x"]
+
+
+@pytest.mark.parametrize("wants, shown", [
+    ((), [0, 1, 2, 3]),
+    (("--level", "warn", "--level", "ERROR"), [1, 2]),
+    (("--tag", "a"), [0, 2]),
+    (("--tag", "a", "--tag", "b"), [0, 1, 2]),
+    (("--keyword", "ÄRGER"), [1]),
+    (("--keyword", "100%", "--keyword", "o'clock, sharp"), [2, 3]),
+    (("--level", "ERROR", "--tag", "a", "--keyword", "100"), [2]),
+    (("--level", "FATAL"), []),
+])
+def test_tail_filters_what_is_stored_and_what_comes_alike(stack, wants, shown):
+    device = unique("d")
+    entries = [{"level": "INFO", "tags": ["a"], "message": "plain"},
+               {"level": "WARN", "tags": ["b"], "message": "viel Ärger"},
+               {"level": "ERROR", "tags": ["a", "c"], "message": "100% full"},
+               {"level": "DEBUG", "message": "ten O'CLOCK, sharp"}]
+    text = "".join(json.dumps({"deviceId": device, **e}) + "\n" for e in entries)
+    stack.ctl("logs", "send", "--ndjson", input=text)
+    expected = [entries[i]["message"] for i in shown]
+    with tailing(stack, "--device", device, *wants) as tail, \
+            tailing(stack, "--device", device) as all_of_it:
+        all_of_it.wait_for([e["message"] for e in entries])
+        tail.wait_for(expected)
+        stack.ctl("logs", "send", "--ndjson", input=text)
+        all_of_it.wait_for([e["message"] for e in entries] * 2)
+        tail.wait_for(expected * 2)
+
+
+def test_tail_begins_where_since_says(stack):
+    device, now = unique("d"), int(time.time() * 1000)
+    for ago_s in (7200, 1800, 10):
+        send(stack, device, f"{ago_s}", timestamp=now - ago_s * 1000)
+    for since, shown in (("90s", ["10"]), ("60m", ["1800", "10"]), ("1d", ["7200", "1800", "10"])):
+        with tailing(stack, "--device", device, "--since", since) as tail:
+            tail.wait_for(shown)
+    with tailing(stack, "--device", device, "--since", "1d", "-n", 1) as tail:
+        tail.wait_for(["10"])
+    for bad in ("10", "m", "-1m", "1w", ""):
+        done = stack.ctl("logs", "tail", "--since", bad, check=False)
+        assert done.returncode == USAGE and "--since wants a time" in done.stderr, done
+
+
+@pytest.mark.parametrize("args, status, text", [
+    (("--level", "loud"), USAGE, "level"),
+    (("--token", "nope"), FAILED, "401"),
+    (("-n", "10001"), USAGE, "-n wants|--n wants"),
+])
+def test_tail_ends_where_trying_again_does_not_help(stack, args, status, text):
+    done = stack.ctl("logs", "tail", *args, check=False)
+    assert done.returncode == status and re.search(text, done.stderr), done
+
+
+def shown_on_a_terminal(stack, device, marker, **env):
+    master, slave = pty.openpty()
+    process = start(stack, "logs", "tail", "--device", device, stdout=slave,
+                    env={"TERM": "xterm", "NO_COLOR": "", **env})
+    os.close(slave)
+    shown = b""
+
+    def is_there():
+        nonlocal shown
+        if select.select([master], [], [], 0)[0]:
+            shown += os.read(master, 65536)
+        return marker in shown
+
+    wait_until(is_there, 20, "the marker")
+    process.send_signal(signal.SIGINT)
+    with contextlib.suppress(OSError):  # it has gone, and with it the terminal
+        while more := os.read(master, 65536):
+            shown += more
+    os.close(master)
+    assert process.wait(20) == -signal.SIGINT
+    return shown.decode()
+
+
+def test_lines_are_coloured_by_level_on_a_terminal_only(stack):
+    device = unique("d")
+    for level in ("DEBUG", "INFO", "WARN", "ERROR", "FATAL"):
+        send(stack, device, f"of {level}", level=level, tags=["t"], source="s")
+    send(stack, device, "end")
+    shown = shown_on_a_terminal(stack, device, b" end")
+    codes = [re.search(rf"\x1b\[([0-9;]+)m{level} *\x1b\[0m", shown) for level in
+             ("DEBUG", "INFO", "WARN", "ERROR", "FATAL")]
+    assert all(codes) and len({c[1] for c in codes}) == 5, shown
+    # Nothing is left behind on the terminal.
+    assert shown.endswith("\x1b[0m")
+    plain = shown_on_a_terminal(stack, device, b" end", NO_COLOR="1")
+    assert "\x1b" not in plain
+    stripped = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    assert stripped == plain
+    assert re.search(rf"^\S+Z WARN  {device} s: of WARN #t\r$", plain, re.M), plain
+    assert "\x1b" not in shown_on_a_terminal(stack, device, b" end", TERM="dumb")
+
+
+def test_a_message_does_not_steer_the_terminal(stack):
+    device = unique("d")
+    send(stack, device, "a\x1b[31mred\nsecond line\u202eend", source="s\x9b", tags=["\x07"])
+    shown = shown_on_a_terminal(stack, device, b"end", NO_COLOR="1")
+    assert "s?: a?[31mred?second line?end #?" in shown and len(shown.splitlines()) == 1, shown
+
+
+def test_tail_ends_when_nobody_reads_it_any_more(stack):
+    """Also where nothing comes that it could not write."""
+    device = unique("d")
+    send(stack, device, "one", "two")
+    done = subprocess.run(["bash", "-c", '"$0" logs tail --device "$1" | head -1',
+                           stack.env["CMDB_CTL"], device], text=True, capture_output=True,
+                          timeout=60, env=env_of(stack))
+    assert done.stderr == "" and done.stdout.endswith(" one\n"), done
+
+
+def test_tail_tells_once_that_it_is_not_connected(stack):
+    with serving() as server:
+        url = server.url
+    process = start(stack, "logs", "tail", "--url", url, stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE)
+    try:
+        line = process.stderr.readline()
+        assert "cannot be reached" in line and line.endswith(": trying again\n"), line
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.communicate(timeout=3)
+    finally:
+        process.kill()
+        _, err = process.communicate()
+    assert err == ""
+
+
+class Writer:
+    """Lines 0, 1, 2, ... of a device, as fast as wanted, sent by cmdbctl logs send."""
+
+    def __init__(self, stack, device, every_s=0.003):
+        self.n, self.every_s, self.is_over = 0, every_s, threading.Event()
+        self.process = start(stack, "logs", "send", "--device", device, "--json",
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.thread = threading.Thread(target=self.write)
+        self.thread.start()
+
+    def write(self):
+        while not self.is_over.wait(self.every_s):
+            self.process.stdin.write(f"{self.n}\n")
+            self.process.stdin.flush()
+            self.n += 1
+
+    def stop(self):
+        """All that it wrote, once it is stored."""
+        self.is_over.set()
+        self.thread.join()
+        out, _ = self.process.communicate(timeout=120)
+        assert json.loads(out)["sent"] == self.n
+        return [str(n) for n in range(self.n)]
+
+
+def test_tail_loses_and_doubles_nothing_whatever_dies(own_stack):
+    stack = own_stack()
+    writer = Writer(stack, "d-1")
+    try:
+        with tailing(stack, "--device", "d-1", "-n", 10000) as tail, \
+                tailing(stack, "--keyword", "7") as sevens:
+            for name in ("poller", "fcgi-1", "fcgi-2", "poller", "lighttpd", "mariadb", "fcgi-1",
+                         "poller"):
+                seen = len(tail.seen)
+                stack.kill(name)
+                wait_until(lambda: len(tail.seen) > seen + 20, 60, f"more after {name}")
+            messages = writer.stop()
+            tail.wait_for(messages, 60)
+            sevens.wait_for([m for m in messages if "7" in m], 60)
+            ids = [e["id"] for e in tail.seen]
+            assert ids == sorted(set(ids))
+    finally:
+        writer.is_over.set()
+        writer.process.kill()
+
+
+def test_tail_shows_what_it_missed_when_its_cursor_has_expired(own_stack):
+    stack = own_stack()
+    send(stack, "d-1", *map(str, range(5)))
+    with tailing(stack, "-n", 2) as tail, tailing(stack, "-n", 0, "--level", "error") as errors:
+        tail.wait_for(["3", "4"])
+        wait_until(lambda: stack.status()["waiters"] >= 2, 15, "both wait")
+        for t in (tail, errors):
+            t.process.send_signal(signal.SIGSTOP)
+        send(stack, "d-1", *map(str, range(5, 1500)))
+        send(stack, "d-1", "bad", level="ERROR")
+        saved_tail(stack)
+        stack.ctl("events", "prune", "--class", "brief", "--brief-rows", 0)
+        for t in (tail, errors):
+            t.process.send_signal(signal.SIGCONT)
+        messages = [str(n) for n in range(3, 1500)] + ["bad"]
+        tail.wait_for(messages, 60)
+        errors.wait_for(["bad"], 60)
+        send(stack, "d-1", "on", level="ERROR")
+        tail.wait_for(messages + ["on"])
+        errors.wait_for(["bad", "on"])
+
+
+def saved_tail(stack):
+    with stack.connect() as db, db.cursor() as c:
+        c.execute("SELECT MAX(id) FROM ws_events")
+        newest = c.fetchone()[0]
+    wait_until(lambda: stack.has_noted(newest), 20, "the poller has noted its tail")
+
+
+def test_tail_goes_on_with_another_log(own_stack):
+    """The events are other ones; then the entries, too, whose ids come again."""
+    stack = own_stack()
+    send(stack, "d-1", "1", "2", "3")
+    with tailing(stack) as tail, stack.connect() as db, db.cursor() as c:
+        tail.wait_for(["1", "2", "3"])
+        wait_until(lambda: stack.status()["waiters"] >= 1, 15, "it waits")
+        tail.process.send_signal(signal.SIGSTOP)
+        send(stack, "d-1", "4")
+        saved_tail(stack)
+        epoch = stack.status()["epoch"]
+        c.execute("TRUNCATE ws_events")
+        wait_until(lambda: stack.status() and stack.status()["epoch"] != epoch, 30, "another log")
+        tail.process.send_signal(signal.SIGCONT)
+        send(stack, "d-1", "5")
+        tail.wait_for(["1", "2", "3", "4", "5"], 30)
+        epoch = stack.status()["epoch"]
+        c.execute("DELETE FROM logs WHERE id > 2")
+        c.execute("ALTER TABLE logs AUTO_INCREMENT = 3")
+        c.execute("TRUNCATE ws_events")
+        wait_until(lambda: stack.status() and stack.status()["epoch"] != epoch, 30, "another log")
+        send(stack, "d-1", "other 3", "other 4")
+        tail.wait_for(["1", "2", "3", "4", "5", "other 3", "other 4"], 30)
+
+
+# ---- devices ----
+
+def test_devices_are_listed_with_what_they_are(stack, db):
+    mark = unique("fleet")
+    one, other = f"{mark}~a@b:1+2", f"{mark}-2"
+    send(stack, one, "1", "2")
+    send(stack, other, "3")
+    with db.cursor() as c:
+        c.execute("UPDATE devices SET is_online = FALSE WHERE device_id = %s", (other,))
+    rows = stack.ctl("devices", "list", "--search", mark.upper(), "--json")
+    assert [(r["deviceId"], r["online"], r["status"], r["linesLastHour"]) for r in rows] == [
+        (other, False, "offline", 1), (one, True, "online", 2)]
+    assert stack.ctl("devices", "--search", mark, "--offline", "--json") == rows[:1]
+    assert stack.ctl("devices", "--search", mark, "--online", "--json") == rows[1:]
+    assert stack.ctl("devices", "--search", mark, "--online", "--offline", "--json") == rows
+    text = stack.ctl("devices", "--search", mark).stdout
+    assert re.search(rf"^{re.escape(one)} +yes +online +\S+Z +2$|^{re.escape(one)} +true +online "
+                     rf"+\S+Z +2$", text, re.M), text
+    assert stack.ctl("devices", "show", one, "--json") == rows[1]
+    assert f"lastSeen: {rows[0]['lastSeen']}\n" in stack.ctl("devices", "show", other).stdout
+    done = stack.ctl("devices", "show", f"{mark}-none", check=False)
+    assert done.returncode == NOT_FOUND and f"no device {mark}-none" in done.stderr, done

@@ -23,4 +23,7 @@ def test_tour_works_when_pasted(stack, tmp_path):
     made = re.search(r'^\[\d+,"(tour-\d+\.example\.com)","https://example\.org/"\]$', out, re.M)
     assert re.search(rf'^\[\d+,"websites","add","{made[1]}"\]$', out, re.M), out
     assert '"sky":"blue"' in out and re.search(r"^id: \d+$", out, re.M), out
+    assert re.search(r"^\S+Z WARN  edge-7 temperature 71 C #heat$", out, re.M), out
+    assert len(re.findall(r"^\d{4}-\S+Z WARN ", out, re.M)) == 3, out
+    assert re.search(r"^edge-7 +yes|^edge-7 +true", out, re.M) and "sent: 300\n" in out, out
     assert "poller.state: up" in out, out
