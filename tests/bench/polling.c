@@ -29,6 +29,7 @@ struct socket {
 	enum phase phase;
 	bool is_polling, is_posting; /* a GET, a POST is out */
 	bool owes_pong, owes_close;
+	struct str to_say; /* empty: nothing */
 	char sid[SID_MAX + 1];
 };
 
@@ -75,6 +76,8 @@ void polling_free(struct polling *p)
 	if (!p)
 		return;
 	client_free(p->client);
+	for (size_t i = 0; i < p->n; i++)
+		str_fini(&p->sockets[i].to_say);
 	str_fini(&p->request);
 	str_fini(&p->connect);
 	free(p->sockets);
@@ -129,6 +132,9 @@ static void post_next(struct polling *p, size_t i)
 		s->owes_pong = false;
 		p->pongs_n++;
 		post(p, i, "3", 1);
+	} else if (s->to_say.len) {
+		post(p, i, s->to_say.p, s->to_say.len);
+		str_fini(&s->to_say);
 	} else if (s->owes_close) {
 		s->owes_close = false;
 		post(p, i, "1", 1);
@@ -137,6 +143,7 @@ static void post_next(struct polling *p, size_t i)
 
 static void go_down(struct polling *p, size_t i, const char *why)
 {
+	str_fini(&p->sockets[i].to_say);
 	p->sockets[i] = (struct socket){.phase = p->sockets[i].phase};
 	set_phase(p, &p->sockets[i], PHASE_DOWN);
 	p->on->down(p->arg, i, why);
@@ -254,6 +261,7 @@ static void on_answer(struct client *c, size_t conn, const struct answer *a, voi
 		client_close(c, conn);
 	if (s->phase == PHASE_FAILED) {
 		if (!s->is_polling && !s->is_posting) {
+			str_fini(&s->to_say);
 			*s = (struct socket){.phase = PHASE_FAILED};
 			set_phase(p, s, PHASE_DOWN);
 		}
@@ -277,6 +285,12 @@ void polling_open(struct polling *p, size_t i)
 {
 	set_phase(p, &p->sockets[i], PHASE_HANDSHAKE);
 	get(p, i);
+}
+
+void polling_say(struct polling *p, size_t i, const char *packet, size_t len)
+{
+	str_add(&p->sockets[i].to_say, packet, len);
+	post_next(p, i);
 }
 
 void polling_close(struct polling *p, size_t i)

@@ -42,6 +42,9 @@ void polling_free(struct polling *p); /* takes NULL; hangs up */
 
 /* Handshake and CONNECT of client i, which must be down. */
 void polling_open(struct polling *p, size_t i);
+/* Has client i, which must be up and is to say nothing else yet, emit an event: a packet, as in
+ * 42["ping"]. */
+void polling_say(struct polling *p, size_t i, const char *packet, size_t len);
 /* Ends client i, which must be up, once what it has under way is done. */
 void polling_close(struct polling *p, size_t i);
 /* While it is paused no client polls again; then all that have not do. */

@@ -38,9 +38,9 @@
 #define WRONGS_SHOWN 5
 
 struct options {
-	const char *url, *token;
+	const char *url, *token, *say;
 	struct target_where target;
-	long connections, rounds, seconds, interval_ms, pause;
+	long devices, connections, rounds, seconds, interval_ms, pause;
 };
 
 struct load {
@@ -52,6 +52,7 @@ struct load {
 	unsigned events_n;
 	size_t wrong_n, repeated_n;
 	unsigned *next_seq; /* the next bench_seq of each client */
+	size_t answered_n;  /* clients whose --say has been answered */
 
 	/* cycles */
 	bool is_cycling, is_counting;
@@ -66,10 +67,27 @@ static bool is_going_well(const struct load *l, int64_t limit_ms)
 
 /* ---- what clients tell ---- */
 
+/* What is to be said, with the number of its device. */
+static void say(struct load *l, size_t i)
+{
+	const char *text = l->opt.say, *hole = strchr(text, '%');
+	struct str packet = STR_INIT;
+
+	if (hole)
+		str_addf(&packet, "%.*s%zu%s", (int)(hole - text), text, i % (size_t)l->opt.devices,
+			hole + 1);
+	else
+		str_adds(&packet, text);
+	polling_say(l->polling, i, packet.p, packet.len);
+	str_fini(&packet);
+}
+
 static void on_up(void *arg, size_t i)
 {
 	struct load *l = arg;
 
+	if (l->opt.say)
+		say(l, i);
 	if (l->begin_us)
 		polling_close(l->polling, i);
 }
@@ -78,12 +96,17 @@ static void on_up(void *arg, size_t i)
 static void on_event(void *arg, size_t i, const char *packet, size_t len)
 {
 	struct load *l = arg;
+	static const char subscribed[] = "[\"log:subscribed\",";
 	unsigned seq;
+	size_t n;
 
-	if (!l->volley || volley_note(l->volley, packet, len, &seq) == 0)
+	if (len > sizeof(subscribed) && !memcmp(packet, subscribed, sizeof(subscribed) - 1))
+		l->answered_n++;
+	n = l->volley ? volley_note(l->volley, packet, len, &seq) : 0;
+	if (n == 0)
 		return; /* `connected` and the like */
 	if (seq == l->next_seq[i])
-		l->next_seq[i]++;
+		l->next_seq[i] += (unsigned)n;
 	else if (seq < l->next_seq[i])
 		l->repeated_n++;
 	else
@@ -120,7 +143,8 @@ static void await_held(struct load *l)
 {
 	int64_t limit_ms = clock_ms() + UP_LIMIT_MS;
 
-	while (target_waiters(l->target) != l->opt.connections) {
+	while (target_waiters(l->target) != l->opt.connections ||
+		(l->opt.say && l->answered_n < (size_t)l->opt.connections)) {
 		if (!is_going_well(l, limit_ms))
 			log_fatal(1, "%ld GETs are held, not %ld", target_waiters(l->target),
 				l->opt.connections);
@@ -266,11 +290,14 @@ static const char usage[] =
 	"usage: sockets wake|commit|cycles|idle --url "
 	"http://ADDRESS:PORT/socket.io/ --token TOKEN\n"
 	"  [--connections N] [--rounds N] [--seconds N] [--interval-ms N] [--pause]\n"
+	"  [--say PACKET [--devices N]]    each emits log:subscribe; % is a number below N\n"
 	"  all but cycles want one of\n" TARGET_USAGE;
 
 static const struct option_row option_rows[] = {
 	{"url", offsetof(struct options, url), OPTION_TEXT, 0, 0},
 	{"token", offsetof(struct options, token), OPTION_TEXT, 0, 0},
+	{"say", offsetof(struct options, say), OPTION_TEXT, 0, 0},
+	{"devices", offsetof(struct options, devices), OPTION_NUMBER, 1, 1000000},
 	TARGET_OPTIONS(struct options, target),
 	{"connections", offsetof(struct options, connections), OPTION_NUMBER, 1, 100000},
 	{"rounds", offsetof(struct options, rounds), OPTION_NUMBER, 1, 1000},
@@ -293,8 +320,10 @@ static void start(struct load *l, const struct mode *mode, int argc, char **argv
 {
 	struct options *o = &l->opt;
 
-	*o = (struct options){.connections = 64, .rounds = 1, .seconds = 5, .interval_ms = 50};
+	*o = (struct options){
+		.connections = 64, .rounds = 1, .seconds = 5, .interval_ms = 50, .devices = 1};
 	o->target.topic = "websites";
+	o->target.entries = 1;
 	options_parse(option_rows, o, argc, argv, usage);
 	o->target.is_socket = true;
 	l->where.path = o->url ? client_parse_url(o->url, &l->where.at) : NULL;

@@ -110,6 +110,17 @@ def cpu_s(pids):
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+def cpu_ns(pids):
+    """The same to the nanosecond, of all threads that there are."""
+    total = 0
+    for pid in pids:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/schedstat",
+                                                    encoding="ascii") as f:
+                total += int(f.read().split()[0])
+    return total
+
+
 # ---- the systems ----
 
 class System:

@@ -4,6 +4,7 @@ import statistics
 from ingest import ARRAY, ARRAYS_AT_A_TIME, SINGLES_AT_A_TIME
 from polls import COMMIT_WAITERS
 from sockets import COMMIT_CLIENTS
+from subscribers import FEW, MANY, SUBSCRIBERS
 from systems import KINDS
 
 P99_RATIO_MAX = 1.3
@@ -20,6 +21,9 @@ SOCKET_KB_MAX = 24.0
 SOCKET_CPU_MAX = 10.0
 INGEST_RATIO_MIN = 0.6
 INGEST_ARRAYS_MIN = 15000
+LOG_QUIET_P50_MS_MAX = 20.0
+LOG_STEADY_P99_MS_MAX = 150.0
+LOG_MATCH_RATIO_MAX = 2.0
 SERVERS = ("cmdb-poller", "cmdb-fcgi", "lighttpd", "node")  # the database aside
 
 
@@ -94,9 +98,21 @@ def ingest_targets(result):
                  INGEST_RATIO_MIN)]
 
 
+def subscriber_targets(logs):
+    return [
+        at_most("logs: commit to subscriber, after a quiet spell: p50 ms",
+                logs["quiet"]["from_begin"]["p50_ms"], LOG_QUIET_P50_MS_MAX),
+        at_most("logs: commit to subscriber, 1,000 a second: p99 ms",
+                logs["steady"]["from_begin"]["p99_ms"], LOG_STEADY_P99_MS_MAX),
+        at_most("logs: entries missed", logs["quiet"]["missed"] + logs["steady"]["missed"], 0),
+        at_most(f"logs: cost of an event, {MANY} / {FEW} narrow filters",
+                logs["match"]["many"]["us"] / logs["match"]["few"]["us"], LOG_MATCH_RATIO_MAX)]
+
+
 def targets(result):
     return ((poll_targets(result["polls"]) if result["polls"] else [])
             + (socket_targets(result["sockets"]) if result["sockets"] else [])
+            + (subscriber_targets(result["subscribers"]) if result["subscribers"] else [])
             + (ingest_targets(result["ingest"]) if result["ingest"] else []))
 
 
@@ -166,6 +182,18 @@ def show_ingest(table, result):
     table.row("  line groups created instead", cmdb(singles["other_per_s"]), 0)
 
 
+def show_subscribers(table, logs):
+    def cmdb(value):
+        return lambda n: {"cmdb": value}[n]
+    for name, label in (("quiet", "after a quiet spell"), ("steady", "1,000 entries/s")):
+        for key in ("p50_ms", "p99_ms"):
+            table.row(f"logs, {SUBSCRIBERS} subscribers, {label}: {key[:3]}, ms",
+                      cmdb(logs[name]["from_begin"][key]))
+    for name, n in (("few", FEW), ("many", MANY)):
+        table.row(f"logs, {n} narrow filters: poller, us an event",
+                  cmdb(logs["match"][name]["us"]))
+
+
 def show(result, smoke):
     names = [n for n in KINDS if n in result["systems"]]
     table = Table(names)
@@ -173,6 +201,8 @@ def show(result, smoke):
         show_polls(table, result["polls"], result["connections"])
     if result["sockets"]:
         show_sockets(table, result["sockets"], result["connections"])
+    if result["subscribers"]:
+        show_subscribers(table, result["subscribers"])
     if result["ingest"]:
         show_ingest(table, result["ingest"])
     print()

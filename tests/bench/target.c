@@ -38,6 +38,10 @@ struct target {
 	struct sockaddr_storage at; /* of the control socket or the server */
 	socklen_t at_len;
 	const struct web *web;
+	/* cmdb: where logs are posted to. */
+	struct sockaddr_storage logs_at;
+	const char *header;
+	long entries;
 };
 
 static const struct db_stmt publish = {
@@ -82,10 +86,11 @@ static void set_unix(struct target *t, const char *path)
 }
 
 /* Sends request on a connection of its own and reads to its end. */
-static void ask(const struct target *t, const struct str *request, struct str *reply)
+static void ask_at(const struct sockaddr_storage *at, socklen_t len, const struct str *request,
+	struct str *reply)
 {
 	char part[4096];
-	int fd = dial(&t->at, t->at_len);
+	int fd = dial(at, len);
 	ssize_t n;
 
 	if (send(fd, request->p, request->len, MSG_NOSIGNAL) != (ssize_t)request->len)
@@ -93,6 +98,11 @@ static void ask(const struct target *t, const struct str *request, struct str *r
 	while ((n = recv(fd, part, sizeof(part), 0)) > 0)
 		str_add(reply, part, (size_t)n);
 	close(fd);
+}
+
+static void ask(const struct target *t, const struct str *request, struct str *reply)
+{
+	ask_at(&t->at, t->at_len, request, reply);
 }
 
 /* ---- cmdb ---- */
@@ -162,6 +172,43 @@ static void cmdb_fire(struct target *t, unsigned seq)
 
 static const struct target_kind cmdb_kind = {cmdb_waiters, cmdb_fire};
 
+/* Each entry carries the event's number. */
+static void logs_fire(struct target *t, unsigned seq)
+{
+	struct str body = STR_INIT, request = STR_INIT, reply = STR_INIT;
+
+	for (long i = 0; i < t->entries; i++)
+		str_addf(&body,
+			"%c{\"deviceId\":\"bench-%ld\",\"level\":\"WARN\",\"message\":\"load of %u "
+			"is 0.%u after %u ms, request 7f3c\",\"tags\":[\"bench\"],"
+			"\"source\":\"target\",\"meta\":{" TARGET_MARK "%u}}",
+			i ? ',' : '[', i, seq, seq % 97, seq % 1013, seq);
+	str_addf(&request,
+		"POST /api/logs HTTP/1.0\r\n%s\r\nContent-Type: application/json\r\n"
+		"Content-Length: %zu\r\n\r\n%s]",
+		t->header, body.len + 1, str_c(&body));
+	ask_at(&t->logs_at, sizeof(struct sockaddr_in), &request, &reply);
+	if (!strstr(str_c(&reply), " 201 "))
+		log_fatal(1, "logs are not taken: %s", str_c(&reply));
+	str_fini(&body);
+	str_fini(&request);
+	str_fini(&reply);
+}
+
+static const struct target_kind logs_kind = {cmdb_waiters, logs_fire};
+
+static void set_logs(struct target *t, const struct target_where *where)
+{
+	struct sockaddr_in at;
+
+	if (!where->header || !client_parse_url(where->logs, &at))
+		log_fatal(2, "--logs wants http://ADDRESS:PORT and --header");
+	memcpy(&t->logs_at, &at, sizeof(at));
+	t->kind = &logs_kind;
+	t->header = where->header;
+	t->entries = where->entries;
+}
+
 static struct target *open_cmdb(const struct target_where *where)
 {
 	struct target *t = xcalloc(1, sizeof(*t));
@@ -189,6 +236,8 @@ static struct target *open_cmdb(const struct target_where *where)
 	poller_send(t, out);
 	poller_read(t, WIRE_WELCOME, &f);
 	wire_drop(t->from_poller, &f);
+	if (where->logs)
+		set_logs(t, where);
 	return t;
 }
 

@@ -23,26 +23,34 @@ struct target_where {
 	 * is_socket: they are Socket.IO clients. */
 	const char *db_socket, *db_name, *poller, *topic;
 	bool is_socket;
+	/* cmdb, with these: an event is a POST /api/logs there of so many entries, one each of the
+	 * devices bench-0, bench-1, ... */
+	const char *logs, *header;
+	long entries;
 	const char *control; /* tests/bench/floor: its control socket */
 	const char *nchan;   /* the server's URL: POST /publish, GET /status */
 	const char *node;    /* URL of node/server.js's control port */
 };
 #define TARGET_USAGE                                                                 \
 	"  --db-socket PATH --db NAME --poller SOCKET [--topic websites]    cmdb\n"  \
+	"    [--logs http://ADDRESS:PORT --header 'X-API-Key: ...' --entries N]\n"   \
 	"  --control SOCKET                                                 floor\n" \
 	"  --nchan http://ADDRESS:PORT                                      nchan\n" \
 	"  --node http://ADDRESS:PORT                                       Socket.IO's server"
 
 /* Option rows (options.h) for a struct target_where that is member of a struct. */
-#define TARGET_OPTIONS(type, member)                                                \
-	{"topic", offsetof(type, member.topic), OPTION_TEXT, 0, 0},                 \
-		{"db-socket", offsetof(type, member.db_socket), OPTION_TEXT, 0, 0}, \
-		{"db", offsetof(type, member.db_name), OPTION_TEXT, 0, 0},          \
-		{"poller", offsetof(type, member.poller), OPTION_TEXT, 0, 0},       \
-		{"control", offsetof(type, member.control), OPTION_TEXT, 0, 0},     \
-		{"nchan", offsetof(type, member.nchan), OPTION_TEXT, 0, 0},         \
-	{                                                                           \
-		"node", offsetof(type, member.node), OPTION_TEXT, 0, 0              \
+#define TARGET_OPTIONS(type, member)                                                 \
+	{"topic", offsetof(type, member.topic), OPTION_TEXT, 0, 0},                  \
+		{"db-socket", offsetof(type, member.db_socket), OPTION_TEXT, 0, 0},  \
+		{"db", offsetof(type, member.db_name), OPTION_TEXT, 0, 0},           \
+		{"poller", offsetof(type, member.poller), OPTION_TEXT, 0, 0},        \
+		{"logs", offsetof(type, member.logs), OPTION_TEXT, 0, 0},            \
+		{"header", offsetof(type, member.header), OPTION_TEXT, 0, 0},        \
+		{"entries", offsetof(type, member.entries), OPTION_NUMBER, 1, 1000}, \
+		{"control", offsetof(type, member.control), OPTION_TEXT, 0, 0},      \
+		{"nchan", offsetof(type, member.nchan), OPTION_TEXT, 0, 0},          \
+	{                                                                            \
+		"node", offsetof(type, member.node), OPTION_TEXT, 0, 0               \
 	}
 
 /* NULL: nothing is named there. What is named and not there ends the program. Borrows the texts. */
