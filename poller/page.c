@@ -1,6 +1,7 @@
 #include "page.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "grave.h"
 #include "hub.h"
@@ -8,16 +9,25 @@
 #include "reader.h"
 #include "record.h"
 
-#define PAGE_IDS 256      /* ids a page spans, */
-#define PAGE_IDS_LARGE 16 /* and behind one that was cut, for its rows are large */
+/* Ids that a page spans; behind one that was cut, for its rows are large or many, the next less. */
+static const uint64_t spans[][3] = {
+	[READER_PAGE] = {256, 16, 16},
+	[READER_LASTING] = {16384, 256, 16},
+};
+#define SPANS_N 3
+
 #define PAGES_KEPT_MAX 256
 #define PAGES_BYTES_MAX (64u * 1024 * 1024)
 
-struct page *page_find(struct hub *hub, uint64_t after)
+struct page *page_find(struct hub *hub, uint64_t after, enum reader_job what)
 {
+	struct page_key key;
 	struct page *p;
 
-	HASH_FIND(hh, hub->pages, &after, sizeof(after), p);
+	memset(&key, 0, sizeof(key));
+	key.after = after;
+	key.what = what;
+	HASH_FIND(hh, hub->pages, &key, sizeof(key), p);
 	return p;
 }
 
@@ -50,32 +60,52 @@ void page_touch(struct hub *hub, struct page *p)
 	TAILQ_INSERT_TAIL(&hub->pages_lru, p, lru);
 }
 
-uint64_t page_begin(struct hub *hub, uint64_t cursor)
+uint64_t page_begin(struct hub *hub, uint64_t cursor, enum reader_job what)
 {
-	uint64_t after = cursor / PAGE_IDS * PAGE_IDS;
-	struct page *p = page_find(hub, after);
+	uint64_t after = 0;
 
-	if (!p || p->is_loading || p->upto > cursor)
-		return after;
-	page_touch(hub, p);
-	return cursor / PAGE_IDS_LARGE * PAGE_IDS_LARGE;
+	for (size_t i = 0; i < SPANS_N; i++) {
+		struct page *p;
+
+		after = cursor / spans[what][i] * spans[what][i];
+		p = page_find(hub, after, what);
+		if (!p || p->is_loading || p->upto > cursor)
+			break;
+		page_touch(hub, p);
+	}
+	return after;
 }
 
-struct page *page_ask(struct hub *hub, uint64_t after)
+static uint64_t span_at(uint64_t after, enum reader_job what)
+{
+	size_t i = 0;
+
+	while (i + 1 < SPANS_N && after % spans[what][i])
+		i++;
+	return spans[what][i];
+}
+
+struct page *page_ask(struct hub *hub, uint64_t after, enum reader_job what)
 {
 	struct page *p = xcalloc(1, sizeof(*p));
-	uint64_t span = after % PAGE_IDS ? PAGE_IDS_LARGE : PAGE_IDS;
+	uint64_t span = span_at(after, what);
 
-	p->after = after;
+	p->key.after = after;
+	p->key.what = what;
 	/* Not by the sum, which the last page of all ids would take past their end. */
 	p->is_whole = hub->tail - after >= span;
 	p->upto = p->is_whole ? after + span : hub->tail;
 	p->is_loading = true;
 	TAILQ_INIT(&p->waiters);
-	HASH_ADD(hh, hub->pages, after, sizeof(p->after), p);
+	HASH_ADD(hh, hub->pages, key, sizeof(p->key), p);
 	figure_add(hub->figures, FIGURE_PAGE_READS, 1);
-	reader_ask(hub->reader, READER_PAGE, p->after, p->upto);
+	page_ask_again(hub, p);
 	return p;
+}
+
+void page_ask_again(struct hub *hub, struct page *p)
+{
+	reader_ask(hub->reader, p->key.what, p->key.after, p->upto);
 }
 
 void pages_trim(struct hub *hub)

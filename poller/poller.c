@@ -206,6 +206,7 @@ static void on_answer(struct mail *mail, void *owner)
 
 	switch (m->job) {
 	case READER_PAGE:
+	case READER_LASTING:
 		if (!strcmp(m->epoch, hub->epoch))
 			wait_page_came(hub, m);
 		break;

@@ -14,14 +14,17 @@
 #include "mem.h"
 #include "principal.h"
 #include "record.h"
+#include "stream.h"
 
 #define LOSS_PAUSE_MS 200
-#define PAGE_IDS_FIRST 16
+#define ROWS_FIRST 16
 #define PAGE_BYTES_AIM (8u * 1024 * 1024)
 
 static const struct db_stmt sql_page = {"page",
 	"SELECT " RECORD_COLUMNS " FROM ws_events WHERE id > ? AND id <= ? ORDER BY id LIMIT ?", 3,
 	RECORD_COLUMNS_N};
+/* Made of the table of streams. */
+static struct db_stmt sql_lasting = {"lasting", NULL, 3, RECORD_COLUMNS_N};
 static const struct db_stmt sql_next = {
 	"next", "SELECT id FROM ws_events WHERE id > ? ORDER BY id LIMIT 1", 1, 1};
 static const struct db_stmt sql_save = {"save",
@@ -31,7 +34,8 @@ static const struct db_stmt sql_save = {"save",
 	3, 0};
 
 static const struct db_set set = {"reader",
-	(const struct db_stmt *const[]){&sql_page, &sql_next, &floors_stmt, &sql_save, NULL},
+	(const struct db_stmt *const[]){
+		&sql_page, &sql_lasting, &sql_next, &floors_stmt, &sql_save, NULL},
 	false};
 
 struct reader {
@@ -62,6 +66,23 @@ static void reader_discard(struct mail *mail)
 	reader_mail_free((struct reader_mail *)mail);
 }
 
+/* Once: pollers of a process have the same streams. */
+static void make_sql(void)
+{
+	static struct str sql = STR_INIT;
+
+	if (sql.len)
+		return;
+	str_adds(&sql,
+		"SELECT " RECORD_COLUMNS
+		" FROM ws_events WHERE id > ? AND id <= ? AND (room <> '' OR topic NOT IN (''");
+	for (const struct stream *st = streams; st->topic; st++)
+		if (st->retention == RETENTION_BRIEF)
+			str_addf(&sql, ", '%s'", st->topic);
+	str_adds(&sql, ")) ORDER BY id LIMIT ?");
+	sql_lasting.sql = sql.p;
+}
+
 struct reader *reader_new(
 	const struct config *cfg, struct mailbox *to, void (*open_answer)(struct mail *, void *))
 {
@@ -69,6 +90,7 @@ struct reader *reader_new(
 	struct db_login login = config_login(cfg, CONFIG_POLLER);
 	struct reader *r = xcalloc(1, sizeof(*r));
 
+	make_sql();
 	r->cfg = cfg;
 	r->to = to;
 	r->open_answer = open_answer;
@@ -172,13 +194,13 @@ static enum err read_floors(struct reader *r, struct floors *floors)
 	return e;
 }
 
-/* Adds the records after < id <= upto to m. */
+/* Adds the first n records after < id <= m->upto to m. */
 static enum err read_rows(
-	struct reader *r, struct reader_mail *m, uint64_t after, uint64_t upto, size_t *bytes)
+	struct reader *r, struct reader_mail *m, uint64_t after, size_t n, size_t *bytes)
 {
-	const struct db_val in[] = {DBV_U(after), DBV_U(upto), DBV_U(upto - after)};
+	const struct db_val in[] = {DBV_U(after), DBV_U(m->upto), DBV_U(n)};
 	const struct db_val *row;
-	enum err e = db_query(r->db, &sql_page, in, 3);
+	enum err e = db_query(r->db, m->job == READER_LASTING ? &sql_lasting : &sql_page, in, 3);
 
 	if (e)
 		return e;
@@ -194,16 +216,15 @@ static enum err read_rows(
 /* Rows may be of any size: the first few tell whether all are to be read at a time. */
 static enum err reader_read_page(struct reader *r, struct reader_mail *m)
 {
-	bool has_more = m->upto - m->after > PAGE_IDS_FIRST;
-	uint64_t first = has_more ? m->after + PAGE_IDS_FIRST : m->upto;
-	size_t bytes = 0;
-	enum err e;
+	size_t bytes = 0, most = ROWS_FIRST;
+	enum err e = read_rows(r, m, m->after, most, &bytes);
 
-	e = read_rows(r, m, m->after, first, &bytes);
-	if (!e && m->n && bytes / m->n * (m->upto - m->after) > PAGE_BYTES_AIM)
-		m->upto = first;
-	else if (!e && first < m->upto)
-		e = read_rows(r, m, first, m->upto, &bytes);
+	if (!e && m->n == most && bytes / most * READER_ROWS_MAX <= PAGE_BYTES_AIM) {
+		most = READER_ROWS_MAX;
+		e = read_rows(r, m, m->records[m->n - 1]->item.id, most - ROWS_FIRST, &bytes);
+	}
+	if (!e && m->n == most)
+		m->upto = m->records[m->n - 1]->item.id;
 	if (e || m->n)
 		return e;
 	return read_one(r, &sql_next, &DBV_U(m->upto), 1, &m->next_id);
@@ -243,6 +264,7 @@ static enum err reader_work(struct reader *r, struct reader_mail *m)
 	case READER_PRINCIPAL:
 		return read_principal(r, m);
 	case READER_PAGE:
+	case READER_LASTING:
 		e = reader_read_page(r, m);
 		if (e)
 			return e;

@@ -18,22 +18,26 @@
 #include "perm.h"
 #include "record.h"
 
-enum reader_job { READER_PAGE, READER_FLOORS, READER_SAVE, READER_PRINCIPAL };
+/* LASTING: a page without the events of topics that are kept briefly (stream.h), but for those that
+ * go to rooms: what PAGE is to who wants no such topic. A flood of logs costs him next to nothing.
+ */
+enum reader_job { READER_PAGE, READER_LASTING, READER_FLOORS, READER_SAVE, READER_PRINCIPAL };
+#define READER_ROWS_MAX 256 /* of one page */
 
 /* A job, and its answer. */
 struct reader_mail {
 	struct mail mail;
 	enum reader_job job;
 	char epoch[33];       /* that was when it was asked: an answer about another is void */
-	uint64_t after, upto; /* PAGE: the ids wanted, after < id <= upto; in the answer upto is
-			       * less where the rows up to there are large enough for one. SAVE:
-			       * upto is the tail */
+	uint64_t after, upto; /* PAGE, LASTING: the ids wanted, after < id <= upto; in the answer
+			       * upto is less where the rows up to there are large or many enough
+			       * for one. SAVE: upto is the tail */
 	bool is_done;         /* false: the database did not answer; ask again */
-	struct floors floors; /* PAGE, FLOORS: read after the rows: they are complete for every
-			       * cursor that is not below those of what it wants */
-	uint64_t next_id;     /* PAGE without records: the next id after upto, 0 for none */
+	struct floors floors; /* PAGE, LASTING, FLOORS: read after the rows: they are complete for
+			       * every cursor that is not below those of what it wants */
+	uint64_t next_id;     /* PAGE, LASTING without records: the next id after upto, 0: none */
 	size_t n;
-	struct record **records; /* PAGE: the opener takes them */
+	struct record **records; /* PAGE, LASTING: the opener takes them */
 	/* PRINCIPAL: of whose token or API key. err, when is_done: ERR_OK with the principal, which
 	 * the opener takes (and puts NULL there), or ERR_TOKEN_REVOKED, ERR_TOKEN_EXPIRED or
 	 * ERR_TOKEN_INVALID without. */

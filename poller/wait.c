@@ -387,14 +387,21 @@ static void go_on_ring(struct waiter *w, bool is_for_others)
 
 /* ---- pages ---- */
 
+/* Who wants no topic that is kept briefly is shown the others without them. */
+static enum reader_job pages_of(const struct waiter *w)
+{
+	return w->group->classes & FLOORS_ONE(RETENTION_BRIEF) ? READER_PAGE : READER_LASTING;
+}
+
 static void page_wait(struct waiter *w)
 {
 	struct hub *hub = w->conn->hub;
-	uint64_t after = page_begin(hub, w->cursor);
-	struct page *p = page_find(hub, after);
+	enum reader_job what = pages_of(w);
+	uint64_t after = page_begin(hub, w->cursor, what);
+	struct page *p = page_find(hub, after, what);
 
 	if (!p)
-		p = page_ask(hub, after);
+		p = page_ask(hub, after, what);
 	waiter_move(w, WAITER_PAGE, &p->waiters);
 }
 
@@ -439,7 +446,7 @@ void wait_go_on(struct waiter *w)
 			answer_partial(w, true);
 			return;
 		}
-		p = page_find(hub, page_begin(hub, w->cursor));
+		p = page_find(hub, page_begin(hub, w->cursor, pages_of(w)), pages_of(w));
 		if (!p || p->is_loading) {
 			if (w->partial && evbuffer_get_length(w->partial->buf) > PARTIAL_HELD_MAX)
 				answer_partial(w, true);
@@ -471,7 +478,7 @@ void wait_start(struct waiter *w)
 
 void wait_page_came(struct hub *hub, struct reader_mail *m)
 {
-	struct page *p = page_find(hub, m->after);
+	struct page *p = page_find(hub, m->after, m->job);
 	struct waiter_list waiters = TAILQ_HEAD_INITIALIZER(waiters);
 	struct waiter *w;
 
@@ -482,12 +489,12 @@ void wait_page_came(struct hub *hub, struct reader_mail *m)
 		if (TAILQ_EMPTY(&p->waiters))
 			page_free(hub, p);
 		else
-			reader_ask(hub->reader, READER_PAGE, p->after, p->upto);
+			page_ask_again(hub, p);
 		return;
 	}
 	if (p->is_stale) {
 		p->is_stale = false;
-		reader_ask(hub->reader, READER_PAGE, p->after, p->upto);
+		page_ask_again(hub, p);
 		return;
 	}
 	page_fill(hub, p, m);
@@ -497,7 +504,8 @@ void wait_page_came(struct hub *hub, struct reader_mail *m)
 	page_keep(hub, p);
 	while ((w = TAILQ_FIRST(&waiters))) {
 		waiter_move(w, WAITER_NEW, NULL);
-		if (page_use(w, p))
+		/* It may want other pages by now. */
+		if (pages_of(w) != p->key.what || page_use(w, p))
 			wait_go_on(w);
 	}
 	if (p->is_kept)
@@ -567,7 +575,7 @@ void wait_came_late(struct hub *hub, const struct record *r)
 
 	HASH_ITER (hh, hub->pages, p, next) {
 		wait_take_all(&p->waiters, &waiting);
-		if (id <= p->after || id > p->upto)
+		if (id <= p->key.after || id > p->upto)
 			continue;
 		if (p->is_loading)
 			p->is_stale = true;

@@ -121,6 +121,39 @@ def test_filters_that_are_none(tenant, asked, field):
     assert field in [d["field"] for d in error["details"]]
 
 
+def test_a_flood_costs_other_topics_nothing(own_stack):
+    """Behind a flood, who wants none of it is given the rest by a few looks at the database."""
+    stack = own_stack("poller.ring_events=100")
+    w = Tenant(stack)
+    since, tenant = w.user.tail(), w.user.get("/api/v1/auth/me").data
+    with stack.connect() as db, db.cursor() as c:
+        def flood():
+            c.execute("INSERT INTO ws_events (topic, event_type, payload, tenant_id) SELECT "
+                      "'logs', 'add', '[]', %s FROM seq_1_to_20000", (tenant["tenant_id"],))
+
+        def one(topic, room=""):
+            c.execute("INSERT INTO ws_events (topic, event_type, payload, tenant_id, room) VALUES "
+                      "(%s, 'update', '{}', %s, %s)", (topic, tenant["tenant_id"], room))
+            return c.lastrowid
+
+        flood()
+        wanted = [one("websites"), one("logs", f"user:{tenant['id']}")]
+        flood()
+        last = one("websites")
+    wait_until(lambda: w.user.tail() >= last, 60, "released")
+    before = stack.status()["catch_up"]["page_reads"]
+    seen, cursor = [], since
+    while cursor < last:
+        reply = w.user.get(f"/events?since={cursor}&timeout=0&topics=websites").json
+        seen += [e["id"] for e in reply["events"]]
+        cursor = reply["lastEventId"]
+    assert seen == [wanted[0], last]
+    assert stack.status()["catch_up"]["page_reads"] - before <= 8
+    # What of the flood's topic goes to a room is no flood.
+    reply = w.user.get(f"/events?since={since}&timeout=0&room=user:{tenant['id']}").json
+    assert [e["id"] for e in reply["events"]] == wanted[1:]
+
+
 def test_it_takes_the_permission(stack, tenant):
     viewer = stack.user(roles=("viewer",))
     assert viewer.get("/events?timeout=0&topics=logs&level=INFO").status == 403

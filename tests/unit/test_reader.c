@@ -155,6 +155,35 @@ static void pages_and_floors(void **state)
 	desk_close(&d);
 }
 
+/* What is kept briefly is left out, unless it is for a room; so many rows are a page. */
+static void pages_of_what_lasts(void **state)
+{
+	uint64_t at = 4096;
+	size_t n = 0;
+	struct desk d;
+
+	script("INSERT INTO ws_events (id, topic, event_type, payload, room) SELECT seq, "
+	       "IF(seq % 10 = 0, 't', 'logs'), 'add', '1', IF(seq % 100 = 1, 'user:1', '') "
+	       "FROM seq_4097_to_10000");
+	desk_open(&d);
+	while (at < 20480) {
+		reader_ask(d.reader, READER_LASTING, at, 20480);
+		struct reader_mail *m = wait_for(&d);
+		assert_true(m->is_done && m->n <= READER_ROWS_MAX && m->upto > at);
+		for (size_t i = 0; i < m->n; i++) {
+			uint64_t id = m->records[i]->item.id;
+
+			assert_true(id > at && id <= m->upto && (id % 10 == 0 || id % 100 == 1));
+		}
+		n += m->n;
+		at = m->upto;
+		reader_mail_free(m);
+	}
+	assert_int_equal(n, 591 + 59);
+	desk_close(&d);
+	script("DELETE FROM ws_events WHERE id > 1000");
+}
+
 /* 100 rows of half a megabyte: sixteen ids of them are an answer, which says how far it goes. */
 static void large_rows_are_read_in_parts(void **state)
 {
@@ -235,6 +264,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pages_and_floors),
+		cmocka_unit_test(pages_of_what_lasts),
 		cmocka_unit_test(large_rows_are_read_in_parts),
 		cmocka_unit_test(principals),
 		cmocka_unit_test(without_a_database),
