@@ -17,8 +17,8 @@
 #include "secret.h"
 
 extern const struct cmd cmd_migrate, cmd_tenant, cmd_role, cmd_user, cmd_apikey, cmd_token,
-	cmd_events, cmd_logs, cmd_devices, cmd_broadcast, cmd_websites, cmd_status, cmd_config,
-	cmd_doctor, cmd_completion_bash;
+	cmd_events, cmd_logs, cmd_devices, cmd_sessions, cmd_broadcast, cmd_websites, cmd_status,
+	cmd_config, cmd_doctor, cmd_completion_bash;
 
 const struct cmd *const cmd_table[] = {
 	&cmd_migrate,
@@ -30,6 +30,7 @@ const struct cmd *const cmd_table[] = {
 	&cmd_events,
 	&cmd_logs,
 	&cmd_devices,
+	&cmd_sessions,
 	&cmd_broadcast,
 	&cmd_websites,
 	&cmd_status,

@@ -21,6 +21,7 @@ struct poller {
 	struct evbuffer *in, *out;
 	struct poller_welcome welcome;
 	uint64_t last_ticket;
+	enum wire_answer said; /* OK before any */
 };
 
 static bool wait_fd(struct poller *p, short events, int64_t deadline_ms, struct str *why)
@@ -206,6 +207,7 @@ static bool answered(struct poller *p, struct str *json, struct str *why)
 
 	if (!await(p, WIRE_ANSWER, &f, why))
 		return false;
+	p->said = (enum wire_answer)f.answer.what;
 	is_ok = f.answer.what == WIRE_ANSWER_OK && f.answer.ticket == p->last_ticket;
 	if (is_ok)
 		str_add(json, f.answer.json.p, f.answer.json.len);
@@ -223,6 +225,11 @@ bool poller_ask(struct poller *p, const char *question, uint32_t tenant_id,
 {
 	wire_put_ask(p->out, ++p->last_ticket, question, tenant_id, arguments);
 	return answered(p, json, why);
+}
+
+enum wire_answer poller_said(const struct poller *p)
+{
+	return p->said;
 }
 
 bool poller_cast(struct poller *p, uint32_t tenant_id, const char *room, const struct str *args,

@@ -10,6 +10,7 @@
 
 #include "floors.h"
 #include "str.h"
+#include "wire.h"
 
 struct poller;
 
@@ -39,6 +40,8 @@ const struct poller_welcome *poller_welcome(const struct poller *p);
 /* A question by its name (question.h): json is its answer. tenant_id 0: of all. */
 bool poller_ask(struct poller *p, const char *question, uint32_t tenant_id,
 	const struct str *arguments, struct str *json, struct str *why);
+/* How the last question was answered, if it was: why it failed. */
+enum wire_answer poller_said(const struct poller *p);
 /* An event for the sockets of a tenant in a room ("": all), args as of CAST; json says how many. */
 bool poller_cast(struct poller *p, uint32_t tenant_id, const char *room, const struct str *args,
 	struct str *json, struct str *why);

@@ -14,6 +14,7 @@
 #include "session_store.h"
 #include "tail.h"
 #include "wait.h"
+#include "wait_events.h"
 
 static void on_cancel(struct conn *c, uint64_t ticket)
 {
@@ -62,7 +63,7 @@ static const char *frames_on_frame(struct conn *c, const struct wire_frame *f)
 		return "a frame that is not for this role";
 	switch (f->type) {
 	case WIRE_WAIT:
-		return wait_begin(c, f, &why) ? NULL : why;
+		return wait_events_begin(c, f, &why) ? NULL : why;
 	case WIRE_OPEN:
 		on_open(c, f);
 		return NULL;

@@ -5,20 +5,17 @@
 
 #include "answer.h"
 #include "body.h"
-#include "clients.h"
 #include "clock.h"
 #include "collect.h"
 #include "conn.h"
 #include "grave.h"
 #include "group.h"
 #include "hub.h"
-#include "late.h"
 #include "mem.h"
 #include "pace.h"
 #include "page.h"
 #include "reader.h"
 #include "ring.h"
-#include "shm.h"
 #include "tail.h"
 
 #define PAGES_PER_ANSWER 16           /* pages looked through before an answer says `more` */
@@ -27,7 +24,6 @@
 #define AHEAD_HOLD_MS 300     /* how long a cursor beyond the tail may be right after all: */
 #define AHEAD_HOLD_MIN_MS 30  /* another host's poller may be a moment ahead of this one */
 #define PAGE_OVERTIME_MS 5000 /* how long an answer may be late for a page that is being read */
-#define TIMEOUT_MAX_MS 120000
 
 /* ---- states ---- */
 
@@ -49,57 +45,7 @@ static void waiter_free(void *arg)
 	free(w);
 }
 
-/* ---- how many one may hold ---- */
-
-/* What is answered at once, and what was counted before, has no limit. NULL: counted; else which
- * limit was in the way. */
-static const char *count_in(struct waiter *w, const struct wire_frame *f)
-{
-	struct hub *hub = w->conn->hub;
-	bool is_free = f->wait.again || f->wait.timeout_ms == 0;
-	int64_t of_user = is_free ? 0 : hub->cfg->events.max_per_user;
-	int64_t of_address = is_free ? 0 : hub->cfg->events.max_per_address;
-	const char *limit;
-	enum figure figure;
-
-	w->who = slice_dup(f->wait.who);
-	w->address = slice_dup(f->wait.address);
-	if (!tally_add(&hub->clients, 'h', w->who, of_user)) {
-		limit = "user";
-		figure = FIGURE_WAITS_REFUSED_USER;
-	} else if (!tally_add(&hub->clients, 'H', w->address, of_address)) {
-		tally_drop(&hub->clients, 'h', w->who);
-		limit = "address";
-		figure = FIGURE_WAITS_REFUSED_ADDRESS;
-	} else if (!is_free && !clients_make_room(&hub->clients, hub->cfg->poller.max_clients)) {
-		tally_drop(&hub->clients, 'h', w->who);
-		tally_drop(&hub->clients, 'H', w->address);
-		limit = "host";
-		figure = FIGURE_WAITS_REFUSED_HOST;
-	} else {
-		hub->clients.held_n++;
-		return NULL;
-	}
-	figure_add(hub->figures, figure, 1);
-	free(w->who);
-	free(w->address);
-	w->who = w->address = NULL;
-	return limit;
-}
-
-static void count_out(struct waiter *w)
-{
-	struct hub *hub = w->conn->hub;
-
-	if (!w->who)
-		return;
-	tally_drop(&hub->clients, 'h', w->who);
-	tally_drop(&hub->clients, 'H', w->address);
-	hub->clients.held_n--;
-	free(w->who);
-	free(w->address);
-	w->who = w->address = NULL;
-}
+/* ---- its end ---- */
 
 void wait_end(struct waiter *w)
 {
@@ -112,7 +58,6 @@ void wait_end(struct waiter *w)
 	HASH_DEL(w->conn->waiters, w);
 	w->group->waiters_n--;
 	hub->waiters_n--;
-	count_out(w);
 	grave_add(&hub->grave, w, waiter_free);
 }
 
@@ -228,7 +173,7 @@ void wait_put_off(struct waiter *w)
 	answer_partial(w, true);
 }
 
-static void answer_reset(struct waiter *w, const char *reason, enum figure counter)
+void wait_reset(struct waiter *w, const char *reason, enum figure counter)
 {
 	struct hub *hub = w->conn->hub;
 
@@ -242,7 +187,7 @@ static void answer_reset(struct waiter *w, const char *reason, enum figure count
 
 /* ---- time ---- */
 
-static void timer_arm(struct waiter *w)
+void wait_arm(struct waiter *w)
 {
 	int64_t left = w->deadline_ms - clock_ms();
 	struct timeval tv;
@@ -282,12 +227,12 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 	if (w->state == WAITER_AHEAD &&
 		w->cursor > atomic_load(&tail_stats(hub->tail_thread)->seen)) {
-		answer_reset(w, "ahead", FIGURE_RESETS_AHEAD);
+		wait_reset(w, "ahead", FIGURE_RESETS_AHEAD);
 		return;
 	}
 	/* What is in the log already is worth more waiting than what may come. */
 	if (clock_ms() < w->deadline_ms + (w->state == WAITER_PAGE ? PAGE_OVERTIME_MS : 0)) {
-		timer_arm(w);
+		wait_arm(w);
 		return;
 	}
 	figure_add(hub->figures, FIGURE_TIMEOUTS, 1);
@@ -560,7 +505,7 @@ void wait_floors_raised(struct hub *hub, const struct floors *floors)
 			w->cursor = hub->tail;
 		waiter_move(w, WAITER_NEW, NULL);
 		if (wait_has_expired(hub, w->group, w->cursor))
-			answer_reset(w, "expired", FIGURE_RESETS_EXPIRED);
+			wait_reset(w, "expired", FIGURE_RESETS_EXPIRED);
 		else
 			page_wait(w);
 	}
@@ -585,7 +530,7 @@ void wait_came_late(struct hub *hub, const struct record *r)
 	while ((w = TAILQ_FIRST(&waiting))) {
 		waiter_move(w, WAITER_NEW, NULL);
 		if (!w->kind->is_told_late && w->cursor >= id && group_wants(w->group, r))
-			answer_reset(w, "expired", FIGURE_RESETS_EXPIRED);
+			wait_reset(w, "expired", FIGURE_RESETS_EXPIRED);
 		else
 			page_wait(w);
 	}
@@ -603,7 +548,7 @@ void wait_tail_moved(struct hub *hub)
 			continue;
 		}
 		wait_recall(w);
-		timer_arm(w);
+		wait_arm(w);
 		wait_start(w);
 	}
 }
@@ -636,47 +581,4 @@ struct waiter *wait_new(struct conn *c, uint64_t ticket, struct group *g,
 	hub->waiters_n++;
 	evtimer_assign(&w->timer, hub->base, on_timer, w);
 	return w;
-}
-
-static const struct waiter_kind events_kind = {.has_timeout = true};
-
-bool wait_begin(struct conn *c, const struct wire_frame *f, const char **why)
-{
-	struct hub *hub = c->hub;
-	struct group *g = group_get(hub, f->wait.interest.p, f->wait.interest.len);
-	struct waiter *w = g ? wait_new(c, f->wait.ticket, g, &events_kind, NULL) : NULL;
-	const char *limit;
-
-	if (!w) {
-		*why = g ? "WAIT with a ticket that waits already"
-			 : "WAIT with a malformed interest";
-		return false;
-	}
-	limit = count_in(w, f);
-	if (limit) {
-		wire_put_done(bufferevent_get_output(c->bev), w->ticket, WIRE_DONE_LIMIT, limit);
-		wait_end(w);
-		return true;
-	}
-	w->cursor = f->wait.since;
-	w->deadline_ms = clock_ms() + (f->wait.timeout_ms < TIMEOUT_MAX_MS ? f->wait.timeout_ms
-									   : TIMEOUT_MAX_MS);
-	if (f->wait.epoch.len && !slice_is(f->wait.epoch, hub->epoch)) {
-		answer_reset(w, "epoch", FIGURE_RESETS_EPOCH);
-		return true;
-	}
-	if (wait_has_expired(hub, g, w->cursor) ||
-		late_missed(hub->late, g, w->cursor, hub->tail)) {
-		answer_reset(w, "expired", FIGURE_RESETS_EXPIRED);
-		return true;
-	}
-	if (w->cursor > hub->tail) {
-		waiter_move(w, WAITER_AHEAD, &hub->ahead);
-		tail_wake(hub->tail_thread, SOURCE_DOORBELL);
-		timer_arm(w);
-		return true;
-	}
-	timer_arm(w);
-	wait_go_on(w);
-	return true;
 }

@@ -6,7 +6,7 @@
  *   PAGE     on a page of old events that is being read
  *   AHEAD    its cursor lies beyond the tail: another host may have released more than this one
  *
- *   WAIT -> wait_begin() -> wait_go_on() -> PARKED | PAGE | AHEAD | answered
+ *   wait_new() -> wait_go_on() -> PARKED | PAGE | AHEAD | answered
  *   released events -> fanout() -> answers for the PARKED of every group that wants one
  *   page read -> wait_go_on() for each of its waiters
  *   timer -> an answer without events, cursor moved to where it has looked
@@ -15,8 +15,8 @@
  * (grave.h). A walk through waiters takes the first of a list, moved to one of the walk's own,
  * until it is empty, and keeps no next one. The loop thread's.
  *
- * To add a kind of waiter: a struct waiter_kind. There are requests of /events, which are wait.c's
- * own, and held GETs of Engine.IO sessions: session_poll.h.
+ * To add a kind of waiter: a struct waiter_kind. There are requests of /events (wait_events.h), and
+ * held GETs of Engine.IO sessions (session_poll.h).
  */
 #ifndef CMDB_WAIT_H
 #define CMDB_WAIT_H
@@ -28,6 +28,7 @@
 #include <event2/event_struct.h>
 #include <uthash.h>
 
+#include "figure.h"
 #include "group.h"
 
 struct body;
@@ -88,8 +89,6 @@ struct waiter {
 	UT_hash_handle hh;
 };
 
-/* A WAIT frame. false: the frame is not acceptable (*why). */
-bool wait_begin(struct conn *c, const struct wire_frame *f, const char **why);
 /* A waiter in state WAITER_NEW, without timer, owned by owner; NULL: the connection has one with
  * this ticket. */
 struct waiter *wait_new(struct conn *c, uint64_t ticket, struct group *g,
@@ -116,6 +115,9 @@ void wait_give_one(struct waiter *w, struct body *b); /* the same; takes the ref
 void wait_answer(struct waiter *w);                   /* with what was collected for it, now */
 /* With nothing: it comes again at once, for what came after its cursor. */
 void wait_put_off(struct waiter *w);
+/* With a reset, which is counted; or as its kind has it. */
+void wait_reset(struct waiter *w, const char *reason, enum figure counter);
+void wait_arm(struct waiter *w);    /* its timer, if its kind has a timeout */
 void wait_recall(struct waiter *w); /* back to WAITER_NEW */
 void wait_regroup(struct waiter *w, struct group *g);
 void wait_park(struct waiter *w);

@@ -1,7 +1,7 @@
 # bash completion of cmdbctl: the output of `cmdbctl completion bash`.
 _cmdbctl() {
 	local cur=${COMP_WORDS[COMP_CWORD]} words=() w value=
-	local valued=' --config --set --schema --account-host --seed --redo --mark-done --description --tenant --role --department --display-name --scope --expires-days --ttl --topics --room --since -n --url --api-key-file --token --name --class --days --rows --brief-seconds --brief-rows --device --level --tag --keyword --source --give-up --devices --rate --for --connections --search --event --data --domain --status --line-group --cache-rule --origin-mode --origin-group --origin-set --redirect-url --redirect-status-code --https --if-version '
+	local valued=' --config --set --schema --account-host --seed --redo --mark-done --description --tenant --role --department --display-name --scope --expires-days --ttl --topics --room --since -n --url --api-key-file --token --name --class --days --rows --brief-seconds --brief-rows --device --level --tag --keyword --source --give-up --devices --rate --for --connections --search --user --ip --node --state --topic --min-lag --sort --interval --event --data --domain --status --line-group --cache-rule --origin-mode --origin-group --origin-set --redirect-url --redirect-status-code --https --if-version '
 	for w in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
 		if [[ $w == '=' ]]; then value=1
 		elif [[ $value ]]; then value=
@@ -57,6 +57,11 @@ _cmdbctl() {
 	devices:list) what=' --online --offline --search --url --api-key-file --token' ;;
 	devices:show) what=' --url --api-key-file --token' ;;
 	devices:*) what=' list show' ;;
+	sessions:list) what=' --tenant --user --ip --node --state --topic --min-lag --sort -n' ;;
+	sessions:show) what=' --tenant' ;;
+	sessions:kick) what=' --tenant --yes' ;;
+	sessions:top) what=' --tenant --user --ip --node --state --topic --min-lag --sort -n --interval --once' ;;
+	sessions:*) what=' list show kick top' ;;
 	broadcast:*) what=' --event --data --tenant --room' ;;
 	websites:list) what=' --domain --status --search --url --api-key-file --token' ;;
 	websites:show) what=' --url --api-key-file --token' ;;
@@ -72,7 +77,7 @@ _cmdbctl() {
 	doctor:*) what=' --deep' ;;
 	completion:bash) what='' ;;
 	completion:*) what=' bash' ;;
-	*) what=' migrate tenant role user apikey token events logs devices broadcast websites status config doctor completion' ;;
+	*) what=' migrate tenant role user apikey token events logs devices sessions broadcast websites status config doctor completion' ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$what $all" -- "$cur")
 }

@@ -14,6 +14,7 @@ import time
 import pytest
 
 from conftest import ROOT, unique, wait_until
+from test_ws_connections import Crowd
 
 OK, FAILED, USAGE, UNREACHABLE, NOT_FOUND = range(5)
 ME = "/api/v1/auth/me"
@@ -1095,6 +1096,9 @@ def test_json_is_one_document_or_one_a_line(stack):
                             "--redirect-url", "https://example.org/"],
         "websites show": [3], "websites update": [3, "--status", "active"],
     }
+    crowd = Crowd(stack, 1, [topic] * 2)
+    for verb, c in zip(("show", "kick"), stack.ctl("sessions", "list", "--user", topic, "--json")):
+        args[f"sessions {verb}"] = [c["id"]]
     made = {}
     last = ["token check", "token revoke", "user delete", "role delete", "apikey revoke",
             "websites delete"]
@@ -1126,6 +1130,7 @@ def test_json_is_one_document_or_one_a_line(stack):
         made[name] = json.loads(done.stdout)
     assert made["config default"]["poller"]["socket"] == "/run/cmdb/poller.sock"
     assert made["config show"].keys() == made["config default"].keys()
+    crowd.leave()
 
 
 def test_tail_counts_events_that_show(stack, own_stack):
