@@ -52,7 +52,9 @@ unsigned floors_classes(const struct wire_interest *want)
 	if (want->all_topics)
 		return FLOORS_ALL;
 	for (size_t i = 0; i < want->topics.n; i++)
-		classes |= FLOORS_ONE(stream_retention(want->topics.v[i]));
+		classes |= FLOORS_ONE(want->format == WIRE_SOCKET
+					      ? RETENTION_LASTING
+					      : stream_retention(want->topics.v[i]));
 	for (size_t i = 0; i < want->views_n; i++)
 		classes |= FLOORS_ONE(stream_retention(want->views[i].topic));
 	if (want->rooms_any_topic && (want->all_rooms || want->rooms.n > 0))

@@ -37,8 +37,8 @@ uint64_t floors_min(const struct floors *f, unsigned classes);
 bool floors_raise(struct floors *f, const struct floors *to);
 
 /* The classes that an interest is promised: those of the topics and views it names, or all of
- * them if it is for all topics; what comes to its rooms whatever the topic is promised as long as
- * it lasts. */
+ * them if it is for all topics; what comes to its rooms whatever the topic, and to a socket by
+ * right, is promised as long as it lasts: figures that it is sent unasked cost nobody the rest. */
 unsigned floors_classes(const struct wire_interest *want);
 
 /* In the page that the poller of a host shares. */
