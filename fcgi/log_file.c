@@ -32,7 +32,6 @@ struct log_file {
 	pthread_cond_t cond;  /* is_dirty or is_ending */
 	char path[PATH_MAX];  /* of fd */
 	int fd;               /* -1: none is open */
-	bool is_old;          /* to be opened anew */
 	bool is_dirty;        /* written since the thread has synced */
 	bool is_ending, has_thread;
 	int64_t lock_again_ms; /* not before: whoever has the lock holds up nobody for long */
@@ -112,7 +111,6 @@ static bool open_file(struct log_file *f, const char *path)
 	struct stat st;
 
 	close_file(f);
-	f->is_old = false;
 	f->fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
 	if (f->fd < 0)
 		return log_file_fail(f, path, "cannot be opened", errno);
@@ -279,7 +277,7 @@ void log_file_free(struct log_file *f)
 void log_file_reopen(struct log_file *f)
 {
 	pthread_mutex_lock(&f->lock);
-	f->is_old = true;
+	close_file(f);
 	pthread_mutex_unlock(&f->lock);
 }
 
@@ -290,7 +288,7 @@ static bool write_lines(struct log_file *f, const struct config *cfg, const stru
 
 	if (!is_good)
 		log_file_fail(f, cfg->logs.file, "has a % that means nothing", EINVAL);
-	else if (f->fd < 0 || f->is_old || strcmp(str_c(&path), f->path) != 0)
+	else if (f->fd < 0 || strcmp(str_c(&path), f->path) != 0)
 		is_good = open_file(f, str_c(&path));
 	str_fini(&path);
 	if (!is_good || !lock_file(f))

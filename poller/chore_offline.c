@@ -2,7 +2,8 @@
  * Devices of which nothing has come for logs.offline_s. Their rows tell when they were seen, but
  * for those that send lines the newest line tells it better (schema: devices): whoever has one
  * since is not silent, and gets the time of it. What is locked is being written to by somebody who
- * has just heard of it; the next time will tell.
+ * has just heard of it; the next time will tell. While the database was away nobody could be heard,
+ * so for as long after it has come up nobody is silent.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -43,6 +44,11 @@ static const struct db_stmt offline_set = {"offline.set",
 	"UPDATE devices SET is_online = ?, last_seen_at = GREATEST(last_seen_at, ?)"
 	" WHERE tenant_id = ? AND device_id = ?",
 	4, 0};
+
+static const struct db_stmt offline_uptime = {"offline.uptime",
+	"SELECT CAST(VARIABLE_VALUE AS SIGNED) FROM information_schema.GLOBAL_STATUS"
+	" WHERE VARIABLE_NAME = 'UPTIME'",
+	0, 1};
 
 struct silent {
 	uint32_t tenant_id;
@@ -98,16 +104,28 @@ static enum err offline_write(struct db *db, const struct offline_step *s)
 	return e;
 }
 
+static enum err offline_is_fair(struct txn *t, int64_t offline_s, bool *is_fair)
+{
+	const struct db_val *row;
+	enum err e = db_one(t->db, &offline_uptime, NULL, 0, &row);
+
+	*is_fair = e == ERR_OK && row && dbv_i(&row[0]) >= offline_s;
+	return e;
+}
+
 static enum err offline_work(struct txn *t, void *arg)
 {
 	struct offline_step *s = arg;
 	const struct db_val in[] = {
 		DBV_I(chores_cfg(s->chores)->logs.offline_s), DBV_U(STEP_DEVICES)};
 	const struct db_val *row;
-	enum err e = db_query(t->db, &offline_find, in, 2);
+	bool is_fair;
+	enum err e = offline_is_fair(t, dbv_i(&in[0]), &is_fair);
 
 	s->n = s->silent_n = 0;
-	if (e != ERR_OK)
+	if (e == ERR_OK && is_fair)
+		e = db_query(t->db, &offline_find, in, 2);
+	if (e != ERR_OK || !is_fair)
 		return e;
 	while ((row = db_fetch(t->db)))
 		offline_take(s, t, row);
