@@ -15,9 +15,15 @@
 		"keyword", OPT_LIST, "TEXT", "only with this in the message; repeatable", 0, 0 \
 	}
 
-extern const struct opt logs_tail_opts[], logs_send_opts[], logs_generate_opts[];
+/* Adds what these options say to the path of a request. */
+void logs_add_filter(const struct call *call, struct str *path);
+
+extern const struct opt logs_tail_opts[], logs_query_opts[], logs_prune_opts[], logs_send_opts[],
+	logs_generate_opts[];
 
 enum ctl_exit logs_tail(struct call *call);
+enum ctl_exit logs_query(struct call *call);
+enum ctl_exit logs_prune(struct call *call);
 enum ctl_exit logs_send(struct call *call);
 enum ctl_exit logs_generate(struct call *call);
 

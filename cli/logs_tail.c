@@ -81,18 +81,6 @@ static void logs_tail_show(struct logs_tail *t, struct json_object *entry)
 
 /* ---- what is stored ---- */
 
-static void add_filter(const struct call *call, struct str *path)
-{
-	static const char *const dimensions[] = {"device", "level", "tag", "keyword"};
-
-	for (size_t i = 0; i < sizeof(dimensions) / sizeof(dimensions[0]); i++) {
-		const struct strlist *values = opt_list(call, dimensions[i]);
-
-		for (size_t k = 0; k < values->n; k++)
-			rest_query(path, dimensions[i], values->v[k]);
-	}
-}
-
 static void logs_tail_number(struct str *path, const char *name, uint64_t n)
 {
 	struct str text = STR_INIT;
@@ -118,7 +106,7 @@ static enum ctl_exit logs_tail_page(struct logs_tail *t, bool is_ascending, uint
 	enum ctl_exit status;
 
 	str_adds(&path, PATH);
-	add_filter(t->call, &path);
+	logs_add_filter(t->call, &path);
 	if (from)
 		rest_query(&path, "from", from);
 	rest_query(&path, "order", is_ascending ? "asc" : "desc");
@@ -319,7 +307,7 @@ static enum ctl_exit logs_tail_run(struct logs_tail *t)
 	enum ctl_exit status;
 
 	rest_query(&f->path, "topics", "logs");
-	add_filter(t->call, &f->path);
+	logs_add_filter(t->call, &f->path);
 	f->spacing_ms = SPACING_MS;
 	status = logs_tail_begin(t);
 	while (status == CTL_OK) {

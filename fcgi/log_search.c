@@ -13,24 +13,31 @@
 /* So much is looked at of devices in full before candidates are asked for: most have few lines. */
 #define DIRECT_ROWS 2048
 
-#define MS_OF(column) "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', " column ") DIV 1000"
-#define COLUMNS                                                        \
-	"SELECT id, device_id, level, " MS_OF("logged_at") ", " MS_OF( \
-		"received_at") ", message,"                            \
-			       " tags, source, meta FROM logs "
+#define LOGGED_MS DB_MS_OF("logged_at")
+#define RECEIVED_MS DB_MS_OF("received_at")
+#define COLUMNS                                                         \
+	"SELECT id, device_id, level, " LOGGED_MS ", " RECEIVED_MS ", " \
+	"message, tags, source, meta FROM logs "
 #define COLUMNS_N 9
-/* What costs nothing to ask there is left out by the server. */
+/* What costs little to ask there is left out by the server; what costs more (the time, a
+ * microsecond a line) only where it is asked for, and last. */
 #define IN_SPAN                                                            \
 	"FORCE INDEX (PRIMARY) WHERE id BETWEEN ? AND ? AND tenant_id = ?" \
-	" AND logged_at BETWEEN ? AND ? AND (1 << level) & ? ORDER BY id"
+	" AND (1 << level) & ?"
+#define IN_TIME " AND logged_at BETWEEN ? AND ?"
 /* Here that would let one statement look at any number of rows. */
 #define OF_DEVICE                                                            \
 	"FORCE INDEX (ix_logs_device) WHERE tenant_id = ? AND device_id = ?" \
 	" AND id BETWEEN ? AND ? ORDER BY id"
 
-static const struct db_stmt sql_span_up = {"logs.span_up", COLUMNS IN_SPAN, 6, COLUMNS_N};
+static const struct db_stmt sql_span_up = {
+	"logs.span_up", COLUMNS IN_SPAN " ORDER BY id", 4, COLUMNS_N};
 static const struct db_stmt sql_span_down = {
-	"logs.span_down", COLUMNS IN_SPAN " DESC", 6, COLUMNS_N};
+	"logs.span_down", COLUMNS IN_SPAN " ORDER BY id DESC", 4, COLUMNS_N};
+static const struct db_stmt sql_times_up = {
+	"logs.times_up", COLUMNS IN_SPAN IN_TIME " ORDER BY id", 6, COLUMNS_N};
+static const struct db_stmt sql_times_down = {
+	"logs.times_down", COLUMNS IN_SPAN IN_TIME " ORDER BY id DESC", 6, COLUMNS_N};
 static const struct db_stmt sql_device_up = {
 	"logs.device_up", COLUMNS OF_DEVICE " LIMIT ?", 5, COLUMNS_N};
 static const struct db_stmt sql_device_down = {
@@ -42,8 +49,9 @@ static const struct db_stmt sql_next_down = {
 	"logs.next_down", "SELECT MAX(id) FROM logs WHERE id BETWEEN ? AND ?", 2, 1};
 
 const struct db_set log_search_sql = {"log_search",
-	(const struct db_stmt *const[]){&sql_span_up, &sql_span_down, &sql_device_up,
-		&sql_device_down, &sql_next_up, &sql_next_down, NULL},
+	(const struct db_stmt *const[]){&sql_span_up, &sql_span_down, &sql_times_up,
+		&sql_times_down, &sql_device_up, &sql_device_down, &sql_next_up, &sql_next_down,
+		NULL},
 	true};
 
 void log_search_init(struct log_search *s, uint32_t tenant_id)
@@ -208,10 +216,30 @@ static unsigned levels_of(const struct log_search *s)
 	return s->wants.levels ? s->wants.levels : ~0u >> 1;
 }
 
+static bool has_times(const struct log_search *s)
+{
+	return s->from_ms > 0 || s->to_ms < CLOCK_WALL_MAX_MS;
+}
+
+static enum err query_span(struct walk *w, const struct id_range *r)
+{
+	static const struct db_stmt *const all[2][2] = {
+		{&sql_span_down, &sql_times_down}, {&sql_span_up, &sql_times_up}};
+	const struct log_search *s = w->s;
+	const struct db_stmt *st = all[s->is_ascending][has_times(s)];
+	char from[CLOCK_RFC3339_SIZE], to[CLOCK_RFC3339_SIZE];
+
+	clock_sql(s->from_ms, from);
+	clock_sql(s->to_ms, to);
+	return db_query(w->db, st,
+		(const struct db_val[]){DBV_U(r->low), DBV_U(r->high), DBV_U(s->tenant_id),
+			DBV_U(levels_of(s)), dbv_s(from), dbv_s(to)},
+		(size_t)st->params_n);
+}
+
 static enum err look_at_span(struct walk *w, struct id_range r)
 {
 	const struct log_search *s = w->s;
-	char from[CLOCK_RFC3339_SIZE], to[CLOCK_RFC3339_SIZE];
 	uint64_t last;
 	enum err e;
 
@@ -221,12 +249,7 @@ static enum err look_at_span(struct walk *w, struct id_range r)
 		else
 			r.low = r.high - SPAN + 1;
 	}
-	clock_sql(s->from_ms, from);
-	clock_sql(s->to_ms, to);
-	e = db_query(w->db, s->is_ascending ? &sql_span_up : &sql_span_down,
-		(const struct db_val[]){DBV_U(r.low), DBV_U(r.high), DBV_U(s->tenant_id),
-			dbv_s(from), dbv_s(to), DBV_U(levels_of(s))},
-		6);
+	e = query_span(w, &r);
 	if (e != ERR_OK)
 		return e;
 	begin_stretch(w);
@@ -295,8 +318,7 @@ static enum err look_at_devices(struct walk *w, const struct id_range *r)
 /* Is it worth to ask for candidates, beyond the devices? */
 static bool is_narrow(const struct log_search *s)
 {
-	return s->wants.levels || s->wants.tags.n || s->wants.keywords.n || s->from_ms > 0 ||
-	       s->to_ms < CLOCK_WALL_MAX_MS;
+	return s->wants.levels || s->wants.tags.n || s->wants.keywords.n || has_times(s);
 }
 
 static bool is_over(const struct walk *w)
@@ -318,10 +340,10 @@ static enum err walk_on(struct walk *w, struct log_candidates *c)
 	bool is_empty = false;
 	enum err e = ERR_OK;
 
-	if (!by_device || (is_narrow(s) && w->rows_n >= DIRECT_ROWS))
-		e = log_candidates_next(c, &r, &is_empty);
-	if (e == ERR_OK && !is_empty && !by_device)
+	if (!by_device)
 		e = skip_gap(w, &r, &is_empty);
+	if (e == ERR_OK && !is_empty && (!by_device || (is_narrow(s) && w->rows_n >= DIRECT_ROWS)))
+		e = log_candidates_next(c, &r, &is_empty);
 	if (e != ERR_OK)
 		return e;
 	if (is_empty)
@@ -336,14 +358,20 @@ enum err log_search_step(struct db *db, struct log_search *s, const struct log_s
 {
 	struct walk w = {.db = db, .s = s, .step = step, .out = out, .begin = out->len};
 	struct log_candidates *c = log_candidates_new(db, s);
-	enum err e = ERR_OK;
+	enum err e;
 
+	/* One view of lines and index, for this step alone. */
+	e = db_begin_snapshot(db);
+	if (e != ERR_OK)
+		goto out;
 	do {
 		if (!has_rest(s))
 			break;
 		e = walk_on(&w, c);
 	} while (e == ERR_OK && !is_over(&w));
 	s->is_done = !has_rest(s);
+out:
+	db_rollback(db);
 	*found_n = w.found_n;
 	log_candidates_free(c);
 	walk_fini(&w);

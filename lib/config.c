@@ -237,6 +237,16 @@ const struct config_row config_rows[] = {
 	KEY(logs, fsync, CHOICE, "second", 0, 0, "never|second|write",
 		"When what is written there is put on the disk: when the system likes, once a "
 		"second, or before each request is answered."),
+	KEY(logs, retention_days, INT, "30", 1, 36500, "days",
+		"Lines of logs that came longer ago are removed by cmdbctl logs prune."),
+	KEY(logs, retention_rows, INT, "50000000", 1000, 1000000000000, "lines",
+		"The newest so many are kept at most."),
+	KEY(logs, index, BOOL, "on", 0, 0, "",
+		"Whether cmdb-poller makes the index by which keywords are found among many lines. "
+		"off: they are found all the same, only slower."),
+	KEY(logs, index_settle_s, INT, "30", 1, 3600, "s",
+		"Ids of lines that are missing are taken for rolled back after so long, if nobody "
+		"has them locked; until then the lines around them are not in the index."),
 
 	KEY(conformance, app, CHOICE, "off", 0, 0, "off|echo-engineio|echo-socketio",
 		"For protocol test suites only: instead of cmdb's own events an application "

@@ -67,6 +67,8 @@ struct config {
 	struct {
 		int64_t max_per_s, replay, offline_s;
 		char *file, *fsync; /* fsync: never, second or write */
+		int64_t retention_days, retention_rows, index_settle_s;
+		bool index;
 	} logs;
 	struct {
 		char *app; /* off, echo-engineio or echo-socketio */

@@ -26,11 +26,14 @@ struct chore {
 	/* Each host does it, without a claim, whenever its loop has given something for it:
 	 * chores_give(). */
 	bool is_given;
+	/* Is there work to claim? Each poller asks, every time. NULL: always. */
+	enum err (*look)(struct chores *cs, bool *has_work);
 };
 
-extern const struct chore chore_expired; /* chore_expired.c: what is over goes */
-extern const struct chore chore_offline; /* chore_offline.c: devices that are silent */
-extern const struct chore chore_stats;   /* chore_stats.c: what the census has found */
+extern const struct chore chore_expired;   /* chore_expired.c: what is over goes */
+extern const struct chore chore_log_index; /* chore_log_index.c: makes the index of logs */
+extern const struct chore chore_offline;   /* chore_offline.c: devices that are silent */
+extern const struct chore chore_stats;     /* chore_stats.c: what the census has found */
 
 const struct config *chores_cfg(const struct chores *cs);
 struct db *chores_db(const struct chores *cs);

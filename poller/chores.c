@@ -28,7 +28,8 @@ static const struct db_stmt sql_claim = {"chores.claim",
 static const struct db_set set = {
 	"chores", (const struct db_stmt *const[]){&sql_claim, NULL}, true};
 
-static const struct chore *const chores[] = {&chore_expired, &chore_offline, &chore_stats};
+static const struct chore *const chores[] = {
+	&chore_expired, &chore_offline, &chore_log_index, &chore_stats};
 #define CHORES_N (sizeof(chores) / sizeof(chores[0]))
 
 struct chores {
@@ -217,11 +218,14 @@ static enum err chores_do(struct chores *cs, size_t i)
 {
 	struct claim c = {
 		.cs = cs, .chore = chores[i], .is_ours = cs->goes_on[i] || chores[i]->is_given};
+	bool has_work = true;
 	enum err e = chores_connect(cs);
 
 	cs->why[0] = '\0';
 	cs->has_more = cs->goes_on[i] = false;
-	if (e == ERR_OK && !c.is_ours)
+	if (e == ERR_OK && !c.is_ours && chores[i]->look)
+		e = chores[i]->look(cs, &has_work);
+	if (e == ERR_OK && !c.is_ours && has_work)
 		e = chore_unit(cs, chores_claim, &c);
 	if (e != ERR_OK && chores[i]->is_given)
 		free(chores_take(cs));

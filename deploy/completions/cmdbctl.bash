@@ -1,7 +1,7 @@
 # bash completion of cmdbctl: the output of `cmdbctl completion bash`.
 _cmdbctl() {
 	local cur=${COMP_WORDS[COMP_CWORD]} words=() w value=
-	local valued=' --config --set --schema --account-host --seed --redo --mark-done --description --tenant --role --department --display-name --scope --expires-days --ttl --topics --room --since -n --url --api-key-file --token --name --class --days --rows --brief-seconds --brief-rows --device --level --tag --keyword --source --give-up --devices --rate --for --connections --search --user --ip --node --state --topic --min-lag --sort --interval --event --data --domain --status --line-group --cache-rule --origin-mode --origin-group --origin-set --redirect-url --redirect-status-code --https --if-version '
+	local valued=' --config --set --schema --account-host --seed --redo --mark-done --description --tenant --role --department --display-name --scope --expires-days --ttl --topics --room --since -n --url --api-key-file --token --name --class --days --rows --brief-seconds --brief-rows --device --level --tag --keyword --from --to --before --after --older-than --keep-rows --source --give-up --devices --rate --for --connections --search --user --ip --node --state --topic --min-lag --sort --interval --event --data --domain --status --line-group --cache-rule --origin-mode --origin-group --origin-set --redirect-url --redirect-status-code --https --if-version '
 	for w in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
 		if [[ $w == '=' ]]; then value=1
 		elif [[ $value ]]; then value=
@@ -51,9 +51,11 @@ _cmdbctl() {
 	events:stats) what='' ;;
 	events:*) what=' tail publish prune stats' ;;
 	logs:tail) what=' --device --level --tag --keyword --since -n --url --api-key-file --token' ;;
+	logs:query) what=' --device --level --tag --keyword --from --to --before --after --oldest-first -n --all --url --api-key-file --token' ;;
+	logs:prune) what=' --older-than --keep-rows --dry-run' ;;
 	logs:send) what=' --device --level --tag --source --ndjson --gzip --give-up --url --api-key-file --token' ;;
 	logs:generate) what=' --devices --rate --for --seed --connections --gzip --print --url --api-key-file --token' ;;
-	logs:*) what=' tail send generate' ;;
+	logs:*) what=' tail query prune send generate' ;;
 	devices:list) what=' --online --offline --search --url --api-key-file --token' ;;
 	devices:show) what=' --url --api-key-file --token' ;;
 	devices:*) what=' list show' ;;

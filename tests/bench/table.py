@@ -23,6 +23,7 @@ INGEST_RATIO_MIN = 0.6
 INGEST_ARRAYS_MIN = 15000
 LOG_QUIET_P50_MS_MAX = 20.0
 LOG_STEADY_P99_MS_MAX = 150.0
+LOG_QUERY_P95_MS_MAX = 200.0
 LOG_MATCH_RATIO_MAX = 2.0
 SERVERS = ("cmdb-poller", "cmdb-fcgi", "lighttpd", "node")  # the database aside
 
@@ -109,11 +110,16 @@ def subscriber_targets(logs):
                 logs["match"]["many"]["us"] / logs["match"]["few"]["us"], LOG_MATCH_RATIO_MAX)]
 
 
+def query_targets(result):
+    return [at_most(f"logs: a query over {result['rows']} lines, p95 ms", result["p95_ms"], LOG_QUERY_P95_MS_MAX)]
+
+
 def targets(result):
     return ((poll_targets(result["polls"]) if result["polls"] else [])
             + (socket_targets(result["sockets"]) if result["sockets"] else [])
             + (subscriber_targets(result["subscribers"]) if result["subscribers"] else [])
-            + (ingest_targets(result["ingest"]) if result["ingest"] else []))
+            + (ingest_targets(result["ingest"]) if result["ingest"] else [])
+            + (query_targets(result["log_queries"]) if result["log_queries"] else []))
 
 
 # ---- the table ----
@@ -172,6 +178,14 @@ def show_sockets(table, result, connections):
                   lambda n, p=part: result["idle"][n]["cpu_percent"][p])
 
 
+def show_queries(table, result):
+    for name, query in result["queries"].items():
+        table.row(f"logs, {result['rows']} lines: {name}, p95 ms", lambda n, q=query: {"cmdb": q["p95_ms"]}[n])
+    table.row("  lines/s put into their index", lambda n: {"cmdb": result["indexed_per_s"]}[n], 0)
+    table.row("  bytes of index a line", lambda n: {"cmdb": sum(
+        size for t, size in result["bytes"].items() if t != "logs") / result["rows"]}[n])
+
+
 def show_ingest(table, result):
     def cmdb(value):
         return lambda name: {"cmdb": value}[name]
@@ -205,6 +219,8 @@ def show(result, smoke):
         show_subscribers(table, result["subscribers"])
     if result["ingest"]:
         show_ingest(table, result["ingest"])
+    if result["log_queries"]:
+        show_queries(table, result["log_queries"])
     print()
     if smoke:
         print("smoke: it works; these numbers mean nothing")

@@ -250,7 +250,7 @@ def test_grants(fresh, accounts, stack):
         cursor.execute("SHOW BINLOG STATUS")
         cursor.execute("INSERT INTO ws_events (topic, event_type, payload) VALUES ('t','add','1')")
         cursor.execute("SELECT device_id FROM devices WHERE is_online FOR UPDATE SKIP LOCKED")
-    for sql in ("UPDATE ws_events SET payload = '2'", "DELETE FROM ws_events", "SELECT message FROM logs",
+    for sql in ("UPDATE ws_events SET payload = '2'", "DELETE FROM ws_events", "SELECT meta FROM logs",
                 "DELETE FROM devices", "UPDATE devices SET status = ''", "DELETE FROM ws_pollers", "UPDATE ws_log SET one = 1", "DELETE FROM ws_log", "SELECT * FROM users",
                 "SELECT password_hash FROM users", "SELECT hash FROM api_keys",
                 "SELECT id FROM refresh_tokens", "UPDATE users SET status = 'active'"):
