@@ -124,7 +124,8 @@ const struct config_row config_rows[] = {
 	KEY(events, retention_rows, INT, "1000000", 1000, 10000000000, "rows",
 		"Most events that pruning leaves."),
 	KEY(events, brief_retention_s, INT, "3600", 60, 31 * DAY_S, "s",
-		"Events of topics that are kept briefly (logs, stats) and are older than this are "
+		"Events of topics that are kept briefly (logs, devices, stats) and are older than "
+		"this are "
 		"pruned by `cmdbctl events prune`."),
 	KEY(events, brief_retention_rows, INT, "200000", 1000, 10000000000, "rows",
 		"Most events of these topics that pruning leaves."),

@@ -45,6 +45,7 @@ const struct stream streams[] = {
 			{.grant = STREAM_IN_EVENTS, .filter = &log_stream_filter}}},
 	{.topic = "devices",
 		.perm = "logs:read",
+		.retention = RETENTION_BRIEF, /* whoever may post logs makes as many as he likes */
 		.views = {{.grant = STREAM_BY_RIGHT, .shape = &stream_shape_update}}},
 	{.topic = "alerts", .is_console = true},
 	{.topic = "notifications", .is_console = true},

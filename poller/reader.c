@@ -66,7 +66,8 @@ static void reader_discard(struct mail *mail)
 	reader_mail_free((struct reader_mail *)mail);
 }
 
-/* Once: pollers of a process have the same streams. */
+/* All but the floods that come on asking: what is kept briefly and comes by right (devices,
+ * figures) is shown as long as it is there. Once: pollers of a process have the same streams. */
 static void make_sql(void)
 {
 	static struct str sql = STR_INIT;
@@ -77,7 +78,7 @@ static void make_sql(void)
 		"SELECT " RECORD_COLUMNS
 		" FROM ws_events WHERE id > ? AND id <= ? AND (room <> '' OR topic NOT IN (''");
 	for (const struct stream *st = streams; st->topic; st++)
-		if (st->retention == RETENTION_BRIEF)
+		if (st->retention == RETENTION_BRIEF && stream_view_by(st, STREAM_BY_RIGHT) < 0)
 			str_addf(&sql, ", '%s'", st->topic);
 	str_adds(&sql, ")) ORDER BY id LIMIT ?");
 	sql_lasting.sql = sql.p;

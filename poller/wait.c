@@ -332,7 +332,7 @@ static void go_on_ring(struct waiter *w, bool is_for_others)
 
 /* ---- pages ---- */
 
-/* Who wants no topic that is kept briefly is shown the others without them. */
+/* Who asks for no topic that is kept briefly is shown the others without their floods. */
 static enum reader_job pages_of(const struct waiter *w)
 {
 	return w->group->classes & FLOORS_ONE(RETENTION_BRIEF) ? READER_PAGE : READER_LASTING;

@@ -43,7 +43,8 @@ def test_a_flood_of_logs_expires_cursors_of_logs_alone(own_stack):
     socket = connect(stack, admin)
     socket.ask("websites")
     before = insert(db, "websites", 3)
-    insert(db, "logs", FLOOD)
+    insert(db, "devices", FLOOD // 2)
+    insert(db, "logs", FLOOD - FLOOD // 2)
     last = insert(db, "websites", 2)
     wait_until(lambda: stack.has_noted(last), 20, "the poller has noted its tail")
 
@@ -64,7 +65,7 @@ def test_a_flood_of_logs_expires_cursors_of_logs_alone(own_stack):
     websites = admin.poll(since, 0, topics="websites")
     assert "reset" not in websites and len(websites["events"]) == 5
     assert websites["lastEventId"] >= last
-    for topics in ("logs", "stats", "websites,logs"):
+    for topics in ("logs", "stats", "devices", "websites,logs"):
         assert admin.poll(since, 0, topics=topics)["reset"]["reason"] == "expired", topics
     # Who may read all, and does not say what, asked for logs too.
     assert admin.poll(since, 0)["reset"]["reason"] == "expired"
