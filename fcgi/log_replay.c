@@ -11,7 +11,7 @@
 #include "worker.h"
 
 #define BATCH_MAX 50
-#define SCAN_BYTES_MAX (32u * 1024 * 1024) /* payloads looked through */
+#define SCAN_BYTES_MAX (16u * 1024 * 1024) /* payloads looked through */
 #define PAGE_BYTES (1024u * 1024)          /* so much is asked for at a time, by what came before */
 #define PAGE_ROWS_MAX 256
 #define PAGE_ROWS_FIRST 4

@@ -48,13 +48,14 @@ static void park_engine_fini(struct park *p)
 
 /* ---- events ---- */
 
-/* May the packets ask for rows (request:<topic>)? One that does so in escapes is done where it is.
- */
+/* May the packets ask for rows (request:<topic>, log:resume)? One that does so in escapes is done
+ * where it is. */
 static bool asks_for_rows(const struct str *body)
 {
-	static const char name[] = "\"request:";
+	static const char request[] = "\"request:", resume[] = "\"log:resume\"";
 
-	return memmem(str_c(body), body->len, name, sizeof(name) - 1) != NULL;
+	return memmem(str_c(body), body->len, request, sizeof(request) - 1) ||
+	       memmem(str_c(body), body->len, resume, sizeof(resume) - 1);
 }
 
 /* ---- errors ---- */

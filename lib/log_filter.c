@@ -8,6 +8,9 @@
 
 #define VERSION 1
 #define TAGS_MAX UINT16_MAX
+#define GRAM 3
+#define GRAM_BITS_MIN 6 /* log2 */
+#define GRAM_BITS_MAX 17
 
 const struct log_dimension_name log_dimensions[LOG_DIMENSIONS_N] = {
 	[LOG_DEVICES] = {"deviceIds", "device", true},
@@ -40,7 +43,7 @@ static const char *add_keyword(struct log_filter *f, struct slice value)
 	const char *problem;
 
 	if (f->keywords.n == LOG_FILTER_KEYWORDS_MAX)
-		return "there may be at most 32 keywords";
+		return "there may be at most 16 keywords";
 
 	fold_add(&folded, value);
 	problem = add_text(&f->keywords, slice_str(&folded));
@@ -176,6 +179,59 @@ static bool log_filter_parse(struct json_object *ask, struct str *filter, const 
 	return ok;
 }
 
+/* ---- grams ---- */
+
+/* Of n bytes, up to GRAM. */
+static uint32_t gram_at(const char *p, size_t n, unsigned bits)
+{
+	uint32_t gram = (uint32_t)n << 24;
+
+	for (size_t i = 0; i < n; i++)
+		gram |= (uint32_t)(unsigned char)p[i] << 8 * i;
+	return gram * 2654435761u >> (32 - bits);
+}
+
+/* Of the message that begins there in out, which is moved behind them: eight bits for each of its
+ * bytes. */
+static void put_grams(struct str *out, size_t at)
+{
+	size_t len = out->len - at, size;
+	unsigned bits = GRAM_BITS_MIN;
+	unsigned char *set;
+	const char *p;
+
+	while (bits < GRAM_BITS_MAX && (size_t)1 << bits < 8 * len)
+		bits++;
+	size = ((size_t)1 << bits) / 8;
+	str_reserve(out, 1 + size);
+	memmove(out->p + at + 1 + size, out->p + at, len + 1);
+	out->len += 1 + size;
+	out->p[at] = (char)bits;
+	set = (unsigned char *)out->p + at + 1;
+	memset(set, 0, size);
+	p = out->p + at + 1 + size;
+	for (size_t i = 0; i < len; i++) {
+		for (size_t n = 1; n <= GRAM && i + n <= len; n++) {
+			uint32_t gram = gram_at(p + i, n, bits);
+
+			set[gram / 8] |= (unsigned char)(1u << gram % 8);
+		}
+	}
+}
+
+static bool has_grams(const unsigned char *set, unsigned bits, struct slice keyword)
+{
+	size_t n = keyword.len < GRAM ? keyword.len : GRAM;
+
+	for (size_t i = 0; i + n <= keyword.len; i++) {
+		uint32_t gram = gram_at(keyword.p + i, n, bits);
+
+		if (!(set[gram / 8] & 1u << gram % 8))
+			return false;
+	}
+	return true;
+}
+
 /* ---- digests ---- */
 
 static void log_filter_put_tags(struct str *out, struct slice tags)
@@ -202,11 +258,15 @@ static void log_filter_put_tags(struct str *out, struct slice tags)
 
 void log_filter_digest(struct str *out, const struct log_entry *e)
 {
+	size_t at;
+
 	bytes_put(out, e->id, 8);
 	bytes_put(out, e->level, 1);
 	bytes_put_slice(out, e->device);
 	log_filter_put_tags(out, e->tags);
+	at = out->len;
 	fold_add(out, e->message);
+	put_grams(out, at);
 }
 
 static void digest_entry(struct str *out, const struct event_row *row, struct slice entry)
@@ -245,6 +305,8 @@ struct digest {
 	uint64_t id;
 	unsigned level;
 	struct slice device, tags, message; /* tags: n and texts */
+	const unsigned char *grams;
+	unsigned gram_bits;
 };
 
 static struct digest digest_of(struct slice bytes)
@@ -256,6 +318,9 @@ static struct digest digest_of(struct slice bytes)
 	for (uint16_t n = bytes_u16(&b); n > 0 && !b.is_bad; n--)
 		bytes_text(&b);
 	d.tags = (struct slice){from, (size_t)((const char *)b.p - from)};
+	d.gram_bits = bytes_u8(&b);
+	d.grams = b.p;
+	bytes_take(&b, ((size_t)1 << d.gram_bits) / 8);
 	d.message = (struct slice){(const char *)b.p, (size_t)(b.end - b.p)};
 	return d;
 }
@@ -277,7 +342,7 @@ static bool is_of_device(const struct digest *d, struct slice device)
 
 static bool has_keyword(const struct digest *d, struct slice keyword)
 {
-	return fold_has(d->message, keyword);
+	return has_grams(d->grams, d->gram_bits, keyword) && fold_has(d->message, keyword);
 }
 
 /* Of one dimension, in the order of the filter's bytes: is there none, or one that matches? Reads
@@ -318,7 +383,6 @@ bool log_filter_matches(struct slice filter, struct slice digest)
  * too many pairs; or by tag; or by three bytes of each keyword, if all are that long; or by level.
  * A key begins with its kind. */
 #define PAIRS_MAX 64
-#define GRAM 3
 
 enum key_kind { OF_PAIR = 'P', OF_DEVICE = 'D', OF_TAG = 'T', OF_GRAM = 'G', OF_LEVEL = 'L' };
 

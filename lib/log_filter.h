@@ -10,8 +10,13 @@
  *
  *   filter  u8 version, u8 levels (1 << level), and of devices, tags, keywords each, sorted:
  *           u16 n, n * text
- *   digest  u64 id, u8 level (0: none that is known), text device, u16 n, n * text tag, and the
- *           message, folded, up to the end
+ *   digest  u64 id, u8 level (0: none that is known), text device, u16 n, n * text tag, the grams
+ *           of the message (u8 log2 of how many bits, and these), and the message, folded, up to
+ * the end
+ *
+ * Grams are the hashes of up to three bytes of the message that follow each other: a keyword whose
+ * own are not all among them is nowhere in it, so that hardly any message is looked through in
+ * vain, however many keywords there are.
  */
 #ifndef CMDB_LOG_FILTER_H
 #define CMDB_LOG_FILTER_H
@@ -24,10 +29,10 @@
 #include "str.h"
 #include "stream.h"
 
-#define LOG_FILTER_VALUES_MAX 256  /* devices, or tags */
-#define LOG_FILTER_KEYWORDS_MAX 32 /* each is looked for in each message that is looked at */
-#define LOG_FILTER_VALUE_MAX 256   /* bytes of one */
-#define LOG_FILTER_MAX 8192        /* bytes of a filter */
+#define LOG_FILTER_VALUES_MAX 256 /* devices, or tags */
+#define LOG_FILTER_KEYWORDS_MAX 16
+#define LOG_FILTER_VALUE_MAX 256 /* bytes of one */
+#define LOG_FILTER_MAX 8192      /* bytes of a filter */
 
 enum log_dimension { LOG_DEVICES, LOG_LEVELS, LOG_TAGS, LOG_KEYWORDS, LOG_DIMENSIONS_N };
 struct log_dimension_name {

@@ -12,6 +12,7 @@ struct channel {
 	char *key;
 	struct group **groups;
 	size_t n, cap;
+	uint64_t found_for;
 	UT_hash_handle hh;
 };
 
@@ -90,6 +91,14 @@ void channels_free(struct hub *hub)
 {
 	free(hub->channel_keys);
 	hub->channel_keys = NULL;
+}
+
+bool channel_was_found(struct channel *ch, uint64_t entry)
+{
+	bool was_found = ch->found_for == entry;
+
+	ch->found_for = entry;
+	return was_found;
 }
 
 struct group *channel_at(const struct channel *ch, size_t i)

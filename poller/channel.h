@@ -7,11 +7,13 @@
 #ifndef CMDB_CHANNEL_H
 #define CMDB_CHANNEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "bytes.h"
 
+struct channel;
 struct group;
 struct hub;
 
@@ -34,6 +36,8 @@ struct channel_name {
 /* A group may join one twice, and then has to leave it twice. */
 void channel_join(struct hub *hub, struct group *g, const struct channel_name *name);
 void channel_leave(struct hub *hub, struct group *g, const struct channel_name *name);
+/* Was it found for that entry, by its number of all, before? Keys come several times. */
+bool channel_was_found(struct channel *ch, uint64_t entry);
 /* Its groups, by number; NULL: no more. */
 struct channel *channel_find(struct hub *hub, const struct channel_name *name); /* NULL: none */
 void channels_free(struct hub *hub);                          /* there are none any more */

@@ -93,6 +93,7 @@ static bool collect_views(struct waiter *w, const struct record *r)
 	bool ok;
 
 	group_match(w->group, r, &h);
+	w->work += r->digests_len;
 	ok = add_hits(w, &h, keep_due(w, &h));
 	hits_fini(&h);
 	return ok;

@@ -65,11 +65,13 @@ static void match(struct route *to, enum channel_kind kind, const char *name)
 static void match_key(struct slice key, void *arg)
 {
 	struct route *to = arg;
-	const struct channel *ch;
+	struct channel *ch;
 	struct group *g;
 
 	to->name.key = key;
 	ch = channel_find(to->hub, &to->name);
+	if (!ch || channel_was_found(ch, to->entries_n))
+		return;
 	for (size_t i = 0; (g = channel_at(ch, i)); i++) {
 		size_t had = g->hits.n;
 

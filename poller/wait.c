@@ -18,9 +18,10 @@
 #include "ring.h"
 #include "tail.h"
 
-#define PAGES_PER_ANSWER 16           /* pages looked through before an answer says `more` */
-#define RING_PER_ANSWER 16384         /* events of the ring, likewise */
-#define PARTIAL_HELD_MAX (64u * 1024) /* bytes held for one who waits for a further page */
+#define PAGES_PER_ANSWER 16                /* pages looked through before an answer says `more` */
+#define RING_PER_ANSWER 16384              /* events of the ring, likewise */
+#define WORK_PER_ANSWER (4u * 1024 * 1024) /* bytes that filters are tried on, likewise */
+#define PARTIAL_HELD_MAX (64u * 1024)      /* bytes held for one who waits for a further page */
 #define AHEAD_HOLD_MS 300     /* how long a cursor beyond the tail may be right after all: */
 #define AHEAD_HOLD_MIN_MS 30  /* another host's poller may be a moment ahead of this one */
 #define PAGE_OVERTIME_MS 5000 /* how long an answer may be late for a page that is being read */
@@ -306,14 +307,14 @@ static void go_on_ring(struct waiter *w, bool is_for_others)
 
 	if (end - i > RING_PER_ANSWER)
 		end = i + RING_PER_ANSWER;
-	for (; i < end; i++) {
+	for (; i < end && w->work < WORK_PER_ANSWER; i++) {
 		if (!collect_record(w, ring_at(ring, i))) {
 			answer_and_keep(w, is_for_others, true);
 			return;
 		}
 	}
-	if (end < ring->n) {
-		w->cursor = ring_at(ring, end - 1)->item.id;
+	if (i < ring->n) {
+		w->cursor = ring_at(ring, i - 1)->item.id;
 		answer_and_keep(w, is_for_others, true);
 		return;
 	}
@@ -383,12 +384,12 @@ void wait_go_on(struct waiter *w)
 	for (unsigned pages = 0;; pages++) {
 		struct page *p;
 
-		if (w->cursor >= hub->tail || w->cursor >= hub->ring.covered) {
-			go_on_ring(w, !is_own);
+		if (pages == PAGES_PER_ANSWER || w->work >= WORK_PER_ANSWER) {
+			answer_partial(w, true);
 			return;
 		}
-		if (pages == PAGES_PER_ANSWER) {
-			answer_partial(w, true);
+		if (w->cursor >= hub->tail || w->cursor >= hub->ring.covered) {
+			go_on_ring(w, !is_own);
 			return;
 		}
 		p = page_find(hub, page_begin(hub, w->cursor, pages_of(w)), pages_of(w));
@@ -408,6 +409,7 @@ void wait_go_on(struct waiter *w)
 
 void wait_start(struct waiter *w)
 {
+	w->work = 0;
 	w->start = (struct start){.plain = w->cursor};
 	if (!w->group->is_paced || !w->pace) {
 		w->held = WAIT_HOLDS_NOTHING;
