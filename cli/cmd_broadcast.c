@@ -5,6 +5,8 @@
 
 #include "cast.h"
 #include "change.h"
+#include "event.h"
+#include "hosts.h"
 #include "json.h"
 #include "people.h"
 #include "poller.h"
@@ -13,7 +15,7 @@
 
 #define POLLER_TIMEOUT_MS 10000
 
-static const struct db_set *const sets[] = {&change_sql, &people_sql, NULL};
+static const struct db_set *const sets[] = {&change_sql, &people_sql, &hosts_sql, &event_sql, NULL};
 
 /* Checks it before anything is opened. */
 static enum ctl_exit broadcast_read(const struct call *call, struct str *args)
@@ -31,8 +33,29 @@ static enum ctl_exit broadcast_read(const struct call *call, struct str *args)
 	return CTL_OK;
 }
 
+/* Has it carried to the sockets of other hosts, if there are any. */
+static enum err broadcast_elsewhere(
+	const struct call *call, uint32_t tenant_id, const struct str *args)
+{
+	struct event_out out = {
+		.tenant_id = tenant_id, .topic = EVENT_TOPIC_HOSTS, .type = EVENT_ADD};
+	const char *room = opt_text(call, "room");
+	int64_t own = call->cfg->poller.node_id;
+	struct str json = STR_INIT;
+	bool are_several;
+	enum err e = hosts_are_several(call->db, own, &are_several);
+
+	if (e == ERR_OK && are_several) {
+		hosts_put_cast(&json, own, room ? room : "", slice_str(args));
+		out.payload = str_c(&json);
+		e = event_insert(call->db, &out, NULL);
+	}
+	str_fini(&json);
+	return e;
+}
+
 /* Who did what to whom is in the audit log before anybody hears of it. */
-static enum err broadcast_audit(struct change *ch, uint32_t *tenant_id)
+static enum err broadcast_audit(struct change *ch, uint32_t *tenant_id, const struct str *args)
 {
 	const char *tenant = opt_text(ch->call, "tenant"), *room = opt_text(ch->call, "room");
 	struct str target = STR_INIT;
@@ -44,6 +67,8 @@ static enum err broadcast_audit(struct change *ch, uint32_t *tenant_id)
 		e = db_begin(ch->db);
 	if (e == ERR_OK)
 		e = change_audit(ch->db, *tenant_id, "broadcast", str_c(&target));
+	if (e == ERR_OK)
+		e = broadcast_elsewhere(ch->call, *tenant_id, args);
 	if (e == ERR_OK)
 		e = db_commit(ch->db);
 	str_fini(&target);
@@ -100,7 +125,7 @@ static enum ctl_exit broadcast_run(struct call *call, const struct str *args)
 	status = cmd_db(call, sets);
 	if (status == CTL_OK) {
 		ch.db = call->db;
-		e = broadcast_audit(&ch, &tenant_id);
+		e = broadcast_audit(&ch, &tenant_id, args);
 		if (e == ERR_OK)
 			status = broadcast_send(call, p, tenant_id, args);
 		else if (ch.problem.len)

@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "event.h"
 #include "json.h"
 #include "out.h"
 #include "people.h"
@@ -20,7 +21,7 @@
 
 #define COLUMNS "id user ip node state connected messages lag topics"
 
-const struct db_set *const sessions_sql[] = {&change_sql, &people_sql, NULL};
+const struct db_set *const sessions_sql[] = {&change_sql, &people_sql, &event_sql, NULL};
 
 /* ---- asking ---- */
 

@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "change.h"
+#include "event.h"
+#include "hosts.h"
 #include "json.h"
 #include "out.h"
 #include "rows.h"
@@ -31,7 +33,27 @@ static enum ctl_exit confirm(const struct call *call)
 	return cmd_fail(CTL_FAILED, "nothing was done");
 }
 
-static enum err kick_audit(struct call *call, struct json_object *found)
+static int64_t node_of(struct json_object *found)
+{
+	return json_object_get_int64(json_get(found, "node"));
+}
+
+/* The poller of another host reads it in the event log. */
+static enum err kick_there(struct call *call, uint32_t tenant_id, struct json_object *found)
+{
+	struct event_out out = {
+		.tenant_id = tenant_id, .topic = EVENT_TOPIC_HOSTS, .type = EVENT_DELETE};
+	struct str json = STR_INIT;
+	enum err e;
+
+	hosts_put_disconnect(&json, node_of(found), slice_of(json_get_str(found, "id")));
+	out.payload = str_c(&json);
+	e = event_insert(call->db, &out, NULL);
+	str_fini(&json);
+	return e;
+}
+
+static enum err kick_audit(struct call *call, struct json_object *found, bool is_there)
 {
 	struct json_object *tenant = json_get(found, "tenant");
 	uint32_t tenant_id = tenant ? (uint32_t)json_object_get_int64(tenant) : DEFAULT_TENANT;
@@ -41,10 +63,22 @@ static enum err kick_audit(struct call *call, struct json_object *found)
 	str_addf(&target, "connections/%s", json_get_str(found, "id"));
 	if (e == ERR_OK)
 		e = change_audit(call->db, tenant_id, "sessions.kick", str_c(&target));
+	if (e == ERR_OK && is_there)
+		e = kick_there(call, tenant_id, found);
 	if (e == ERR_OK)
 		e = db_commit(call->db);
 	str_fini(&target);
 	return e;
+}
+
+/* As the poller answers it. */
+static struct json_object *kicked(struct json_object *found)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "id", json_object_get(json_get(found, "id")));
+	json_object_object_add(o, "node", json_object_get(json_get(found, "node")));
+	return o;
 }
 
 static enum ctl_exit kick_one(
@@ -52,11 +86,14 @@ static enum ctl_exit kick_one(
 {
 	struct json_object *found = NULL, *gone = NULL;
 	enum ctl_exit status = sessions_ask_one(s, "connection", id, &found);
+	bool is_there = found && node_of(found) != poller_welcome(s->poller)->node_id;
 	enum err e;
 
-	if (status == CTL_OK && (e = kick_audit(call, found)) != ERR_OK)
+	if (status == CTL_OK && (e = kick_audit(call, found, is_there)) != ERR_OK)
 		status = cmd_fail_db(call, e, id);
-	if (status == CTL_OK)
+	if (status == CTL_OK && is_there)
+		gone = kicked(found);
+	else if (status == CTL_OK)
 		status = sessions_ask_one(s, "disconnect", id, &gone);
 	if (status == CTL_NOT_FOUND)
 		sessions_say_none(id);

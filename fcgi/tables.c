@@ -7,6 +7,7 @@
 #include "devices.h"
 #include "events.h"
 #include "family.h"
+#include "hosts.h"
 #include "health.h"
 #include "log_store.h"
 #include "log_candidates.h"
@@ -78,7 +79,7 @@ const struct db_set *const *tables_sql(void)
 	/* The first two places are for those that are made at the start. */
 	static const struct db_set *sets[] = {NULL, NULL, &event_sql, &txn_sql, &principal_sql,
 		&throttle_sql, &family_sql, &login_sql, &socket_connect_sql, &sync_sql, &seen_sql,
-		&log_search_sql, &log_candidates_sql, &log_replay_sql, NULL};
+		&hosts_sql, &log_search_sql, &log_candidates_sql, &log_replay_sql, NULL};
 
 	sets[0] = resource_sql();
 	sets[1] = log_store_sql();

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cast.h"
+#include "hosts.h"
 #include "loop.h"
 #include "park_question.h"
 #include "question.h"
@@ -103,6 +104,28 @@ static void read_cast(struct ctx *ctx, struct str *args)
 	str_fini(&text);
 }
 
+/* Has it carried to the sockets of other hosts, if there are any. false: answered. */
+static bool cast_elsewhere(struct ctx *ctx, const char *room, const struct str *args)
+{
+	int64_t own = ctx->task.cfg->poller.node_id;
+	struct event_out out = {.topic = EVENT_TOPIC_HOSTS, .type = EVENT_ADD};
+	struct str json = STR_INIT;
+	bool are_several;
+	enum err e = hosts_are_several(ctx->task.db, own, &are_several);
+
+	if (e != ERR_OK) {
+		ctx_fail_db(ctx, e, "broadcast");
+		return false;
+	}
+	if (are_several) {
+		hosts_put_cast(&json, own, room, slice_str(args));
+		out.payload = str_c(&json);
+		ctx_emit(ctx, &out);
+	}
+	str_fini(&json);
+	return true;
+}
+
 /* In a transaction for its audit row. It is committed before anybody is told anything; so whoever
  * comes again with the same Idempotency-Key has nothing sent twice, and cannot learn to how many it
  * was. */
@@ -117,7 +140,7 @@ static void broadcast(struct ctx *ctx)
 	str_adds(&data, again);
 	if (ctx->problems_n) {
 		ctx_fail(ctx, ERR_VALIDATION, NULL);
-	} else if ((a = park_it(ctx))) {
+	} else if (cast_elsewhere(ctx, room, &args) && (a = park_it(ctx))) {
 		ctx_audit(ctx, "%s%s%s", json_get_str(ctx->body, "event"), room[0] ? " to " : "",
 			room);
 		ctx_ok(ctx, 200, &data);
@@ -130,26 +153,60 @@ static void broadcast(struct ctx *ctx)
 
 /* ---- disconnect ---- */
 
-/* The audit row says who asked for it, and is committed before anybody is told. */
-static void disconnect(struct ctx *ctx)
+static void answer_gone(struct ctx *ctx, int64_t node_id)
+{
+	struct slice id = ctx->params.v[0].text;
+	struct str data = STR_INIT;
+
+	ctx_audit(ctx, "connections/%.*s", (int)id.len, id.p);
+	str_adds(&data, "{\"id\":");
+	str_add_json_n(&data, id.p, id.len);
+	str_addf(&data, ",\"node\":%lld}", (long long)node_id);
+	ctx_ok(ctx, 200, &data);
+	str_fini(&data);
+}
+
+/* The poller of this host is asked, once the audit row is committed. */
+static void disconnect_here(struct ctx *ctx)
 {
 	struct json_object *args = json_object_new_object();
-	struct slice id = ctx->params.v[0].text;
 	struct park_question *a = park_it(ctx);
-	struct str data = STR_INIT;
 
 	if (a) {
 		add_id(ctx, args);
 		a->question = "disconnect";
 		json_print(&a->arguments, args);
-		ctx_audit(ctx, "connections/%.*s", (int)id.len, id.p);
-		str_adds(&data, "{\"id\":");
-		str_add_json_n(&data, id.p, id.len);
-		str_addf(&data, ",\"node\":%lld}", (long long)ctx->task.cfg->poller.node_id);
-		ctx_ok(ctx, 200, &data);
+		answer_gone(ctx, ctx->task.cfg->poller.node_id);
 	}
-	str_fini(&data);
 	json_object_put(args);
+}
+
+/* The poller of the other one reads it in the event log. */
+static void disconnect_there(struct ctx *ctx, int64_t node_id)
+{
+	struct event_out e = {.topic = EVENT_TOPIC_HOSTS, .type = EVENT_DELETE};
+	struct str json = STR_INIT;
+
+	hosts_put_disconnect(&json, node_id, ctx->params.v[0].text);
+	e.payload = str_c(&json);
+	ctx_emit(ctx, &e);
+	answer_gone(ctx, node_id);
+	str_fini(&json);
+}
+
+/* The audit row says who asked for it, and is committed before anybody is told. */
+static void disconnect(struct ctx *ctx)
+{
+	int64_t own = ctx->task.cfg->poller.node_id, where;
+	enum err e = hosts_find(
+		ctx->task.db, own, ctx->task.who->tenant_id, ctx->params.v[0].text, &where);
+
+	if (e != ERR_OK)
+		ctx_fail_db(ctx, e, "disconnect");
+	else if (where)
+		disconnect_there(ctx, where);
+	else
+		disconnect_here(ctx);
 }
 
 #define BOTH(method, path, ...)                                              \

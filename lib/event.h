@@ -21,8 +21,9 @@
 #define EVENT_PAYLOAD_MAX (16u * 1024 * 1024)
 #define EVENT_PAYLOAD_TOO_LARGE "{\"error\":\"payload_too_large\"}"
 /* Topics that begin with '_' are cmdb's own and never reach a client: _auth tells of tokens, users,
- * roles. */
+ * roles; _hosts what pollers have each other do (hosts.h). */
 #define EVENT_TOPIC_AUTH "_auth"
+#define EVENT_TOPIC_HOSTS "_hosts"
 
 enum event_type { EVENT_ADD, EVENT_UPDATE, EVENT_DELETE, EVENT_TYPE_N };
 

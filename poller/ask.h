@@ -44,5 +44,8 @@ void ask_connections(struct ask *a);      /* connections.c */
 void ask_connection(struct ask *a);       /* connection_one.c */
 void ask_disconnect(struct ask *a);       /* connection_one.c */
 void ask_connection_stats(struct ask *a); /* connection_stats.c */
+/* The same as "disconnect", with nobody to be answered; too many errands at a time are said in the
+ * log. */
+void connection_end(struct hub *hub, uint32_t tenant_id, const char *id); /* connection_one.c */
 
 #endif

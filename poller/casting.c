@@ -9,6 +9,7 @@
 #include "errand.h"
 #include "group.h"
 #include "hub.h"
+#include "log.h"
 #include "room.h"
 #include "session.h"
 #include "session_poll.h"
@@ -72,14 +73,15 @@ static void casting_fini(struct errand *e)
 static const struct errand_kind casting_kind = {
 	.visit = casting_visit, .finish = casting_finish, .fini = casting_fini, .goes_on = true};
 
-static struct errand *casting_new(struct hub *hub, const struct wire_frame *f)
+static struct errand *casting_new(struct hub *hub, uint32_t tenant_id, struct slice room,
+	struct slice except, struct slice args)
 {
 	struct casting *c = casting_of(errand_new(hub, &casting_kind, sizeof(*c)));
 
-	c->tenant_id = f->cast.tenant_id;
-	c->room = slice_dup(f->cast.room);
-	c->except = slice_dup(f->cast.except);
-	c->args = shared_get(&hub->pool, f->cast.args);
+	c->tenant_id = tenant_id;
+	c->room = slice_dup(room);
+	c->except = slice_dup(except);
+	c->args = shared_get(&hub->pool, args);
 	return &c->errand;
 }
 
@@ -138,10 +140,27 @@ void cast_begin(struct conn *c, const struct wire_frame *f)
 
 	a.what = casting_look(&a, c, f);
 	if (a.what == WIRE_ANSWER_OK)
-		a.errand = casting_new(c->hub, f);
+		a.errand = casting_new(
+			c->hub, f->cast.tenant_id, f->cast.room, f->cast.except, f->cast.args);
 	if (a.errand && casting_at_once(casting_of(a.errand), &a.json)) {
 		errand_free(a.errand);
 		a.errand = NULL;
 	}
 	ask_end(&a, f->cast.ticket ? c : NULL, f->cast.ticket);
+}
+
+void cast_carry(struct hub *hub, uint32_t tenant_id, const char *room, struct slice args)
+{
+	static const struct slice nobody = {"", 0};
+	const char *field, *why;
+	struct errand *e;
+
+	if (!cast_is_good(args, &field, &why) || (room[0] && !room_is_name(room, strlen(room))))
+		return;
+	e = casting_new(hub, tenant_id, slice_of(room), nobody, args);
+	/* Not at once, however few: in the order in which they come. */
+	if (errand_add(e, NULL, 0))
+		return;
+	log_warn("hosts", "too much to do at once: a broadcast of another host is not sent");
+	errand_free(e);
 }

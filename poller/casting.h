@@ -17,8 +17,11 @@
 #define CAST_AT_ONCE 64
 
 struct conn;
+struct hub;
 
 /* A CAST frame. */
 void cast_begin(struct conn *c, const struct wire_frame *f);
+/* One that was sent on another host; one that may not be sent is not. */
+void cast_carry(struct hub *hub, uint32_t tenant_id, const char *room, struct slice args);
 
 #endif

@@ -181,20 +181,17 @@ static void put_texts(struct str *out, const char *key, const struct strlist *l)
 	str_addc(out, ']');
 }
 
-static void put_user(struct str *out, const struct caller *p)
+void connection_put_user(
+	struct str *out, uint32_t tenant_id, uint64_t user_id, const char *username)
 {
-	if (!p) {
-		str_adds(out, "null,\"tenant\":null");
-		return;
-	}
 	str_adds(out, "{\"id\":");
-	if (p->user_id)
-		str_addu(out, p->user_id);
+	if (user_id)
+		str_addu(out, user_id);
 	else
 		str_adds(out, "null");
 	str_adds(out, ",\"username\":");
-	str_add_json(out, p->username);
-	str_addf(out, "},\"tenant\":%u", p->tenant_id);
+	str_add_json(out, username);
+	str_addf(out, "},\"tenant\":%u", tenant_id);
 }
 
 static void put_sockets(struct str *out, const struct session *s, uint32_t tenant_id)
@@ -273,7 +270,10 @@ void connection_put(struct str *out, const struct session *s, const struct calle
 	str_adds(out, "{\"id\":");
 	str_add_json(out, s->client_id);
 	str_addf(out, ",\"node\":%lld,\"user\":", (long long)s->hub->cfg->poller.node_id);
-	put_user(out, whose);
+	if (whose)
+		connection_put_user(out, whose->tenant_id, whose->user_id, whose->username);
+	else
+		str_adds(out, "null,\"tenant\":null");
 	str_adds(out, ",\"ip\":");
 	str_add_json(out, s->address);
 	str_addf(out, ",\"connectedAt\":\"%s\",\"state\":\"%s\"", at, state_of(s));

@@ -58,6 +58,9 @@ void connection_lag_fini(struct connection_lag *l);
 /* As JSON. */
 void connection_put(struct str *out, const struct session *s, const struct caller *whose,
 	uint32_t tenant_id, uint64_t lag);
+/* Of an API key user_id is 0. */
+void connection_put_user(
+	struct str *out, uint32_t tenant_id, uint64_t user_id, const char *username);
 /* What it has asked for beyond what it gets by right; null: nothing. */
 void connection_put_subscription(struct str *out, const struct session *s);
 

@@ -5,10 +5,13 @@
 
 #include <stdlib.h>
 
+#include "abroad.h"
 #include "ask.h"
 #include "connection.h"
 #include "errand.h"
 #include "hub.h"
+#include "log.h"
+#include "mem.h"
 #include "session.h"
 #include "session_auth.h"
 #include "session_poll.h"
@@ -24,6 +27,7 @@ struct one {
 	struct connection_filter filter;
 	struct connection_lag lag;
 	struct str found;
+	struct abroad *abroad; /* NULL: none was asked for, or there is none */
 };
 
 static struct one *one_of(struct errand *e)
@@ -39,6 +43,16 @@ static void one_show(struct errand *e, struct session *s)
 	if (connection_is_wanted(&o->filter, s, &whose))
 		connection_put(
 			&o->found, s, whose, o->filter.tenant_id, connection_lag(&o->lag, s));
+}
+
+static bool one_start(struct errand *e)
+{
+	return abroad_ask(e, &one_of(e)->filter, false, false, 1);
+}
+
+static void one_take(struct errand *e, struct abroad *a)
+{
+	one_of(e)->abroad = a;
 }
 
 /* One socket alone: others of the session are another tenant's. */
@@ -98,11 +112,12 @@ static void one_end(struct errand *e, struct session *s)
 
 static enum wire_answer one_finish(struct errand *e, struct str *json)
 {
-	struct str found = one_of(e)->found;
+	const struct one *o = one_of(e);
 
-	one_of(e)->found = *json;
-	*json = found;
-	return found.len ? WIRE_ANSWER_OK : WIRE_ANSWER_NONE;
+	str_add(json, str_c(&o->found), o->found.len);
+	if (!json->len && o->abroad && o->abroad->n)
+		str_adds(json, o->abroad->rows[0].json);
+	return json->len ? WIRE_ANSWER_OK : WIRE_ANSWER_NONE;
 }
 
 static void one_fini(struct errand *e)
@@ -112,10 +127,16 @@ static void one_fini(struct errand *e)
 	connection_filter_fini(&o->filter);
 	connection_lag_fini(&o->lag);
 	str_fini(&o->found);
+	abroad_free(o->abroad);
 }
 
 static const struct errand_kind show_kind = {
-	.visit = one_show, .finish = one_finish, .fini = one_fini};
+	.start = one_start,
+	.take = one_take,
+	.visit = one_show,
+	.finish = one_finish,
+	.fini = one_fini,
+};
 static const struct errand_kind end_kind = {
 	.visit = one_end, .finish = one_finish, .fini = one_fini, .goes_on = true};
 
@@ -135,6 +156,19 @@ static void ask_one(struct ask *a, const struct errand_kind *kind)
 	if (!o->filter.id && !a->problems.len)
 		ask_problem(a, "id", "is missing");
 	a->errand = &o->errand;
+}
+
+void connection_end(struct hub *hub, uint32_t tenant_id, const char *id)
+{
+	struct one *o = one_of(errand_new(hub, &end_kind, sizeof(*o)));
+
+	o->filter.tenant_id = tenant_id;
+	o->filter.id = xstrdup(id);
+	connection_lag_init(&o->lag, hub, tenant_id);
+	if (errand_add(&o->errand, NULL, 0))
+		return;
+	log_warn("hosts", "too much to do at once: %s is not disconnected", id);
+	errand_free(&o->errand);
 }
 
 void ask_connection(struct ask *a)

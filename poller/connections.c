@@ -2,12 +2,14 @@
  * The question "connections": who is connected to this host, by page, sorted and filtered. Of the
  * sessions it is shown one by one (errand.h) it keeps those that come first, page * page_size of
  * them, in a heap with the last of these on top: what is on the page lies on top at the end. So the
- * work a session is small, and none is left for the end.
+ * work a session is small, and none is left for the end. Those of other hosts (abroad.h) come
+ * first, already in order.
  */
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "abroad.h"
 #include "ask.h"
 #include "connection.h"
 #include "errand.h"
@@ -28,11 +30,14 @@ static const char *const key_names[KEYS_N] = {
 	[BY_USER] = "user",
 };
 
+#define ABROAD_PLACE ((uint64_t)1 << 32)
+
 /* One that matches, as it was when it was looked at. */
 struct seen {
-	uint32_t num;
+	uint64_t place; /* no two have the same: the session's number, or ABROAD_PLACE and more */
 	uint64_t lag, key;
-	struct caller *caller; /* a reference; NULL: nobody */
+	struct caller *caller;        /* a reference; NULL: nobody, or abroad */
+	const struct abroad_row *row; /* of another host; NULL: it is here */
 };
 
 struct connections {
@@ -42,6 +47,7 @@ struct connections {
 	uint64_t page, page_size, min_lag, total;
 	enum key key;
 	bool is_down;
+	struct abroad *abroad; /* NULL: nothing was asked for */
 	struct seen *heap;
 	size_t n, cap;
 };
@@ -82,9 +88,9 @@ static void read_argument(struct ask *a, struct connections *c, const char *key,
 
 /* ---- which, and in which order ---- */
 
-static const char *name_of(const struct caller *p)
+static const char *name_of(const struct seen *s)
 {
-	return p ? p->username : "";
+	return s->row ? s->row->username : s->caller ? s->caller->username : "";
 }
 
 static uint64_t key_of(const struct connections *c, const struct session *s, uint64_t lag)
@@ -107,9 +113,9 @@ static bool is_before(const struct connections *c, const struct seen *a, const s
 	int by = a->key < b->key ? -1 : a->key > b->key;
 
 	if (c->key == BY_USER)
-		by = strcmp(name_of(a->caller), name_of(b->caller));
+		by = strcmp(name_of(a), name_of(b));
 	if (by == 0)
-		return a->num < b->num;
+		return a->place < b->place;
 	return c->is_down ? by > 0 : by < 0;
 }
 
@@ -152,18 +158,8 @@ static struct seen pop(struct connections *c)
 	return top;
 }
 
-static void connections_visit(struct errand *e, struct session *s)
+static void offer(struct connections *c, struct seen seen)
 {
-	struct connections *c = connections_of(e);
-	struct seen seen = {.num = s->num};
-
-	if (!connection_is_wanted(&c->filter, s, &seen.caller))
-		return;
-	seen.lag = connection_lag(&c->lag, s);
-	seen.key = key_of(c, s, seen.lag);
-	if (seen.lag < c->min_lag)
-		return;
-	c->total++;
 	if (c->n == c->page * c->page_size) {
 		if (!is_before(c, &seen, &c->heap[0]))
 			return;
@@ -179,7 +175,65 @@ static void connections_visit(struct errand *e, struct session *s)
 	rise(c);
 }
 
+static void connections_visit(struct errand *e, struct session *s)
+{
+	struct connections *c = connections_of(e);
+	struct seen seen = {.place = s->num};
+
+	if (!connection_is_wanted(&c->filter, s, &seen.caller))
+		return;
+	seen.lag = connection_lag(&c->lag, s);
+	seen.key = key_of(c, s, seen.lag);
+	if (seen.lag < c->min_lag)
+		return;
+	c->total++;
+	offer(c, seen);
+}
+
+/* ---- those of other hosts ---- */
+
+/* How far behind they are nobody here knows. */
+static bool connections_start(struct errand *e)
+{
+	struct connections *c = connections_of(e);
+
+	return !c->min_lag && abroad_ask(e, &c->filter, c->key == BY_USER,
+				      c->is_down && (c->key == BY_USER || c->key == BY_TIME),
+				      c->page * c->page_size);
+}
+
+/* They come in order, so that of equal ones the order is always the same. */
+static void connections_take(struct errand *e, struct abroad *a)
+{
+	struct connections *c = connections_of(e);
+
+	c->abroad = a;
+	c->total += a->total;
+	for (size_t i = 0; i < a->n; i++)
+		offer(c, (struct seen){.place = ABROAD_PLACE + i,
+				 .row = &a->rows[i],
+				 .key = c->key == BY_TIME ? (uint64_t)a->rows[i].connected_ms : 0});
+}
+
 /* ---- the answer ---- */
+
+/* false: it has gone since. */
+static bool put_seen(const struct connections *c, const struct seen *seen, struct str *json)
+{
+	const struct session *s;
+	struct caller *whose;
+
+	if (seen->row) {
+		str_adds(json, seen->row->json);
+		return true;
+	}
+	s = sessions_at(c->errand.hub->sessions, (uint32_t)seen->place);
+	/* Another one may have its number. */
+	if (!s || !connection_is_wanted(&c->filter, s, &whose))
+		return false;
+	connection_put(json, s, whose, c->filter.tenant_id, seen->lag);
+	return true;
+}
 
 static enum wire_answer connections_finish(struct errand *e, struct str *json)
 {
@@ -194,20 +248,19 @@ static enum wire_answer connections_finish(struct errand *e, struct str *json)
 		on_page[n++] = pop(c);
 	str_adds(json, "{\"items\":[");
 	while (n-- > 0) {
-		const struct session *s = sessions_at(e->hub->sessions, on_page[n].num);
-		struct caller *whose;
+		size_t len = json->len;
 
-		/* It may have gone since, and another one have its number. */
-		if (s && connection_is_wanted(&c->filter, s, &whose)) {
-			str_adds(json, between);
-			connection_put(json, s, whose, c->filter.tenant_id, on_page[n].lag);
+		str_adds(json, between);
+		if (put_seen(c, &on_page[n], json))
 			between = ",";
-		}
+		else
+			str_truncate(json, len);
 		caller_unref(on_page[n].caller);
 	}
-	str_addf(json, "],\"total\":%llu,\"page\":%llu,\"page_size\":%llu}",
+	str_addf(json, "],\"total\":%llu,\"page\":%llu,\"page_size\":%llu%s}",
 		(unsigned long long)c->total, (unsigned long long)c->page,
-		(unsigned long long)c->page_size);
+		(unsigned long long)c->page_size,
+		c->abroad && !c->abroad->is_done ? ",\"partial\":true" : "");
 	return WIRE_ANSWER_OK;
 }
 
@@ -218,12 +271,16 @@ static void connections_fini(struct errand *e)
 	for (size_t i = 0; i < c->n; i++)
 		caller_unref(c->heap[i].caller);
 	free(c->heap);
+	abroad_free(c->abroad);
 	connection_lag_fini(&c->lag);
 	connection_filter_fini(&c->filter);
 }
 
-static const struct errand_kind connections_kind = {
-	.visit = connections_visit, .finish = connections_finish, .fini = connections_fini};
+static const struct errand_kind connections_kind = {.start = connections_start,
+	.take = connections_take,
+	.visit = connections_visit,
+	.finish = connections_finish,
+	.fini = connections_fini};
 
 void ask_connections(struct ask *a)
 {

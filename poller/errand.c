@@ -17,13 +17,15 @@ TAILQ_HEAD(errand_list, errand);
 struct errands {
 	struct hub *hub;
 	struct errand_list list; /* the first is being done */
-	size_t n;
+	struct errand_list waiting;
+	size_t n; /* of both */
+	uint64_t last_id;
 	struct event step;
 };
 
 static void errand_end(struct errands *es, struct errand *e)
 {
-	TAILQ_REMOVE(&es->list, e, entry);
+	TAILQ_REMOVE(e->is_waiting ? &es->waiting : &es->list, e, entry);
 	es->n--;
 	errand_free(e);
 }
@@ -75,6 +77,7 @@ struct errands *errands_new(struct hub *hub)
 
 	es->hub = hub;
 	TAILQ_INIT(&es->list);
+	TAILQ_INIT(&es->waiting);
 	event_assign(&es->step, hub->base, -1, 0, on_step, es);
 	return es;
 }
@@ -85,7 +88,7 @@ void errands_free(struct errands *es)
 
 	if (!es)
 		return;
-	while ((e = TAILQ_FIRST(&es->list)))
+	while ((e = TAILQ_FIRST(&es->list)) || (e = TAILQ_FIRST(&es->waiting)))
 		errand_end(es, e);
 	event_del(&es->step);
 	free(es);
@@ -117,10 +120,32 @@ bool errand_add(struct errand *e, struct conn *c, uint64_t ticket)
 		return false;
 	e->conn = c;
 	e->ticket = ticket;
-	TAILQ_INSERT_TAIL(&es->list, e, entry);
+	e->id = ++es->last_id;
+	e->is_waiting = e->kind->start && e->kind->start(e);
+	TAILQ_INSERT_TAIL(e->is_waiting ? &es->waiting : &es->list, e, entry);
 	es->n++;
 	step_soon(es);
 	return true;
+}
+
+struct errand *errand_waiting(struct errands *es, uint64_t id)
+{
+	struct errand *e;
+
+	TAILQ_FOREACH (e, &es->waiting, entry)
+		if (e->id == id)
+			break;
+	return e;
+}
+
+void errand_go(struct errand *e)
+{
+	struct errands *es = e->hub->errands;
+
+	TAILQ_REMOVE(&es->waiting, e, entry);
+	e->is_waiting = false;
+	TAILQ_INSERT_TAIL(&es->list, e, entry);
+	step_soon(es);
 }
 
 static void errand_forget(struct errands *es, struct errand *e)
@@ -131,24 +156,27 @@ static void errand_forget(struct errands *es, struct errand *e)
 		errand_end(es, e);
 }
 
-void errands_cancel(struct errands *es, struct conn *c, uint64_t ticket)
+/* Of all answers on the connection, or of one. */
+static void forget_some(
+	struct errands *es, struct errand_list *list, const struct conn *c, const uint64_t *ticket)
 {
 	struct errand *e, *next;
 
-	for (e = TAILQ_FIRST(&es->list); e; e = next) {
+	for (e = TAILQ_FIRST(list); e; e = next) {
 		next = TAILQ_NEXT(e, entry);
-		if (e->conn == c && e->ticket == ticket)
+		if (e->conn == c && (!ticket || e->ticket == *ticket))
 			errand_forget(es, e);
 	}
 }
 
+void errands_cancel(struct errands *es, struct conn *c, uint64_t ticket)
+{
+	forget_some(es, &es->list, c, &ticket);
+	forget_some(es, &es->waiting, c, &ticket);
+}
+
 void errands_conn_gone(struct errands *es, struct conn *c)
 {
-	struct errand *e, *next;
-
-	for (e = TAILQ_FIRST(&es->list); e; e = next) {
-		next = TAILQ_NEXT(e, entry);
-		if (e->conn == c)
-			errand_forget(es, e);
-	}
+	forget_some(es, &es->list, c, NULL);
+	forget_some(es, &es->waiting, c, NULL);
 }

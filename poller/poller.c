@@ -12,6 +12,7 @@
 #include <event2/listener.h>
 
 #include "answer.h"
+#include "bidden.h"
 #include "binlog.h"
 #include "census.h"
 #include "clients.h"
@@ -47,6 +48,7 @@
 
 #define TICK_MS 250
 #define SAVE_MS 1000
+#define SEEN_MS 10000 /* this poller is there, though nothing happens: HOSTS_SEEN_S */
 #define NOTE_PAUSE_MS 4000
 #define FLOORS_MS 1000
 #define FILES_MS 1000
@@ -123,6 +125,10 @@ static void on_ready(struct hub *hub)
  * turn, is told when it is back. */
 static void obey(struct hub *hub, const struct record *r, bool is_out_of_turn)
 {
+	if (strcmp(r->topic, EVENT_TOPIC_HOSTS) == 0)
+		bidden_obey(hub, r);
+	if (strcmp(r->topic, EVENT_TOPIC_AUTH) != 0)
+		return;
 	shm_raise(hub->shm, 0, EVENT_TOPIC_AUTH);
 	conn_revoke(hub, r, is_out_of_turn);
 	sessions_revoke(hub->sessions, r);
@@ -173,7 +179,7 @@ void poller_on_batch(struct mail *mail, void *owner)
 		struct record *r = b->records[i];
 
 		census_count(hub, r);
-		if (strcmp(r->topic, EVENT_TOPIC_AUTH) != 0)
+		if (!record_is_internal(r))
 			shm_raise(hub->shm, r->tenant_id, r->topic);
 		else if (!r->is_told)
 			obey(hub, r, b->kind != BATCH_RELEASED);
@@ -383,7 +389,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		atomic_store(&hub->shm->lease_until_ms, now + SHM_LEASE_MS);
 	if (hub->is_started)
 		sessions_tick(hub->sessions, now);
-	if (hub->is_ready && hub->tail != hub->saved_tail && now - hub->saved_ms >= SAVE_MS) {
+	if (hub->is_ready &&
+		now - hub->saved_ms >= (hub->tail != hub->saved_tail ? SAVE_MS : SEEN_MS)) {
 		hub->saved_tail = hub->tail;
 		hub->saved_ms = now;
 		reader_ask(hub->reader, READER_SAVE, 0, hub->tail);

@@ -25,6 +25,7 @@ struct job {
 
 struct todo {
 	struct job *jobs;
+	struct mail_list questions;
 	bool loads, prunes;
 	int64_t ended_within_ms, ended_before_ms;
 };
@@ -79,10 +80,9 @@ static void saver_discard(struct mail *mail)
 
 /* ---- what the loop says ---- */
 
-struct saver *saver_new(
-	const struct config *cfg, struct mailbox *to, void (*open_loaded)(struct mail *, void *))
+struct saver *saver_new(const struct config *cfg, struct mailbox *to,
+	void (*open_loaded)(struct mail *, void *), const struct db_set *const *sets)
 {
-	static const struct db_set *const sets[] = {&saver_row_sql, NULL};
 	struct db_login login = config_login(cfg, CONFIG_POLLER);
 	struct saver *s = xcalloc(1, sizeof(*s));
 
@@ -91,14 +91,28 @@ struct saver *saver_new(
 	s->open_loaded = open_loaded;
 	pthread_mutex_init(&s->lock, NULL);
 	clock_cond_init(&s->cond);
+	TAILQ_INIT(&s->todo.questions);
+	TAILQ_INIT(&s->doing.questions);
 	s->db = db_new(&login, sets);
 	return s;
+}
+
+static void questions_clear(struct mail_list *questions)
+{
+	struct mail *m;
+
+	while ((m = TAILQ_FIRST(questions))) {
+		TAILQ_REMOVE(questions, m, entry);
+		m->discard(m);
+	}
 }
 
 void saver_free(struct saver *s)
 {
 	if (!s)
 		return;
+	questions_clear(&s->todo.questions);
+	questions_clear(&s->doing.questions);
 	jobs_clear(&s->todo.jobs);
 	jobs_clear(&s->doing.jobs);
 	db_free(s->db);
@@ -164,6 +178,14 @@ void saver_load(struct saver *s, int64_t ended_within_ms)
 	pthread_mutex_lock(&s->lock);
 	s->todo.loads = true;
 	s->todo.ended_within_ms = ended_within_ms;
+	pthread_cond_signal(&s->cond);
+	pthread_mutex_unlock(&s->lock);
+}
+
+void saver_ask(struct saver *s, struct saver_question *q)
+{
+	pthread_mutex_lock(&s->lock);
+	TAILQ_INSERT_TAIL(&s->todo.questions, &q->mail, entry);
 	pthread_cond_signal(&s->cond);
 	pthread_mutex_unlock(&s->lock);
 }
@@ -252,7 +274,21 @@ static enum err load(struct saver *s)
 
 static bool has_work(const struct todo *t)
 {
-	return t->jobs || t->loads || t->prunes;
+	return t->jobs || t->loads || t->prunes || !TAILQ_EMPTY(&t->questions);
+}
+
+/* Whoever asks is not kept waiting for a database that is away. */
+static void answer_questions(struct saver *s, enum err e)
+{
+	struct mail *m;
+
+	while ((m = TAILQ_FIRST(&s->doing.questions))) {
+		struct saver_question *q = (struct saver_question *)m;
+
+		TAILQ_REMOVE(&s->doing.questions, m, entry);
+		q->work(q, s->db, node_of(s), e);
+		mailbox_post(s->to, m);
+	}
 }
 
 /* Does what is in doing; what is not done stays there. */
@@ -260,6 +296,7 @@ static enum err saver_work(struct saver *s)
 {
 	enum err e = db_ensure(s->db);
 
+	answer_questions(s, e);
 	if (e == ERR_OK && s->doing.loads) {
 		e = load(s);
 		s->doing.loads = e != ERR_OK;
@@ -292,6 +329,7 @@ static void take(struct saver *s)
 		s->todo_size = 0;
 		s->is_dropping = false;
 	}
+	TAILQ_CONCAT(&s->doing.questions, &s->todo.questions, entry);
 	if (s->todo.loads) {
 		s->doing.loads = true;
 		s->doing.ended_within_ms = s->todo.ended_within_ms;

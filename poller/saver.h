@@ -39,10 +39,18 @@ struct saver_stats {
 	_Atomic bool is_db_up;
 };
 
+/* Something that is asked of the table besides: work() in the thread, with e what became of the
+ * connection (ERR_OK: it is there); then it is a mail to the loop. */
+struct saver_question {
+	struct mail mail;
+	void (*work)(struct saver_question *q, struct db *db, int64_t node_id, enum err e);
+};
+
 struct saver;
 
-struct saver *saver_new(
-	const struct config *cfg, struct mailbox *to, void (*open_loaded)(struct mail *, void *));
+/* sets: saver_row_sql and what is asked besides; they end with NULL, and are borrowed. */
+struct saver *saver_new(const struct config *cfg, struct mailbox *to,
+	void (*open_loaded)(struct mail *, void *), const struct db_set *const *sets);
 void saver_run(struct saver *s);
 /* Writes what waits, if the database answers, and joins the thread. */
 void saver_stop(struct saver *s);
@@ -55,6 +63,7 @@ void saver_put(struct saver *s, const struct saver_row *rows, size_t n); /* copi
  * ended_within_ms. Answered by one mail, once the database has answered; rows put before may be in
  * it or not. */
 void saver_load(struct saver *s, int64_t ended_within_ms);
+void saver_ask(struct saver *s, struct saver_question *q); /* takes it */
 /* Deletes the rows of this node whose session ended longer ago than that. */
 void saver_prune(struct saver *s, int64_t ended_before_ms);
 

@@ -23,6 +23,8 @@ enum {
 	COL_CURSOR,
 	COL_TOPICS,
 	COL_ADDRESS,
+	COL_CLIENT,
+	COL_SUBSCRIPTION,
 	COL_EPOCH,
 	COL_OVER,
 	COL_RECORD,
@@ -34,19 +36,20 @@ enum {
 };
 #define COLUMNS                                                                                 \
 	"id, pid, socket_id, tenant_id, user_id, api_key_id, username, jti, cursor_id, topics," \
-	" address, epoch, is_over, record"
+	" address, client_id, subscription, epoch, is_over, record"
 
 static const struct db_stmt sql_put = {
 	.name = "session.put",
 	.sql = "INSERT INTO ws_sessions (" COLUMNS
 	       ", token_expires_at, connected_at, seen_at, ended_at, node_id)"
-	       " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, " TO_TIME ", " TO_TIME
+	       " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, " TO_TIME ", " TO_TIME
 	       ", " TO_TIME ", " TO_TIME ", ?)"
 	       " ON DUPLICATE KEY UPDATE pid = VALUES(pid), socket_id = VALUES(socket_id),"
 	       " tenant_id = VALUES(tenant_id), user_id = VALUES(user_id),"
 	       " api_key_id = VALUES(api_key_id), username = VALUES(username),"
 	       " jti = VALUES(jti), cursor_id = VALUES(cursor_id), topics = VALUES(topics),"
-	       " address = VALUES(address), epoch = VALUES(epoch),"
+	       " address = VALUES(address), client_id = VALUES(client_id),"
+	       " subscription = VALUES(subscription), epoch = VALUES(epoch),"
 	       " is_over = VALUES(is_over), record = VALUES(record),"
 	       " token_expires_at = VALUES(token_expires_at),"
 	       " connected_at = VALUES(connected_at), seen_at = VALUES(seen_at),"
@@ -92,7 +95,8 @@ size_t saver_row_size(const struct saver_row *r)
 	if (r->is_gone)
 		return sizeof(*r);
 	return sizeof(*r) + text_len(r->socket_id) + text_len(r->username) + text_len(r->jti) +
-	       text_len(r->topics) + text_len(r->address) + text_len(r->epoch) + 6 + r->record.len;
+	       text_len(r->topics) + text_len(r->address) + text_len(r->client_id) +
+	       text_len(r->subscription) + text_len(r->epoch) + 8 + r->record.len;
 }
 
 static char *copy_text(char *at, const char **text)
@@ -119,6 +123,8 @@ struct saver_row *saver_row_dup(const struct saver_row *r)
 	at = copy_text(at, &copy->jti);
 	at = copy_text(at, &copy->topics);
 	at = copy_text(at, &copy->address);
+	at = copy_text(at, &copy->client_id);
+	at = copy_text(at, &copy->subscription);
 	at = copy_text(at, &copy->epoch);
 	if (r->record.len)
 		memcpy(at, r->record.p, r->record.len);
@@ -154,6 +160,8 @@ enum err saver_row_write(struct db *db, int64_t node_id, const struct saver_row 
 		[COL_CURSOR] = DBV_U(r->cursor_id),
 		[COL_TOPICS] = text_val(r->topics),
 		[COL_ADDRESS] = text_val(r->address),
+		[COL_CLIENT] = text_val(r->client_id),
+		[COL_SUBSCRIPTION] = text_len(r->subscription) ? dbv_s(r->subscription) : DBV_NULL,
 		[COL_EPOCH] = text_val(r->epoch),
 		[COL_OVER] = DBV_U(r->is_over),
 		[COL_RECORD] = dbv_b(r->record.p, r->record.len),
@@ -182,6 +190,8 @@ static struct saver_row *read_row(const struct db_val *row)
 		.cursor_id = dbv_u(&row[COL_CURSOR]),
 		.topics = dbv_text(&row[COL_TOPICS]),
 		.address = dbv_text(&row[COL_ADDRESS]),
+		.client_id = dbv_text(&row[COL_CLIENT]),
+		.subscription = dbv_text(&row[COL_SUBSCRIPTION]),
 		.epoch = dbv_text(&row[COL_EPOCH]),
 		.is_over = dbv_u(&row[COL_OVER]) != 0,
 		.record = {row[COL_RECORD].s.p, row[COL_RECORD].s.len},

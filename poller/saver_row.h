@@ -24,8 +24,9 @@ struct saver_row {
 	bool is_over;              /* nobody may go on from the pid */
 	bool has_pid;
 	uint8_t pid[SAVER_ID_SIZE];
-	const char *socket_id, *username, *jti, *topics, *address;
-	const char *epoch; /* what cursor_id is of; "": of none */
+	const char *socket_id, *username, *jti, *topics, *address, *client_id;
+	const char *subscription; /* JSON */
+	const char *epoch;        /* what cursor_id is of; "": of none */
 	uint32_t tenant_id;
 	uint64_t user_id, apikey_id, cursor_id;
 	int64_t token_expires_at_ms, connected_at_ms, seen_at_ms, ended_at_ms;

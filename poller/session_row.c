@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "connection.h"
 #include "hub.h"
 #include "saver.h"
 #include "session.h"
@@ -38,7 +39,7 @@ void session_row_forget(struct session *s)
 /* ---- the table ---- */
 
 static struct saver_row session_row_row_of(
-	const struct session *s, struct str *record, struct str *topics)
+	const struct session *s, struct str *record, struct str *topics, struct str *subscription)
 {
 	const struct sock *k = session_sock((struct session *)s, (struct slice){"/", 1});
 	int64_t now = clock_wall_ms();
@@ -66,6 +67,9 @@ static struct saver_row session_row_row_of(
 	for (size_t i = 0; i < s->requested.n; i++)
 		str_addf(topics, i ? ",%s" : "%s", s->requested.v[i]);
 	row.topics = str_c(topics);
+	row.client_id = s->client_id;
+	connection_put_subscription(subscription, s);
+	row.subscription = str_c(subscription);
 	session_record_put(record, s);
 	row.record = (struct slice){record->p, record->len};
 	return row;
@@ -73,14 +77,15 @@ static struct saver_row session_row_row_of(
 
 static void session_row_save(struct session *s)
 {
-	struct str record = STR_INIT, topics = STR_INIT;
-	struct saver_row row = session_row_row_of(s, &record, &topics);
+	struct str record = STR_INIT, topics = STR_INIT, subscription = STR_INIT;
+	struct saver_row row = session_row_row_of(s, &record, &topics, &subscription);
 
 	saver_put(s->hub->sessions->saver, &row, 1);
 	s->is_saved = true;
 	s->saved_cursor = s->acked;
 	str_fini(&record);
 	str_fini(&topics);
+	str_fini(&subscription);
 }
 
 /* A row whose cursor lies too far back would not do for a recovery, and one that is not seen for a

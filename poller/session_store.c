@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "abroad.h"
 #include "clock.h"
 #include "grave.h"
 #include "hub.h"
@@ -424,7 +425,9 @@ void store_adopted(struct sessions *ss)
 
 void store_init(struct sessions *ss)
 {
-	ss->saver = saver_new(ss->hub->cfg, &ss->hub->mailbox, session_rows_loaded);
+	static const struct db_set *const sets[] = {&saver_row_sql, &abroad_sql, NULL};
+
+	ss->saver = saver_new(ss->hub->cfg, &ss->hub->mailbox, session_rows_loaded, sets);
 }
 
 void store_run(struct sessions *ss)

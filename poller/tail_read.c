@@ -28,8 +28,8 @@ static const struct db_stmt sql_probe = {"probe",
 	3, 1};
 
 /* In index order, and out of the index alone: usually there is none. */
-static const struct db_stmt sql_control = {
-	"control", "SELECT id FROM ws_events WHERE topic = ? AND id > ? ORDER BY id LIMIT ?", 3, 1};
+static const struct db_stmt sql_control = {"control",
+	"SELECT id FROM ws_events WHERE topic IN (?, ?) AND id > ? ORDER BY id LIMIT ?", 4, 1};
 
 const struct db_set tail_read_sql = {"tail",
 	(const struct db_stmt *const[]){&sql_read, &sql_range, &sql_sizes, &sql_control, NULL},
@@ -326,12 +326,13 @@ enum err tail_look_behind(struct tail *t)
 /* The ids of control events that are visible and wait behind a gap. */
 static enum err find_control(struct tail *t, uint64_t ids[CONTROL_MAX], size_t *n)
 {
-	const struct db_val in[] = {dbv_s(EVENT_TOPIC_AUTH), DBV_U(t->order.tail), DBV_I(TOLD_MAX)};
+	const struct db_val in[] = {dbv_s(EVENT_TOPIC_AUTH), dbv_s(EVENT_TOPIC_HOSTS),
+		DBV_U(t->order.tail), DBV_I(TOLD_MAX)};
 	const struct db_val *row;
 	enum err e;
 
 	*n = 0;
-	e = db_query(t->db, &sql_control, in, 3);
+	e = db_query(t->db, &sql_control, in, 4);
 	if (e)
 		return e;
 	while ((row = db_fetch(t->db)) && *n < CONTROL_MAX)
@@ -341,8 +342,8 @@ static enum err find_control(struct tail *t, uint64_t ids[CONTROL_MAX], size_t *
 	return ERR_OK;
 }
 
-/* What revokes a token or a right does not wait for the events before it: it is told now, out of
- * turn, and will not be told again in its turn. */
+/* What revokes a token or a right, or throws somebody out, does not wait for the events before it:
+ * it is told now, out of turn, and will not be told again in its turn. */
 static enum err tell_control(struct tail *t)
 {
 	uint64_t ids[CONTROL_MAX];

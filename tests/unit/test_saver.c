@@ -80,6 +80,7 @@ static int group_setup(void **state)
 	str_adds(&sql, "CREATE DATABASE cmdb CHARACTER SET utf8mb4; USE cmdb;");
 	unit_read_source("schema/0003_sessions.sql", &sql);
 	unit_read_source("schema/0006_session_state.sql", &sql);
+	unit_read_source("schema/0013_conns.sql", &sql);
 	script(sql.p);
 	str_fini(&sql);
 	db_free(db);
@@ -117,11 +118,13 @@ static void on_loaded(struct mail *mail, void *owner)
 
 static int setup(void **state)
 {
+	static const struct db_set *const sets[] = {&saver_row_sql, NULL};
+
 	script("DELETE FROM ws_sessions");
 	open_door();
 	desk = (struct desk){.base = event_base_new()};
 	mailbox_init(&desk.box, desk.base, NULL);
-	desk.saver = saver_new(&cfg, &desk.box, on_loaded);
+	desk.saver = saver_new(&cfg, &desk.box, on_loaded, sets);
 	saver_run(desk.saver);
 	return 0;
 }
