@@ -1,8 +1,10 @@
 """Devices: how they become known, what they say of themselves, how they are listed, and that silent ones go offline."""
 import concurrent.futures
 import json
+import pathlib
 import re
 import signal
+import subprocess
 
 import pymysql
 import pytest
@@ -296,6 +298,37 @@ def test_many_go_offline_in_steps(silent):
         assert dict((n, (a, b)) for n, a, b in c.fetchall()) == \
             {"device:offline": (2500, 2500), "device:status": (2500, 2500)}
     assert events
+
+
+def test_of_several_hosts_one_tells_it(silent):
+    """Also where none waits for the others: each is made to think that its time has come."""
+    stack, home = silent(5)
+    program = pathlib.Path(stack.env["CMDB_CTL"]).parent.parent / "sbin/cmdb-poller"
+    hosts = [subprocess.Popen([program, "--config", stack.env["CMDB_CONFIG"], "--set", f"poller.node_id={node}",
+                               "--set", f"poller.socket={stack.dir}/run/other-{node}.sock"], stderr=subprocess.DEVNULL)
+             for node in (2, 3, 4)]
+    try:
+        with stack.connect() as db, db.cursor() as c:
+            c.execute("INSERT INTO devices (tenant_id, device_id, is_online, last_seen_at) SELECT %s, CONCAT('d', seq), "
+                      "TRUE, NOW(3) - INTERVAL 1 DAY FROM seq_1_to_1500", home.id)
+            nodes = set()
+
+            def all_offline():
+                c.execute("UPDATE ws_chores SET ran_at = NOW(3) - INTERVAL 1 MINUTE WHERE name = 'offline'")
+                c.execute("SELECT node_id FROM ws_chores WHERE name = 'offline'")
+                nodes.add(c.fetchone()[0])
+                c.execute("SELECT COUNT(*) FROM devices WHERE is_online")
+                return c.fetchone()[0] == 0 and len(nodes) > 1
+
+            wait_until(all_offline, 60, "all are offline, and more than one host has looked")
+            c.execute("SELECT name, COUNT(*), COUNT(DISTINCT JSON_VALUE(payload, '$.deviceId')) FROM ws_events "
+                      "WHERE topic = 'devices' GROUP BY name")
+            assert dict((n, (a, b)) for n, a, b in c.fetchall()) == \
+                {"device:offline": (1500, 1500), "device:status": (1500, 1500)}
+    finally:
+        for host in hosts:
+            host.terminate()
+        assert [host.wait(60) for host in hosts] == [0, 0, 0]
 
 
 def test_none_ever_goes_offline_where_it_is_off(silent):
