@@ -14,6 +14,7 @@
 #include "journal.h"
 #include "json.h"
 #include "mem.h"
+#include "saver.h"
 #include "session.h"
 #include "sessions.h"
 #include "shm.h"
@@ -68,10 +69,22 @@ static void look_at_clients(struct hub *hub)
 	figure_set(f, FIGURE_JOURNAL_BYTES, ss->journal ? journal_size(ss->journal) : 0);
 }
 
+static void look_at_rows(struct hub *hub)
+{
+	const struct saver_stats *st = saver_stats(hub->sessions->saver);
+	_Atomic uint64_t *f = hub->figures;
+
+	figure_set(f, FIGURE_ROWS_SAVED, atomic_load(&st->written));
+	figure_set(f, FIGURE_ROWS_DROPPED, atomic_load(&st->dropped));
+	figure_set(f, FIGURE_ROWS_REFUSED, atomic_load(&st->refused));
+	figure_set(f, FIGURE_ROWS_WAITING, atomic_load(&st->pending));
+}
+
 void status_publish(struct hub *hub)
 {
 	look_at_log(hub);
 	look_at_clients(hub);
+	look_at_rows(hub);
 	for (size_t i = 0; i < FIGURE_N; i++)
 		figure_set(hub->shm->figures, i, figure_get(hub->figures, i));
 }
@@ -143,6 +156,7 @@ void status_render(struct hub *hub, struct str *s)
 
 	look_at_log(hub);
 	look_at_clients(hub);
+	look_at_rows(hub);
 	status_put_text(o, "version", PACKAGE_VERSION);
 	put_number(o, "node_id", (uint64_t)hub->cfg->poller.node_id);
 	put_number(o, "pid", (uint64_t)getpid());

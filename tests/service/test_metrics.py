@@ -52,6 +52,8 @@ def test_sessions_are_counted_by_state_and_what_is_kept_of_them(stack, api, admi
         value(text, f'websocket_sessions{{state="{state}"}}')
     value(text, "websocket_held_bytes")
     assert value(text, "cmdb_poller_journal_bytes") > 0
+    wait_until(lambda: value(read(api), 'cmdb_poller_session_rows_total{how="saved"}') > 0)
+    assert value(read(api), 'cmdb_poller_session_rows_total{how="dropped"}') == 0
     assert value(text, "cmdb_poller_journal_set_aside") == 0
 
 
