@@ -36,9 +36,10 @@ struct feed {
 	size_t at; /* of the next line in buf */
 	uint64_t line;
 	bool is_over, is_skipping; /* is_skipping: the rest of a line that is too long */
+	int failed_by;             /* errno of the read that ended it; 0: none */
 };
 
-enum fed { FED_LINE, FED_LATE, FED_END, FED_LONG, FED_FAILED };
+enum fed { FED_LINE, FED_LATE, FED_END, FED_LONG };
 
 struct send {
 	const struct call *call;
@@ -70,7 +71,9 @@ static bool feed_read(struct feed *f, int64_t until_ms)
 		f->buf.len += (size_t)n;
 		f->buf.p[f->buf.len] = '\0';
 	}
-	f->is_over = n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN);
+	if (n < 0 && errno != EINTR && errno != EAGAIN)
+		f->failed_by = errno;
+	f->is_over = n == 0 || f->failed_by;
 	return n > 0;
 }
 
@@ -291,7 +294,7 @@ static enum ctl_exit send_line(struct send *s, const struct feed *f, struct slic
 }
 
 /* All lines of one source, to its end. */
-static enum ctl_exit send_feed(struct send *s, int fd)
+static enum ctl_exit send_feed(struct send *s, int fd, const char *path)
 {
 	struct feed f = {.fd = fd};
 	enum ctl_exit status = CTL_OK;
@@ -310,6 +313,10 @@ static enum ctl_exit send_feed(struct send *s, int fd)
 			status = send_batch(s);
 	} while (status == CTL_OK && fed != FED_END);
 	str_fini(&f.buf);
+	if (status == CTL_OK && f.failed_by && s->batch->n)
+		status = send_batch(s);
+	if (status == CTL_OK && f.failed_by)
+		status = cmd_fail(CTL_FAILED, "%s: %s", path, strerror(f.failed_by));
 	return status;
 }
 
@@ -321,7 +328,7 @@ static enum ctl_exit send_file(struct send *s, const char *path)
 
 	if (fd < 0)
 		return cmd_fail(CTL_FAILED, "%s: %s", path, strerror(errno));
-	status = send_feed(s, fd);
+	status = send_feed(s, fd, path);
 	if (!is_stdin)
 		close(fd);
 	return status;

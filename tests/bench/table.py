@@ -203,6 +203,8 @@ def show_subscribers(table, logs):
         for key in ("p50_ms", "p99_ms"):
             table.row(f"logs, {SUBSCRIBERS} subscribers, {label}: {key[:3]}, ms",
                       cmdb(logs[name]["from_begin"][key]))
+        table.row(f"  the same from the acknowledgement: {key[:3]}, ms",
+                  cmdb(logs[name]["from_ack"][key]))
     for name, n in (("few", FEW), ("many", MANY)):
         table.row(f"logs, {n} narrow filters: poller, us an event",
                   cmdb(logs["match"][name]["us"]))

@@ -113,6 +113,7 @@ def test_entries_as_json_say_themselves_what_the_options_say_else(stack, db):
     (("send",), USAGE, "--device says whose"),
     (("send", "--device", "d", "--level", "loud"), USAGE, "--level is DEBUG"),
     (("send", "--device", "d", "/does/not/exist"), FAILED, "No such file"),
+    (("send", "--device", "d", "/"), FAILED, "/: Is a directory"),
     (("send", "--device", "d", "--token", "nope"), FAILED, "401"),
     (("send", "--device", "d", "--give-up", "1", "--url", "http://127.0.0.1:1"), UNREACHABLE,
      "given up: .*cannot be reached"),
