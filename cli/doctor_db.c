@@ -14,7 +14,7 @@
 
 #define FCGI_PROCESSES 4     /* as the web server starts them by default */
 #define WORKER_POOLS 3       /* of fcgi.workers threads each */
-#define EVENT_POOLS 2        /* of fcgi.event_workers threads */
+#define EVENT_POOLS 3        /* of fcgi.event_workers threads */
 #define OTHER_CONNECTIONS 10 /* poller, cmdbctl, backup, a person */
 #define WAIT_TIMEOUT_MIN_S 60
 #define CLOCK_OFF_MS 2000

@@ -89,6 +89,7 @@ bool app_init(struct app *app, const struct settings_source *source, struct str 
 	app->changes = jobs_new(app);
 	app->events = jobs_new(app);
 	app->lists = jobs_new(app);
+	app->searches = jobs_new(app);
 	app->passwords = jobs_new(app);
 	app->probe = probe_new(app);
 	app->loop = loop_new(app);
@@ -103,6 +104,7 @@ void app_fini(struct app *app)
 	jobs_free(app->changes);
 	jobs_free(app->events);
 	jobs_free(app->lists);
+	jobs_free(app->searches);
 	jobs_free(app->passwords);
 	probe_free(app->probe);
 	cache_free(app->cache);

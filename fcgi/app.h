@@ -39,6 +39,7 @@ struct app {
 	struct jobs *changes;            /* what changes rows */
 	struct jobs *events;             /* work for parked requests; of these goes on to: */
 	struct jobs *lists;              /* what asks for rows */
+	struct jobs *searches;           /* of requests and parked ones: what looks at many rows */
 	struct jobs *passwords;          /* of both, what hashes one */
 	struct probe *probe;             /* can the database be written to; probe.h */
 	struct log_file *log_file;       /* log_file.h */

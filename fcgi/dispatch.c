@@ -144,6 +144,8 @@ static struct jobs *place_of(const struct ctx *ctx)
 		return app->passwords;
 	if (!(ctx->route->flags & (ROUTE_DB | ROUTE_TXN)))
 		return NULL;
+	if (ctx->route->flags & ROUTE_SEARCH)
+		return app->searches;
 	return ctx->req.method == HTTP_GET ? app->reads : app->changes;
 }
 

@@ -1,13 +1,13 @@
 /*
  * Threads that do what may block, one job at a time, first come, first served. There are several
  * such pools, so that none of these waits for another kind (app.h): requests that came whole, those
- * of them that read rows, those that change some, the database work of parked requests (Socket.IO
- * events), that of those that ask for rows, and whatever hashes a password. A row or table that
- * somebody has locked stops those that want it, and nothing else: neither health nor polls nor who
- * can be answered from memory. Each thread is a struct worker with a database connection of its
- * own, which it gives back when it has had nothing to do for fcgi.db_idle_s; a job goes to the
- * thread that was busy last, so that a quiet process has one connection of each pool at most. In
- * CGI mode there are no threads: main() runs the jobs.
+ * of them that read rows, those that change some, those that search among many, the database work
+ * of parked requests (Socket.IO events), that of those that ask for rows, and whatever hashes a
+ * password. A row or table that somebody has locked stops those that want it, and nothing else:
+ * neither health nor polls nor who can be answered from memory. Each thread is a struct worker with
+ * a database connection of its own, which it gives back when it has had nothing to do for
+ * fcgi.db_idle_s; a job goes to the thread that was busy last, so that a quiet process has one
+ * connection of each pool at most. In CGI mode there are no threads: main() runs the jobs.
  */
 #ifndef CMDB_JOBS_H
 #define CMDB_JOBS_H

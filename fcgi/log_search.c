@@ -8,6 +8,7 @@
 #include "mem.h"
 
 #define SPAN 2048       /* ids that one statement looks at */
+#define SPAN_MIN 256    /* at first, and where lines are large */
 #define DEVICES_MAX 8   /* so many are looked for by the index of devices */
 #define DEVICE_ROWS 256 /* of each by one statement */
 /* So much is looked at of devices in full before candidates are asked for: most have few lines. */
@@ -15,10 +16,18 @@
 
 #define LOGGED_MS DB_MS_OF("logged_at")
 #define RECEIVED_MS DB_MS_OF("received_at")
-#define COLUMNS                                                         \
-	"SELECT id, device_id, level, " LOGGED_MS ", " RECEIVED_MS ", " \
-	"message, tags, source, meta FROM logs "
-#define COLUMNS_N 9
+/* A result is held whole, so what is large comes alone: it is told by its size first. */
+#define LARGE "4096"
+#define SIZE "LENGTH(message) + COALESCE(LENGTH(tags), 0) + COALESCE(LENGTH(meta), 0)"
+#define COLUMNS_OF(message, tags, meta, is_large)                                         \
+	"SELECT id, device_id, level, " LOGGED_MS ", " RECEIVED_MS ", " message ", " tags \
+	", source, " meta ", " is_large " FROM logs "
+#define UNLESS_LARGE(column) "IF(" SIZE " > " LARGE ", NULL, " column ")"
+#define COLUMNS                                                                         \
+	COLUMNS_OF(UNLESS_LARGE("message"), UNLESS_LARGE("tags"), UNLESS_LARGE("meta"), \
+		SIZE " > " LARGE)
+#define COLUMNS_N 10
+#define LARGE_COLUMN 9
 /* What costs little to ask there is left out by the server; what costs more (the time, a
  * microsecond a line) only where it is asked for, and last. */
 #define IN_SPAN                                                            \
@@ -42,6 +51,8 @@ static const struct db_stmt sql_device_up = {
 	"logs.device_up", COLUMNS OF_DEVICE " LIMIT ?", 5, COLUMNS_N};
 static const struct db_stmt sql_device_down = {
 	"logs.device_down", COLUMNS OF_DEVICE " DESC LIMIT ?", 5, COLUMNS_N};
+static const struct db_stmt sql_whole = {
+	"logs.whole", COLUMNS_OF("message", "tags", "meta", "FALSE") "WHERE id = ?", 1, COLUMNS_N};
 /* Ids have gaps of any width: the next one that there is. */
 static const struct db_stmt sql_next_up = {
 	"logs.next_up", "SELECT MIN(id) FROM logs WHERE id BETWEEN ? AND ?", 2, 1};
@@ -85,6 +96,8 @@ struct walk {
 	struct str *out;
 	uint64_t found_n, rows_n;
 	size_t begin; /* of out */
+	uint64_t span;
+	bool is_sparse; /* the last stretch had nothing: there may be a gap */
 	/* What one stretch of ids has. */
 	struct str texts, digest;
 	struct found *found;
@@ -135,22 +148,54 @@ static void search_keep(struct walk *w, const struct log_entry *e)
 	w->found[w->n++].to = w->texts.len;
 }
 
-/* Reads what a query gave. *last is the last id of it, if it gave any. */
-static uint64_t take_rows(struct walk *w, uint64_t *last)
+/* What became of a query's rows. */
+struct taken {
+	uint64_t rows_n;
+	uint64_t last; /* id, of those that were looked at */
+	bool is_cut;   /* there were more, but what was found is enough, or the next one is large */
+};
+
+static void take_row(struct walk *w, const struct db_val *row, struct taken *t)
+{
+	struct log_entry e = entry_of(row);
+
+	t->rows_n++;
+	t->last = e.id;
+	if (is_wanted(w, &e))
+		search_keep(w, &e);
+}
+
+static enum err take_whole(struct walk *w, uint64_t id, struct taken *t)
 {
 	const struct db_val *row;
-	uint64_t n = 0;
+	enum err e = db_one(w->db, &sql_whole, &DBV_U(id), 1, &row);
 
-	while ((row = db_fetch(w->db))) {
-		struct log_entry e = entry_of(row);
+	if (e == ERR_OK && row)
+		take_row(w, row, t);
+	t->last = id;
+	return e;
+}
 
-		n++;
-		*last = e.id;
-		if (is_wanted(w, &e))
-			search_keep(w, &e);
+/* Reads what a query gave: all of it, up to a large line, or a large line alone. */
+static enum err take_rows(struct walk *w, struct taken *t)
+{
+	const size_t begin = w->texts.len;
+	const struct db_val *row;
+	uint64_t large = 0;
+
+	*t = (struct taken){0};
+	while (!t->is_cut && (row = db_fetch(w->db))) {
+		if (dbv_u(&row[LARGE_COLUMN])) {
+			large = dbv_u(&row[0]);
+			t->is_cut = true;
+		} else {
+			take_row(w, row, t);
+			t->is_cut = w->texts.len - begin >= w->step->bytes;
+		}
 	}
 	db_done(w->db);
-	return n;
+	w->span = t->is_cut ? SPAN_MIN : w->span * 2 < SPAN ? w->span * 2 : SPAN;
+	return large && t->rows_n == 0 ? take_whole(w, large, t) : ERR_OK;
 }
 
 static bool search_is_before(const struct walk *w, uint64_t a, uint64_t b)
@@ -239,23 +284,25 @@ static enum err query_span(struct walk *w, const struct id_range *r)
 
 static enum err look_at_span(struct walk *w, struct id_range r)
 {
-	const struct log_search *s = w->s;
-	uint64_t last;
+	struct taken t;
 	enum err e;
 
-	if (r.high - r.low >= SPAN) {
-		if (s->is_ascending)
-			r.high = r.low + SPAN - 1;
+	if (r.high - r.low >= w->span) {
+		if (w->s->is_ascending)
+			r.high = r.low + w->span - 1;
 		else
-			r.low = r.high - SPAN + 1;
+			r.low = r.high - w->span + 1;
 	}
 	e = query_span(w, &r);
 	if (e != ERR_OK)
 		return e;
 	begin_stretch(w);
-	take_rows(w, &last);
+	e = take_rows(w, &t);
+	if (e != ERR_OK)
+		return e;
 	w->rows_n += r.high - r.low + 1;
-	give(w, s->is_ascending ? r.high : r.low);
+	w->is_sparse = t.rows_n == 0;
+	give(w, t.is_cut ? t.last : w->s->is_ascending ? r.high : r.low);
 	return ERR_OK;
 }
 
@@ -286,15 +333,16 @@ static enum err look_at_device(
 {
 	const struct db_val in[] = {DBV_U(w->s->tenant_id), dbv_s(device), DBV_U(r->low),
 		DBV_U(r->high), DBV_U(DEVICE_ROWS)};
-	uint64_t last = 0, n;
+	struct taken t;
 	enum err e = db_query(w->db, w->s->is_ascending ? &sql_device_up : &sql_device_down, in, 5);
 
+	if (e == ERR_OK)
+		e = take_rows(w, &t);
 	if (e != ERR_OK)
 		return e;
-	n = take_rows(w, &last);
-	w->rows_n += n;
-	if (n == DEVICE_ROWS && search_is_before(w, last, *end))
-		*end = last;
+	w->rows_n += t.rows_n;
+	if ((t.is_cut || t.rows_n == DEVICE_ROWS) && search_is_before(w, t.last, *end))
+		*end = t.last;
 	return ERR_OK;
 }
 
@@ -340,7 +388,7 @@ static enum err walk_on(struct walk *w, struct log_candidates *c)
 	bool is_empty = false;
 	enum err e = ERR_OK;
 
-	if (!by_device)
+	if (!by_device && w->is_sparse)
 		e = skip_gap(w, &r, &is_empty);
 	if (e == ERR_OK && !is_empty && (!by_device || (is_narrow(s) && w->rows_n >= DIRECT_ROWS)))
 		e = log_candidates_next(c, &r, &is_empty);
@@ -356,7 +404,13 @@ static enum err walk_on(struct walk *w, struct log_candidates *c)
 enum err log_search_step(struct db *db, struct log_search *s, const struct log_step *step,
 	struct str *out, uint64_t *found_n)
 {
-	struct walk w = {.db = db, .s = s, .step = step, .out = out, .begin = out->len};
+	struct walk w = {.db = db,
+		.s = s,
+		.step = step,
+		.out = out,
+		.begin = out->len,
+		.span = SPAN_MIN,
+		.is_sparse = true};
 	struct log_candidates *c = log_candidates_new(db, s);
 	enum err e;
 

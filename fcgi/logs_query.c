@@ -13,7 +13,7 @@
 /* What one request may cost, found or not: the answer says where it got to. */
 #define PAGE_ROWS 500000
 #define PAGE_MS 1000
-#define PAGE_BYTES (8u * 1024 * 1024)
+#define PAGE_BYTES (4u * 1024 * 1024)
 
 struct ask_logs {
 	struct ctx *ctx;
@@ -180,7 +180,7 @@ static void logs_query(struct ctx *ctx)
 const struct route logs_query_routes[] = {
 	{.methods = HTTP_GET,
 		.pattern = "/api/logs",
-		.flags = ROUTE_DB | ROUTE_PARKS,
+		.flags = ROUTE_DB | ROUTE_PARKS | ROUTE_SEARCH,
 		.perm = "logs:read",
 		.handle = logs_query},
 };

@@ -224,6 +224,7 @@ static void run_fastcgi(struct app *app, struct gateway *g)
 	jobs_start(app->changes, (size_t)cfg->fcgi.workers, false);
 	jobs_start(app->events, (size_t)cfg->fcgi.event_workers, false);
 	jobs_start(app->lists, (size_t)cfg->fcgi.event_workers, false);
+	jobs_start(app->searches, (size_t)cfg->fcgi.event_workers, false);
 	jobs_start(app->passwords, (size_t)cfg->auth.argon2_parallel, true);
 	probe_start(app->probe);
 	loop_open(app->loop, g);
@@ -244,6 +245,7 @@ static void run_fastcgi(struct app *app, struct gateway *g)
 	pthread_join(loop, NULL);
 	stop_jobs(app->events, deadline_ms, "Socket.IO events");
 	stop_jobs(app->lists, deadline_ms, "Socket.IO events");
+	stop_jobs(app->searches, deadline_ms, "searches");
 	stop_jobs(app->passwords, deadline_ms, "logins");
 	if (!probe_stop(app->probe, deadline_ms)) {
 		log_warn("stop", "the database does not answer a probe: leaving it");

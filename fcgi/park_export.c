@@ -46,10 +46,9 @@ static bool park_export_work(struct park *p, struct worker *w)
 	struct park_export *x = park_export_of(p);
 	enum err e;
 
-	/* As all that reads many rows. */
 	w->needs = NULL;
-	if (w->pool && w->pool != w->app->lists) {
-		w->needs = w->app->lists;
+	if (w->pool && w->pool != w->app->searches) {
+		w->needs = w->app->searches;
 		return false;
 	}
 	str_clear(&x->piece);

@@ -108,8 +108,9 @@ enum route_flag {
 	ROUTE_HASHES = 64, /* checks a password: likewise */
 	ROUTE_ARRAY = 128, /* takes a JSON array; with ROUTE_JSON, either */
 	ROUTE_GZIP = 256,  /* the body may come with Content-Encoding: gzip */
-	ROUTE_UNAUDITED = 512,    /* no audit row: what it stores is a log itself */
-	ROUTE_MAY_BE_EMPTY = 1024 /* the body may be left out: ctx->body is NULL then */
+	ROUTE_UNAUDITED = 512,     /* no audit row: what it stores is a log itself */
+	ROUTE_MAY_BE_EMPTY = 1024, /* the body may be left out: ctx->body is NULL then */
+	ROUTE_SEARCH = 2048 /* a GET of ROUTE_DB that may take a second: others do not wait */
 };
 
 /* A pattern is exact, or has {..} as whole segments, ROUTE_PARAMS_MAX at most. {id} and {.._id} are

@@ -197,7 +197,7 @@ def test_ids_may_jump_and_begin_anew(own_stack):
     sql(stack, "TRUNCATE TABLE logs")
     fill(stack, 2 * BLOCK, text="'other ', seq")
     assert find(reader, keyword="other 77") and len(find(reader, keyword="other 1000")) == 1
-    wait_until(lambda: is_made(stack), 15, "it is made anew")
+    wait_until(lambda: is_made(stack), 40, "it is made anew")
     assert len(find(reader, keyword="other 1000")) == 1 and find(reader, keyword="line") == []
 
 
