@@ -92,7 +92,7 @@ static void add_named(const char *perm, struct strlist *topics)
 void stream_add_readable(const struct principal *who, struct strlist *topics)
 {
 	for (const struct stream *st = streams; st->topic; st++)
-		if (may_read(who, st))
+		if (stream_may_read(who, st->topic))
 			strlist_add(topics, st->topic, strlen(st->topic));
 	for (size_t i = 0; i < who->perms.n; i++)
 		add_named(who->perms.v[i], topics);

@@ -1,5 +1,6 @@
 /* The rows. */
 #include "config.h"
+#include "event.h"
 #include "log_filter.h"
 #include "stream.h"
 
@@ -50,5 +51,7 @@ const struct stream streams[] = {
 	{.topic = "alerts", .is_console = true},
 	{.topic = "notifications", .is_console = true},
 	{.topic = "tasks", .is_console = true},
+	/* Internal: nobody reads it, and it is of no use for long. */
+	{.topic = EVENT_TOPIC_HOSTS, .retention = RETENTION_BRIEF},
 	{0},
 };

@@ -234,4 +234,7 @@ def test_what_says_nothing_known_harms_nobody(two):
     for at in (stack, host):
         wait_until(lambda: at.status()["tail"] >= last, 10)
     assert host.process.poll() is None
+    assert stack.admin().get("/events?topics=_hosts&timeout=0").status in (400, 403)
+    assert not any(e["topic"] == "_hosts"
+                   for e in stack.admin().poll(0, timeout=0, limit=500)["events"])
     assert "says nothing known" in stack.log("poller")

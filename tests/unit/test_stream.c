@@ -11,7 +11,10 @@ static void rows_are_whole(void **state)
 	for (const struct stream *st = streams; st->topic; st++) {
 		assert_false(strlist_has(&seen, st->topic));
 		strlist_add(&seen, st->topic, strlen(st->topic));
-		assert_true(strlen(st->topic) <= EVENT_TOPIC_MAX && st->topic[0] != '_');
+		assert_true(strlen(st->topic) <= EVENT_TOPIC_MAX);
+		/* Nobody is shown an internal one. */
+		assert_true(st->topic[0] != '_' ||
+			    (!st->is_console && !st->has_rows && !st->room && !st->views[0].grant));
 		assert_true(!st->perm || perm_is_valid(st->perm));
 		assert_ptr_equal(stream_find(st->topic), st);
 		for (size_t i = 0; i < STREAM_VIEWS_MAX; i++) {
@@ -48,6 +51,8 @@ static void says_who_may_read(void **state)
 		{"websites:read", "elsewhere", false},
 		{"*", "_auth", false},
 		{"_auth:read", "_auth", false},
+		{"*", EVENT_TOPIC_HOSTS, false},
+		{"_hosts:read", EVENT_TOPIC_HOSTS, false},
 	};
 
 	for (size_t i = 0; i < ARRAY_N(rights); i++) {
