@@ -16,18 +16,19 @@
 
 #define LOGGED_MS DB_MS_OF("logged_at")
 #define RECEIVED_MS DB_MS_OF("received_at")
-/* A result is held whole, so what is large comes alone: it is told by its size first. */
+/* A result is held whole, so a large line comes alone: before, it has no message. Each look at a
+ * length costs, and mostly there is nothing but a message. */
 #define LARGE "4096"
-#define SIZE "LENGTH(message) + COALESCE(LENGTH(tags), 0) + COALESCE(LENGTH(meta), 0)"
-#define COLUMNS_OF(message, tags, meta, is_large)                                         \
+#define COLUMNS_OF(message, tags, meta)                                                   \
 	"SELECT id, device_id, level, " LOGGED_MS ", " RECEIVED_MS ", " message ", " tags \
-	", source, " meta ", " is_large " FROM logs "
-#define UNLESS_LARGE(column) "IF(" SIZE " > " LARGE ", NULL, " column ")"
-#define COLUMNS                                                                         \
-	COLUMNS_OF(UNLESS_LARGE("message"), UNLESS_LARGE("tags"), UNLESS_LARGE("meta"), \
-		SIZE " > " LARGE)
-#define COLUMNS_N 10
-#define LARGE_COLUMN 9
+	", source, " meta " FROM logs "
+#define UNLESS_LARGE(column) "IF(LENGTH(" column ") > " LARGE ", NULL, " column ")"
+#define COLUMNS                                                              \
+	COLUMNS_OF("IF(LENGTH(message) > " LARGE " OR LENGTH(tags) > " LARGE \
+		   " OR LENGTH(meta) > " LARGE ", NULL, message)",           \
+		UNLESS_LARGE("tags"), UNLESS_LARGE("meta"))
+#define COLUMNS_N 9
+#define MESSAGE_COLUMN 5
 /* What costs little to ask there is left out by the server; what costs more (the time, a
  * microsecond a line) only where it is asked for, and last. */
 #define IN_SPAN                                                            \
@@ -52,7 +53,7 @@ static const struct db_stmt sql_device_up = {
 static const struct db_stmt sql_device_down = {
 	"logs.device_down", COLUMNS OF_DEVICE " DESC LIMIT ?", 5, COLUMNS_N};
 static const struct db_stmt sql_whole = {
-	"logs.whole", COLUMNS_OF("message", "tags", "meta", "FALSE") "WHERE id = ?", 1, COLUMNS_N};
+	"logs.whole", COLUMNS_OF("message", "tags", "meta") "WHERE id = ?", 1, COLUMNS_N};
 /* Ids have gaps of any width: the next one that there is. */
 static const struct db_stmt sql_next_up = {
 	"logs.next_up", "SELECT MIN(id) FROM logs WHERE id BETWEEN ? AND ?", 2, 1};
@@ -185,7 +186,7 @@ static enum err take_rows(struct walk *w, struct taken *t)
 
 	*t = (struct taken){0};
 	while (!t->is_cut && (row = db_fetch(w->db))) {
-		if (dbv_u(&row[LARGE_COLUMN])) {
+		if (row[MESSAGE_COLUMN].type == DB_NULL) {
 			large = dbv_u(&row[0]);
 			t->is_cut = true;
 		} else {
