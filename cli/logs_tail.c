@@ -1,8 +1,8 @@
 /*
- * `cmdbctl logs tail`: the last entries by GET /api/logs, then those to come by /events. Where the
- * events go on is asked before what is stored is read: an entry may then come by both ways, and is
- * shown once; none comes by neither. After a reset (the cursor has expired, the log of events is
- * another one) the same again, from what was shown last.
+ * `cmdbctl logs tail`: the last entries by GET /api/logs, then those to come by /events. In
+ * between, where the events go on is asked before what has been stored meanwhile is read: an entry
+ * may then come by both ways, and is shown once; none comes by neither. After a reset (the cursor
+ * has expired, the log of events is another one) the same again, from what was shown last.
  */
 #include <json-c/json.h>
 #include <stdlib.h>
@@ -165,14 +165,14 @@ static enum ctl_exit find_newest(
 	return status;
 }
 
-/* Shows the newest n, oldest first. What lies below is none of ours, if there is any. */
+/* Shows the newest n, oldest first. If there are more, what lies below is none of ours. */
 static enum ctl_exit show_newest(struct logs_tail *t, uint64_t n, const char *from)
 {
 	struct json_object *found = json_object_new_array();
 	enum ctl_exit status = find_newest(t, n, from, found);
 	size_t len = json_object_array_length(found);
 
-	if (status == CTL_OK && len)
+	if (status == CTL_OK && len == n)
 		t->floor = id_of(json_object_array_get_idx(found, len - 1)) - 1;
 	for (size_t i = len; status == CTL_OK && i > 0; i--)
 		logs_tail_show(t, json_object_array_get_idx(found, i - 1));
@@ -222,7 +222,7 @@ static enum ctl_exit step_down(struct logs_tail *t)
 }
 
 /* All that is stored above what was shown or is not wanted, and then the events behind it. */
-static enum ctl_exit catch_up(struct logs_tail *t)
+static enum ctl_exit catch_up(struct logs_tail *t, const char *from)
 {
 	enum ctl_exit status = CTL_OK;
 	uint64_t n = MANY + 1;
@@ -232,7 +232,7 @@ static enum ctl_exit catch_up(struct logs_tail *t)
 
 		status = find_end(t);
 		if (status == CTL_OK)
-			status = show_above(t, above > t->floor ? above : t->floor, NULL, &n);
+			status = show_above(t, above > t->floor ? above : t->floor, from, &n);
 	}
 	return status;
 }
@@ -270,16 +270,19 @@ static enum ctl_exit logs_tail_begin(struct logs_tail *t)
 	if (since && !since_of(since, from))
 		return cmd_fail(CTL_USAGE,
 			"--since wants a time as in 90s, 10m, 2h or 7d, not \"%s\"", since);
-	status = find_end(t);
-	if (status == CTL_OK && since && !opt_is_given(t->call, "n")) {
-		status = show_above(t, 0, from, &n);
-		if (status == CTL_OK && n > MANY)
-			status = catch_up(t);
-	} else if (status == CTL_OK && last) {
-		status = show_newest(t, last, since ? from : NULL);
-	}
-	if (status == CTL_OK && !t->newest)
+	if (!last)
 		status = skip_all(t);
+	else if (since && !opt_is_given(t->call, "n"))
+		status = show_above(t, 0, from, &n);
+	else
+		status = show_newest(t, last, since ? from : NULL);
+	if (status == CTL_OK)
+		status = catch_up(t, since ? from : NULL);
+	/* What is stored and older by its time is not to show up after a reset. */
+	if (status == CTL_OK && since && !t->newest)
+		status = skip_all(t);
+	if (since && t->newest > t->floor)
+		t->floor = t->newest;
 	return status;
 }
 
@@ -315,7 +318,7 @@ static enum ctl_exit logs_tail_run(struct logs_tail *t)
 		if (status == CTL_OK && f->was_reset) {
 			status = step_down(t);
 			if (status == CTL_OK)
-				status = catch_up(t);
+				status = catch_up(t, NULL);
 		}
 	}
 	return status;

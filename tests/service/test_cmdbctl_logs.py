@@ -373,7 +373,8 @@ class Tail:
 
     def read(self):
         for line in self.process.stdout:
-            self.seen.append(json.loads(line))
+            if line.endswith("\n"):  # else it was killed in the middle of it
+                self.seen.append(json.loads(line))
 
     def messages(self):
         return [e["message"] for e in list(self.seen)]
@@ -581,7 +582,7 @@ def test_tail_loses_and_doubles_nothing_whatever_dies(own_stack):
     writer = Writer(stack, "d-1")
     try:
         with tailing(stack, "--device", "d-1", "-n", 10000) as tail, \
-                tailing(stack, "--keyword", "7") as sevens:
+                tailing(stack, "--keyword", "7", "-n", 10000) as sevens:
             for name in ("poller", "fcgi-1", "fcgi-2", "poller", "lighttpd", "mariadb", "fcgi-1",
                          "poller"):
                 seen = len(tail.seen)
@@ -595,6 +596,20 @@ def test_tail_loses_and_doubles_nothing_whatever_dies(own_stack):
     finally:
         writer.is_over.set()
         writer.process.kill()
+
+
+def test_tail_that_begins_while_much_comes_shows_all_in_order(own_stack):
+    stack = own_stack()
+    writer = Writer(stack, "d-1", every_s=0.0005)
+    try:
+        for args in (("-n", 3), ("-n", 0), ("--since", "1h"), ("-n", 100, "--since", "1h")):
+            with tailing(stack, *args) as tail:
+                wait_until(lambda: len(tail.seen) > 600, 30, "a few batches")
+                got = [int(m) for m in tail.messages()]
+            assert got == list(range(got[0], got[0] + len(got))), (args, got[:20])
+            assert args[0] == "-n" or got[0] == 0
+    finally:
+        writer.stop()
 
 
 def test_tail_shows_what_it_missed_when_its_cursor_has_expired(own_stack):
