@@ -122,6 +122,14 @@ static bool open_file(struct log_file *f, const char *path)
 	return true;
 }
 
+/* Somebody has removed it: what is written to it nobody sees any more. */
+static bool is_gone(const struct log_file *f)
+{
+	struct stat st;
+
+	return fstat(f->fd, &st) == 0 && st.st_nlink == 0;
+}
+
 /* ---- writing ---- */
 
 static bool lock_file(struct log_file *f)
@@ -288,7 +296,7 @@ static bool write_lines(struct log_file *f, const struct config *cfg, const stru
 
 	if (!is_good)
 		log_file_fail(f, cfg->logs.file, "has a % that means nothing", EINVAL);
-	else if (f->fd < 0 || strcmp(str_c(&path), f->path) != 0)
+	else if (f->fd < 0 || strcmp(str_c(&path), f->path) != 0 || is_gone(f))
 		is_good = open_file(f, str_c(&path));
 	str_fini(&path);
 	if (!is_good || !lock_file(f))

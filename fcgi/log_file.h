@@ -11,8 +11,8 @@
  *
  * It comes after COMMIT: what cannot be written is said once in the log and counted, and fails no
  * request. It goes by the day (UTC) that entries were received on, and is opened anew when the
- * name becomes another one and after log_file_reopen(). Any thread; blocks as the disk does, and
- * for the lock a second at most, and seldom in vain.
+ * name becomes another one, when it was removed, and after log_file_reopen(). Any thread; blocks as
+ * the disk does, and for the lock a second at most, and seldom in vain.
  */
 #ifndef CMDB_LOG_FILE_H
 #define CMDB_LOG_FILE_H

@@ -154,6 +154,18 @@ def test_moved_away_and_sighup(filed):
     assert f.messages(path)[-8:] == ["after"] * 8
 
 
+def test_a_removed_file_is_made_anew(filed):
+    """By each process, without a signal: what would go into it nobody would ever see."""
+    f = filed(name="lines").up()
+    f.post(*"abc")
+    (f.dir / "lines").unlink()
+    # More than enough that both processes get some.
+    later = [str(i) for i in range(40)]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda m: f.post(m, client=f.key.clone()), later))
+    assert sorted(f.messages(), key=int) == later
+
+
 def test_a_torn_line_of_a_dead_writer_is_cut_off(filed):
     f = filed(name="lines.jsonl")
     path = f.dir / "lines.jsonl"
