@@ -44,6 +44,25 @@ void entry_line_init(struct entry_line *l, const struct call *call)
 	}
 }
 
+/* Tabs stay: stack traces and tables are made of them. */
+static void add_printed(struct str *line, const char *text)
+{
+	struct str part = STR_INIT;
+
+	for (;;) {
+		size_t len = strcspn(text, "\t");
+
+		str_clear(&part);
+		str_add(&part, text, len);
+		out_add_safe(line, str_c(&part));
+		if (!text[len])
+			break;
+		str_addc(line, '\t');
+		text += len + 1;
+	}
+	str_fini(&part);
+}
+
 /* A part of the line, in a colour of its own. */
 static void put_part(
 	const struct entry_line *l, struct str *line, const char *colour, const char *text)
@@ -52,7 +71,7 @@ static void put_part(
 
 	if (has_colour)
 		str_adds(line, colour);
-	out_add_safe(line, text);
+	add_printed(line, text);
 	if (has_colour)
 		str_adds(line, RESET);
 }

@@ -21,6 +21,7 @@
 #include "mem.h"
 #include "rows.h"
 #include "stop.h"
+#include "text.h"
 
 /* A line has gone off at most SPACING_MS after it was read, and is on its way within 200 ms. */
 #define QUIET_MS 10    /* what comes together goes together */
@@ -51,6 +52,7 @@ struct send {
 	struct str entry, text;
 	int64_t due_ms, sent_ms; /* when the batch is to go, the last one went */
 	uint64_t bytes, bytes_all, wrong;
+	bool is_partial; /* not all that was named could be read */
 	int64_t began_ms;
 };
 
@@ -94,7 +96,11 @@ static enum fed feed_give(struct feed *f, size_t len, size_t end, struct slice *
 	*line = (struct slice){f->buf.p + f->at, len};
 	f->at += end;
 	f->is_skipping = false;
-	f->line++;
+	if (f->line++ == 0 && !was_skipping) {
+		size_t mark = text_mark_len(line->p, line->len);
+
+		*line = (struct slice){line->p + mark, line->len - mark};
+	}
 	return was_skipping ? FED_LONG : FED_LINE;
 }
 
@@ -293,16 +299,48 @@ static enum ctl_exit send_line(struct send *s, const struct feed *f, struct slic
 	return CTL_OK;
 }
 
+/* A source that is not read to its end; the others are. */
+static void send_miss(struct send *s, const char *path, const char *why)
+{
+	bar_clear(&s->bar);
+	s->is_partial = true;
+	cmd_fail(CTL_OK, "%s: %s", path, why);
+}
+
+/* What a file is that begins so, as those that logs are rotated into, if these are no lines. */
+static const char *why_no_lines(struct slice first)
+{
+	static const struct kind {
+		const char *magic, *why;
+	} kinds[] = {
+		{"\x1f\x8b", "it is compressed, send what zcat makes of it"},
+		{"\x28\xb5\x2f\xfd", "it is compressed, send what zstdcat makes of it"},
+		{"\xfd\x37zXZ", "it is compressed, send what xzcat makes of it"},
+		{"\xff\xfe", "it is UTF-16, send what iconv makes of it"},
+	};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		size_t len = strlen(kinds[i].magic);
+
+		if (first.len >= len && memcmp(first.p, kinds[i].magic, len) == 0)
+			return kinds[i].why;
+	}
+	return NULL;
+}
+
 /* All lines of one source, to its end. */
 static enum ctl_exit send_feed(struct send *s, int fd, const char *path)
 {
 	struct feed f = {.fd = fd};
 	enum ctl_exit status = CTL_OK;
+	const char *why = NULL;
 	struct slice line;
 	enum fed fed;
 
 	do {
 		fed = feed_next(&f, s->batch->n ? s->due_ms : -1, &line);
+		if (fed == FED_LINE && f.line == 1 && (why = why_no_lines(line)))
+			break;
 		if (fed == FED_LINE)
 			status = send_line(s, &f, line);
 		else if (fed == FED_LONG)
@@ -312,11 +350,9 @@ static enum ctl_exit send_feed(struct send *s, int fd, const char *path)
 				clock_ms() >= s->due_ms))
 			status = send_batch(s);
 	} while (status == CTL_OK && fed != FED_END);
+	if (f.failed_by || why)
+		send_miss(s, path, f.failed_by ? strerror(f.failed_by) : why);
 	str_fini(&f.buf);
-	if (status == CTL_OK && f.failed_by && s->batch->n)
-		status = send_batch(s);
-	if (status == CTL_OK && f.failed_by)
-		status = cmd_fail(CTL_FAILED, "%s: %s", path, strerror(f.failed_by));
 	return status;
 }
 
@@ -326,8 +362,10 @@ static enum ctl_exit send_file(struct send *s, const char *path)
 	int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
 	enum ctl_exit status;
 
-	if (fd < 0)
-		return cmd_fail(CTL_FAILED, "%s: %s", path, strerror(errno));
+	if (fd < 0) {
+		send_miss(s, path, strerror(errno));
+		return CTL_OK;
+	}
 	status = send_feed(s, fd, path);
 	if (!is_stdin)
 		close(fd);
@@ -381,7 +419,8 @@ static enum ctl_exit send_all(struct send *s)
 	o = send_report(s);
 	rows_print_one(s->call, o);
 	json_object_put(o);
-	return status == CTL_OK && s->poster.refused + s->wrong ? CTL_FAILED : status;
+	return status == CTL_OK && (s->is_partial || s->poster.refused + s->wrong) ? CTL_FAILED
+										   : status;
 }
 
 static enum ctl_exit send_check(const struct call *call)

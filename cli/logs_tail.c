@@ -253,7 +253,8 @@ static bool since_of(const char *text, char out[CLOCK_RFC3339_SIZE])
 		if (text[len - 1] != units[i].name)
 			continue;
 		str_add(&number, text, len - 1);
-		is_good = parse_u64(str_c(&number), 0, 36500, &n);
+		is_good = parse_u64(
+			str_c(&number), 0, (uint64_t)(CLOCK_WALL_MAX_MS / units[i].ms), &n);
 		clock_rfc3339(clock_wall_ms() - (int64_t)n * units[i].ms, out);
 	}
 	str_fini(&number);
@@ -347,6 +348,7 @@ const struct opt logs_tail_opts[] = {
 	LOGS_FILTER_OPTS,
 	{"since", OPT_TEXT, "TIME", "begin with all since then, as in 90s, 10m, 2h, 7d", 0, 0},
 	{"n", OPT_NUMBER, "N", "begin with the last N (100)", 0, LAST_MAX},
+	{"f", OPT_FLAG, NULL, "go on with what comes, as it does without", 0, 0},
 	API_OPTS,
 	{0},
 };

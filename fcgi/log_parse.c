@@ -9,6 +9,7 @@
 #include "device.h"
 #include "json.h"
 #include "mem.h"
+#include "text.h"
 
 #define NAME_MAX_LEN 64 /* of an unknown field, as far as it is told */
 #define FIELD_SIZE 128
@@ -304,7 +305,7 @@ size_t log_parse_lines(
 	struct log_batch *b, const char *text, size_t len, log_problem_fn *problem, void *arg)
 {
 	struct parse p = {.problem = problem, .arg = arg};
-	const char *at = text, *end = text + len;
+	const char *first = text + text_mark_len(text, len), *at = first, *end = text + len;
 	struct line l = {0};
 	size_t n = 0;
 
@@ -315,7 +316,7 @@ size_t log_parse_lines(
 		return p.problems_n;
 	b->v = xcalloc(n, sizeof(*b->v));
 	b->json = xcalloc(n, sizeof(struct json_object *));
-	at = text;
+	at = first;
 	l.number = 0;
 	for (p.index = 0; next_log_line(&at, end, &l); p.index++)
 		take_line(&p, b, &l);

@@ -55,3 +55,11 @@ bool text_is_segment(const char *p, size_t len)
 			return false;
 	return len > 0 && !(p[0] == '.' && (len == 1 || (len == 2 && p[1] == '.')));
 }
+
+size_t text_mark_len(const char *p, size_t len)
+{
+	static const char mark[] = "\xef\xbb\xbf";
+
+	return len >= sizeof(mark) - 1 && memcmp(p, mark, sizeof(mark) - 1) == 0 ? sizeof(mark) - 1
+										 : 0;
+}

@@ -18,5 +18,8 @@ size_t text_next(const char *p, size_t len, uint32_t *c, bool *is_utf8);
 /* Is it a name that stands in a path as it is: letters, digits and -._~@:+, but not "." and "..",
  * which mean something there? */
 bool text_is_segment(const char *p, size_t len);
+/* The length of the byte order mark that editors of Windows put before all else; 0: there is none.
+ */
+size_t text_mark_len(const char *p, size_t len);
 
 #endif

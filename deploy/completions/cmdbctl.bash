@@ -50,7 +50,7 @@ _cmdbctl() {
 	events:prune) what=' --class --days --rows --brief-seconds --brief-rows --dry-run' ;;
 	events:stats) what='' ;;
 	events:*) what=' tail publish prune stats' ;;
-	logs:tail) what=' --device --level --tag --keyword --since -n --url --api-key-file --token' ;;
+	logs:tail) what=' --device --level --tag --keyword --since -n -f --url --api-key-file --token' ;;
 	logs:query) what=' --device --level --tag --keyword --from --to --before --after --oldest-first -n --all --url --api-key-file --token' ;;
 	logs:prune) what=' --older-than --keep-rows --dry-run' ;;
 	logs:send) what=' --device --level --tag --source --ndjson --gzip --give-up --url --api-key-file --token' ;;

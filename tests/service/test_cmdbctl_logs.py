@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import http.server
 import json
+import lzma
 import os
 import pty
 import re
@@ -52,6 +53,36 @@ def test_lines_of_standard_input_become_entries(stack, db):
     rows = lines_of(db, device)
     assert [r[1] for r in rows] == ["one", 'two "quoted"', "Ärger", "last"]
     assert {(r[0], r[2], r[3]) for r in rows} == {(3, '["a","b"]', "sshd")}
+
+
+@pytest.mark.parametrize("how", [(), ("--ndjson",)])
+def test_a_byte_order_mark_is_no_part_of_the_first_line(stack, db, tmp_path, how):
+    device, (one, two) = unique("d"), ('{"message":"a"}', '{"message":"\ufeffb"}')
+    (tmp_path / "x").write_text(f"\ufeff{one}\r\n{two}\r\n")
+    stack.ctl("logs", "send", "--device", device, *how, tmp_path / "x")
+    assert messages_of(db, device) == (["a", "\ufeffb"] if how else [one, two])
+
+
+@pytest.mark.parametrize("name, content, why", [
+    ("missing", None, "No such file"),
+    (".", None, "Is a directory"),
+    ("log.1.gz", gzip.compress(b"a\nb\n"), "zcat"),
+    ("log.1.zst", b"\x28\xb5\x2f\xfd\x24\x00\x01\x00\x00", "zstdcat"),
+    ("log.1.xz", lzma.compress(b"a\n"), "xzcat"),
+    ("log.txt", "\ufeffa\n".encode("utf-16-le"), "iconv"),
+])
+def test_what_cannot_be_read_is_said_and_keeps_none_of_the_others(stack, db, tmp_path, name, content,
+                                                                  why):
+    device = unique("d")
+    for other in ("first", "last"):
+        (tmp_path / other).write_text(f"{other}\n")
+    if content:
+        (tmp_path / name).write_bytes(content)
+    done = stack.ctl("logs", "send", "--device", device, tmp_path / "first", tmp_path / name,
+                     tmp_path / "last", check=False)
+    assert done.returncode == FAILED and re.search(f"^cmdbctl: {tmp_path / name}: .*{why}", done.stderr), done
+    assert "sent: 2\nrefused: 0\nunsent: 0\n" in done.stdout
+    assert messages_of(db, device) == ["first", "last"]
 
 
 def test_what_is_no_text_is_sent_as_what_can_be(stack, db, tmp_path):
@@ -409,7 +440,7 @@ def test_tail_shows_the_last_entries_and_then_what_comes(stack):
     device = unique("d")
     send(stack, device, "1", "2", "3", "4", meta={"b": [1.0, {"a": None}], "a": "ü"}, tags=["x"])
     with tailing(stack, "--device", device, "-n", 3) as tail, \
-            tailing(stack, "--device", device, "-n", 0) as live, \
+            tailing(stack, "--device", device, "-f", "-n", 0) as live, \
             tailing(stack, "--device", device) as whole:
         tail.wait_for(["2", "3", "4"])
         whole.wait_for(["1", "2", "3", "4"])
@@ -457,7 +488,8 @@ def test_tail_begins_where_since_says(stack):
     device, now = unique("d"), int(time.time() * 1000)
     for ago_s in (7200, 1800, 10):
         send(stack, device, f"{ago_s}", timestamp=now - ago_s * 1000)
-    for since, shown in (("90s", ["10"]), ("60m", ["1800", "10"]), ("1d", ["7200", "1800", "10"])):
+    for since, shown in (("90s", ["10"]), ("60m", ["1800", "10"]), ("1d", ["7200", "1800", "10"]),
+                         ("86400s", ["7200", "1800", "10"]), ("9000000m", ["7200", "1800", "10"])):
         with tailing(stack, "--device", device, "--since", since) as tail:
             tail.wait_for(shown)
     with tailing(stack, "--device", device, "--since", "1d", "-n", 1) as tail:
@@ -521,9 +553,9 @@ def test_lines_are_coloured_by_level_on_a_terminal_only(stack):
 
 def test_a_message_does_not_steer_the_terminal(stack):
     device = unique("d")
-    send(stack, device, "a\x1b[31mred\nsecond line\u202eend", source="s\x9b", tags=["\x07"])
+    send(stack, device, "a\x1b[31mred\nsecond line\u202e\t\tat end", source="s\x9b", tags=["\x07"])
     shown = shown_on_a_terminal(stack, device, b"end", NO_COLOR="1")
-    assert "s?: a?[31mred?second line?end #?" in shown and len(shown.splitlines()) == 1, shown
+    assert "s?: a?[31mred?second line?\t\tat end #?" in shown and len(shown.splitlines()) == 1, shown
 
 
 def test_tail_ends_when_nobody_reads_it_any_more(stack):

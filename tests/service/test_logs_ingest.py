@@ -156,7 +156,8 @@ def test_ids_are_right_where_the_server_counts_in_steps(own_stack):
 def test_json_lines(key, rows):
     lines = [entry(message=f"line {i}") for i in range(3)]
     texts = [json.dumps(line).encode() for line in lines]
-    for body in (b"\n".join(texts), b"\r\n".join(texts) + b"\r\n", b"\n\n" + b"\n \n".join(texts) + b"\n\n"):
+    for body in (b"\n".join(texts), b"\r\n".join(texts) + b"\r\n", b"\n\n" + b"\n \n".join(texts) + b"\n\n",
+                 b"\xef\xbb\xbf" + b"\r\n".join(texts)):
         ids = post(key, body, **NDJSON)
         assert [r[5] for r in rows(*ids)] == ["line 0", "line 1", "line 2"]
 
@@ -252,6 +253,7 @@ def test_one_bad_among_a_thousand_stores_nothing(key, rows, at):
 def test_the_number_of_entries(key, rows):
     before = len(rows())
     for body, headers in (([], {}), ([entry()] * 1001, {}), (b"", NDJSON), (b"\n \n", NDJSON),
+                          (b"\xef\xbb\xbf", NDJSON),
                           (b"{}\n" * 1001, NDJSON)):
         assert fields(key.post("/api/logs", body, headers=headers)) == [""]
     assert len(rows()) == before
