@@ -14,7 +14,6 @@
 #include "probe.h"
 #include "route.h"
 #include "tables.h"
-#include "turns.h"
 
 static struct settings *settings_load(const struct settings_source *source, struct str *errors)
 {
@@ -79,7 +78,6 @@ bool app_init(struct app *app, const struct settings_source *source, struct str 
 	atomic_init(&app->shm, shm_attach(str_c(&page)));
 	str_fini(&page);
 	app->cache = cache_new();
-	app->turns = turns_new();
 	app->identities = identities_new();
 	app->log_file = log_file_new(app->stats);
 	app->routes = tables_routes();
@@ -108,7 +106,6 @@ void app_fini(struct app *app)
 	jobs_free(app->passwords);
 	probe_free(app->probe);
 	cache_free(app->cache);
-	turns_free(app->turns);
 	identities_free(app->identities);
 	log_file_free(app->log_file);
 	routes_free(app->routes);

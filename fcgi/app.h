@@ -53,7 +53,6 @@ struct app {
 	struct settings_source source;
 	_Atomic uint64_t stats[STAT_N];
 	struct held held;
-	struct turns *turns; /* who looks through many rows; turns.h */
 	int64_t started_ms;
 	bool is_cgi, is_mod_fcgid;
 };

@@ -161,8 +161,8 @@ static bool is_elsewhere(struct ctx *ctx)
 
 static bool is_in_place(struct ctx *ctx)
 {
-	/* What is in the cache is answered by whoever has it. */
-	if (!(ctx->route->flags & ROUTE_CACHED) && is_elsewhere(ctx))
+	/* Of what else needs other threads it is to be known first who asks. */
+	if ((ctx->route->flags & (ROUTE_OPEN | ROUTE_HASHES)) && is_elsewhere(ctx))
 		return false;
 	if ((ctx->route->flags & ROUTE_HASHES) && ctx->task.worker->is_refusing) {
 		ctx_fail(ctx, ERR_BUSY, NULL);
@@ -178,6 +178,12 @@ static bool admit(struct ctx *ctx)
 	if (!ctx_authenticate(ctx))
 		return false;
 	return !ctx->route->perm || ctx_permit(ctx, ctx->route->perm);
+}
+
+/* What is in the cache is answered by whoever has it. */
+static bool is_for_others(struct ctx *ctx)
+{
+	return !(ctx->route->flags & ROUTE_CACHED) && is_elsewhere(ctx);
 }
 
 static bool take_body(struct ctx *ctx)
@@ -266,7 +272,7 @@ void dispatch(struct ctx *ctx, const struct http_meta *meta, struct conn *conn)
 		return;
 	}
 	if (!find_route(ctx, meta) || !is_whole(ctx, meta) || !is_in_place(ctx) ||
-		!read_body(ctx, meta, conn) || !admit(ctx) || !take_body(ctx))
+		!read_body(ctx, meta, conn) || !admit(ctx) || is_for_others(ctx) || !take_body(ctx))
 		return;
 	if (ctx->route->flags & ROUTE_CACHED)
 		run_cached(ctx);

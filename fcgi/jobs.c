@@ -22,7 +22,8 @@ struct thread {
 	struct worker worker;
 	struct jobs *jobs;
 	pthread_cond_t wake;
-	bool is_idle;
+	bool is_idle, is_busy;
+	uint64_t owner; /* of the job at hand; 0: none that is known */
 	LIST_ENTRY(thread) idle_entry;
 };
 
@@ -31,9 +32,9 @@ struct jobs {
 	pthread_mutex_t lock;
 	pthread_cond_t ended; /* a thread has */
 	TAILQ_HEAD(, job) waiting;
-	size_t waiting_n;
-	LIST_HEAD(, thread) idle; /* the one that was busy last is first */
-	bool is_stopping, hashes;
+	size_t waiting_n, owned_n; /* of these, of somebody known */
+	LIST_HEAD(, thread) idle;  /* the one that was busy last is first */
+	bool is_stopping, hashes, is_slow;
 	size_t running_n; /* threads */
 	struct thread *threads;
 	size_t threads_n;
@@ -77,6 +78,7 @@ bool jobs_add(struct jobs *j, struct job *job, size_t most)
 	if (has_room) {
 		TAILQ_INSERT_TAIL(&j->waiting, job, entry);
 		j->waiting_n++;
+		j->owned_n += job->owner != 0;
 		job->added_ms = clock_ms();
 		if (!LIST_EMPTY(&j->idle))
 			wake(LIST_FIRST(&j->idle));
@@ -95,14 +97,57 @@ size_t jobs_waiting_n(struct jobs *j)
 	return n;
 }
 
+/* Under the lock. Those of nobody known are all of one. */
+static size_t at_work_n(const struct jobs *j, uint64_t owner)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < j->threads_n; i++)
+		n += j->threads[i].is_busy && j->threads[i].owner == owner;
+	return n;
+}
+
+/* How many of one caller may be at work. */
+static size_t most_of(const struct jobs *j, uint64_t owner)
+{
+	return owner && j->is_slow && j->threads_n > 1 ? j->threads_n - 1 : SIZE_MAX;
+}
+
+/* Under the lock: the first one of who has fewest at work; NULL: there is none that may. */
+static struct job *next_job(const struct jobs *j)
+{
+	struct job *job, *best = NULL;
+	size_t least = SIZE_MAX;
+	uint64_t seen = 0;
+
+	if (!j->owned_n)
+		return TAILQ_FIRST(&j->waiting);
+	TAILQ_FOREACH (job, &j->waiting, entry) {
+		size_t n;
+
+		if (job->owner && job->owner == seen)
+			continue;
+		seen = job->owner;
+		n = at_work_n(j, job->owner);
+		if (n >= least || n >= most_of(j, job->owner))
+			continue;
+		best = job;
+		least = n;
+		if (n == 0)
+			break;
+	}
+	return best;
+}
+
 /* Under the lock; NULL: there is none. */
 static struct job *take_now(struct jobs *j)
 {
-	struct job *job = TAILQ_FIRST(&j->waiting);
+	struct job *job = next_job(j);
 
 	if (job) {
 		TAILQ_REMOVE(&j->waiting, job, entry);
 		j->waiting_n--;
+		j->owned_n -= job->owner != 0;
 	}
 	return job;
 }
@@ -154,6 +199,7 @@ static struct job *jobs_take(struct thread *t)
 	struct job *job;
 
 	pthread_mutex_lock(&j->lock);
+	t->is_busy = false;
 	while (!(job = take_now(j)) && !j->is_stopping) {
 		if (t->worker.db && clock_ms() >= until_ms) {
 			pthread_mutex_unlock(&j->lock);
@@ -163,6 +209,8 @@ static struct job *jobs_take(struct thread *t)
 			sleep_idle(t, until_ms);
 		}
 	}
+	t->is_busy = job != NULL;
+	t->owner = job ? job->owner : 0;
 	pthread_mutex_unlock(&j->lock);
 	return job;
 }
@@ -189,17 +237,18 @@ static void *jobs_thread(void *arg)
 	return NULL;
 }
 
-void jobs_start(struct jobs *j, size_t threads_n, bool hashes)
+void jobs_start(struct jobs *j, size_t threads_n, unsigned flags)
 {
 	j->threads = xcalloc(threads_n, sizeof(*j->threads));
 	j->threads_n = j->running_n = threads_n;
-	j->hashes = hashes;
+	j->hashes = flags & JOBS_HASH;
+	j->is_slow = flags & JOBS_SLOW;
 	for (size_t i = 0; i < threads_n; i++) {
 		struct thread *t = &j->threads[i];
 		int rc;
 
 		worker_init(&t->worker, j->app);
-		t->worker.hashes = hashes;
+		t->worker.hashes = j->hashes;
 		t->worker.pool = t->jobs = j;
 		clock_cond_init(&t->wake);
 		rc = pthread_create(&t->worker.thread, NULL, jobs_thread, t);

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "clock.h"
 #include "config.h"
 #include "event.h"
 #include "floors.h"
@@ -11,9 +12,10 @@
 #include "worker.h"
 
 #define BATCH_MAX 50
-#define SCAN_BYTES_MAX (16u * 1024 * 1024) /* payloads looked through */
+#define SCAN_BYTES_MAX (16u * 1024 * 1024) /* payloads looked through, */
+#define SCAN_MS 1000                       /* for so long at most: others want the thread, too */
 #define PAGE_BYTES (1024u * 1024)          /* so much is asked for at a time, by what came before */
-#define PAGE_ROWS_MAX 256
+#define PAGE_ROWS_MAX 16                   /* for the next ones may be the largest there are */
 #define PAGE_ROWS_FIRST 4
 
 static const struct db_stmt sql_page = {"log_replay.page",
@@ -30,6 +32,7 @@ struct replay {
 	const struct sub *view;
 	uint64_t since, upto;
 	uint64_t scanned;
+	int64_t deadline_ms;
 	/* What is sent. */
 	struct strlist *packets;
 	size_t bytes;
@@ -174,7 +177,8 @@ static enum err read_events(struct replay *r)
 			look_at_event(r, row);
 		}
 		all += got;
-		r->is_cut = got == asked && r->scanned > SCAN_BYTES_MAX;
+		r->is_cut = got == asked &&
+			    (r->scanned > SCAN_BYTES_MAX || clock_ms() >= r->deadline_ms);
 	} while (got == asked && !r->is_cut);
 	return ERR_OK;
 }
@@ -247,6 +251,7 @@ enum err log_replay(
 			.view = view,
 			.since = view->since,
 			.upto = upto,
+			.deadline_ms = clock_ms() + SCAN_MS,
 			.packets = packets};
 
 		e = db_ensure(task->db);

@@ -219,13 +219,13 @@ static void run_fastcgi(struct app *app, struct gateway *g)
 	int rc;
 
 	set_signals();
-	jobs_start(app->requests, (size_t)cfg->fcgi.workers, false);
-	jobs_start(app->reads, (size_t)cfg->fcgi.workers, false);
-	jobs_start(app->changes, (size_t)cfg->fcgi.workers, false);
-	jobs_start(app->events, (size_t)cfg->fcgi.event_workers, false);
-	jobs_start(app->lists, (size_t)cfg->fcgi.event_workers, false);
-	jobs_start(app->searches, (size_t)cfg->fcgi.event_workers, false);
-	jobs_start(app->passwords, (size_t)cfg->auth.argon2_parallel, true);
+	jobs_start(app->requests, (size_t)cfg->fcgi.workers, 0);
+	jobs_start(app->reads, (size_t)cfg->fcgi.workers, JOBS_SLOW);
+	jobs_start(app->changes, (size_t)cfg->fcgi.workers, 0);
+	jobs_start(app->events, (size_t)cfg->fcgi.event_workers, 0);
+	jobs_start(app->lists, (size_t)cfg->fcgi.event_workers, JOBS_SLOW);
+	jobs_start(app->searches, (size_t)cfg->fcgi.event_workers, JOBS_SLOW);
+	jobs_start(app->passwords, (size_t)cfg->auth.argon2_parallel, JOBS_HASH);
 	probe_start(app->probe);
 	loop_open(app->loop, g);
 	rc = pthread_create(&loop, NULL, loop_thread, app->loop);

@@ -7,8 +7,6 @@
 #include "shm.h"
 #include "socket_subs.h"
 #include "stream.h"
-#include "turns.h"
-#include "worker.h"
 
 static const char topic[] = "logs";
 
@@ -119,25 +117,11 @@ static void on_log_pause(struct socket_call *call)
 	on_log_answer(call, "log:paused");
 }
 
-/* One look of a user at a time: many sockets that resume at once do not keep the others waiting. */
-static enum err look_at_missed(
-	struct socket_call *call, const struct sub *view, uint64_t upto, struct strlist *packets)
-{
-	struct turns *turns = call->work->task.worker->app->turns;
-	enum err e;
-
-	if (!turns_take(turns, call->who, 1))
-		return ERR_BUSY;
-	e = log_replay(&call->work->task, view, upto, packets);
-	turns_give(turns, call->who);
-	return e;
-}
-
 /* false: the client has been told why not. */
 static bool send_missed(struct socket_call *call, const struct sub *view, uint64_t upto)
 {
 	struct strlist packets = {0};
-	enum err e = look_at_missed(call, view, upto, &packets);
+	enum err e = log_replay(&call->work->task, view, upto, &packets);
 
 	for (size_t i = 0; i < packets.n; i++) {
 		struct str args = STR_INIT;

@@ -61,6 +61,7 @@ void park_set_caller(struct park *p, const struct principal *who, int64_t checke
 	struct caller_view v = caller_of(who);
 
 	p->caller = caller_new(&v);
+	p->job.owner = caller_number(&v);
 	p->checked_ms = checked_ms;
 	if (who->expires_at_s > 0)
 		p->token_ends_ms = clock_ms() + (who->expires_at_s * 1000 - clock_wall_ms());

@@ -320,6 +320,16 @@ static void on_done(struct park_engine *e, const struct wire_frame *f)
 	}
 }
 
+/* Who the events are of, if the session has shown it. */
+static uint64_t owner_of(struct slice state)
+{
+	struct ops_state st;
+
+	if (!ops_state_get(state, &st))
+		return 0;
+	return caller_number(st.sockets_n ? &st.sockets[0].caller : &st.caller);
+}
+
 static void on_session(struct park_engine *e, const struct wire_frame *f)
 {
 	if (!e->events) {
@@ -329,6 +339,7 @@ static void on_session(struct park_engine *e, const struct wire_frame *f)
 	str_clear(&e->events->state);
 	str_add(&e->events->state, f->session.state.p, f->session.state.len);
 	e->events->tries++;
+	e->park.job.owner = owner_of(f->session.state);
 	park_work(&e->park);
 }
 

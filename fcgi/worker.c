@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cache.h"
+#include "caller.h"
 #include "clock.h"
 #include "conn.h"
 #include "ctx.h"
@@ -136,22 +137,25 @@ static void worker_hand_over(struct worker *w, struct ctx *ctx)
 }
 
 /* Gives the request to other threads. false: too many wait there already. */
-static bool pass(struct worker *w, struct jobs *to)
+static bool pass(struct worker *w, const struct ctx *ctx)
 {
+	struct jobs *to = ctx->pass_to;
 	size_t most =
 		to == w->app->passwords ? (size_t)w->settings->cfg.auth.password_queue : SIZE_MAX;
+	struct caller_view who = ctx->task.who ? caller_of(ctx->task.who) : (struct caller_view){0};
 	struct request *r;
 
 	/* Others may come between, and the last place be taken: it is one too many then. */
 	if (jobs_waiting_n(to) >= most)
 		return false;
 	r = conn_pass(w->conn);
+	r->job.owner = caller_number(&who);
 	return jobs_add(to, &r->job, SIZE_MAX);
 }
 
 static void worker_finish(struct worker *w, struct ctx *ctx)
 {
-	if (ctx->pass_to && pass(w, ctx->pass_to))
+	if (ctx->pass_to && pass(w, ctx))
 		return;
 	if (ctx->pass_to)
 		ctx_fail(ctx, ERR_BUSY, NULL);

@@ -62,6 +62,13 @@ struct caller_view caller_of(const struct principal *p)
 	};
 }
 
+uint64_t caller_number(const struct caller_view *v)
+{
+	if (v->apikey_id)
+		return v->apikey_id << 1 | 1;
+	return v->user_id << 1;
+}
+
 bool caller_is_same(const struct caller_view *a, const struct caller_view *b)
 {
 	return a->tenant_id == b->tenant_id && a->user_id == b->user_id &&

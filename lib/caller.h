@@ -37,6 +37,8 @@ void caller_unref(struct caller *c); /* takes NULL */
 struct caller_view caller_view(const struct caller *c); /* NULL: nobody */
 struct caller_view caller_of(const struct principal *p);
 
+/* Tells users and API keys apart; 0: nobody. */
+uint64_t caller_number(const struct caller_view *v);
 /* The same user or API key of the same tenant? */
 bool caller_is_same(const struct caller_view *a, const struct caller_view *b);
 /* ... by the same token? */
