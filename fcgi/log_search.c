@@ -2,8 +2,12 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "clock.h"
+#include "event.h"
+#include "json.h"
+#include "json_walk.h"
 #include "log_candidates.h"
 #include "mem.h"
 
@@ -62,8 +66,8 @@ static const struct db_stmt sql_next_down = {
 
 const struct db_set log_search_sql = {"log_search",
 	(const struct db_stmt *const[]){&sql_span_up, &sql_span_down, &sql_times_up,
-		&sql_times_down, &sql_device_up, &sql_device_down, &sql_next_up, &sql_next_down,
-		NULL},
+		&sql_times_down, &sql_device_up, &sql_device_down, &sql_whole, &sql_next_up,
+		&sql_next_down, NULL},
 	true};
 
 void log_search_init(struct log_search *s, uint32_t tenant_id)
@@ -100,7 +104,7 @@ struct walk {
 	uint64_t span;
 	bool is_sparse; /* the last stretch had nothing: there may be a gap */
 	/* What one stretch of ids has. */
-	struct str texts, digest;
+	struct str texts, digest, tags, meta;
 	struct found *found;
 	size_t n, cap;
 };
@@ -109,10 +113,33 @@ static void walk_fini(struct walk *w)
 {
 	str_fini(&w->texts);
 	str_fini(&w->digest);
+	str_fini(&w->tags);
+	str_fini(&w->meta);
 	free(w->found);
 }
 
-static struct log_entry entry_of(const struct db_val *row)
+/* What was written by SQL need not be JSON as clients read it, in one line. */
+static struct slice json_of(struct str *buf, const struct db_val *v)
+{
+	struct slice text = dbv_slice(v);
+
+	if (!text.len || (!json_look(text.p, text.len) && !memchr(text.p, '\n', text.len) &&
+				 !memchr(text.p, '\r', text.len)))
+		return text;
+	str_clear(buf);
+	event_put_payload(buf, text);
+	return slice_str(buf);
+}
+
+static struct slice tags_of(struct str *buf, const struct db_val *v)
+{
+	struct slice json = json_of(buf, v);
+	struct json_walk walk;
+
+	return json_walk_into(&walk, json, '[') ? json : (struct slice){"", 0};
+}
+
+static struct log_entry entry_of(struct walk *w, const struct db_val *row)
 {
 	return (struct log_entry){.id = dbv_u(&row[0]),
 		.device = dbv_slice(&row[1]),
@@ -120,9 +147,9 @@ static struct log_entry entry_of(const struct db_val *row)
 		.logged_ms = dbv_i(&row[3]),
 		.received_ms = dbv_i(&row[4]),
 		.message = dbv_slice(&row[5]),
-		.tags = dbv_slice(&row[6]),
+		.tags = tags_of(&w->tags, &row[6]),
 		.source = row[7].type == DB_NULL ? (struct slice){NULL, 0} : dbv_slice(&row[7]),
-		.meta = dbv_slice(&row[8])};
+		.meta = json_of(&w->meta, &row[8])};
 }
 
 static bool is_wanted(struct walk *w, const struct log_entry *e)
@@ -158,7 +185,7 @@ struct taken {
 
 static void take_row(struct walk *w, const struct db_val *row, struct taken *t)
 {
-	struct log_entry e = entry_of(row);
+	struct log_entry e = entry_of(w, row);
 
 	t->rows_n++;
 	t->last = e.id;

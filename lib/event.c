@@ -175,8 +175,10 @@ static void add_mended(struct str *s, const char *payload, size_t len, unsigned 
 	str_fini(&text);
 }
 
-static void add_payload(struct str *s, const char *payload, size_t len)
+void event_put_payload(struct str *s, struct slice text)
 {
+	const char *payload = text.p;
+	size_t len = text.len;
 	unsigned found = json_look(payload, len);
 
 	if (!found)
@@ -193,7 +195,7 @@ void event_render_socket(struct str *s, const struct event_row *e)
 {
 	struct str payload = STR_INIT;
 
-	add_payload(&payload, e->payload, e->payload_len);
+	event_put_payload(&payload, (struct slice){e->payload, e->payload_len});
 	event_put_socket(s, e, str_c(&payload), payload.len);
 	str_fini(&payload);
 }
@@ -217,7 +219,7 @@ void event_render(struct str *s, const struct event_row *e, struct event_place *
 	str_adds(s, event_type_name(e->type));
 	str_adds(s, "\",\"data\":");
 	from = s->len;
-	add_payload(s, e->payload, e->payload_len);
+	event_put_payload(s, (struct slice){e->payload, e->payload_len});
 	if (place)
 		*place = (struct event_place){.at = from, .len = s->len - from};
 	str_adds(s, ",\"room\":");

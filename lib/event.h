@@ -73,6 +73,8 @@ bool event_is_named_badly(const struct db_val *name);
 /* The payload of a row, "null" where it has none, EVENT_PAYLOAD_TOO_LARGE instead of one that is.
  */
 void event_take_payload(struct event_row *e, const struct db_val *payload);
+/* JSON as a client reads it, in one line, of what MariaDB took for such. */
+void event_put_payload(struct str *s, struct slice text);
 
 /* Where in the appended text the payload is. */
 struct event_place {

@@ -278,3 +278,62 @@ def test_an_export_ends_when_its_key_is_revoked(stack, home):
     last = json.loads(lines[-1])
     assert last["error"]["code"] == "token_revoked" and len(lines) < 15000
     assert last["error"]["next"] == json.loads(lines[-2])["id"]
+
+
+# ---- what is in the table ----
+
+ODD = [  # tags and meta as somebody wrote them by SQL, and as they are shown
+    (None, None, [], None),
+    ("", "", [], None),
+    ('["a",\n "b"]', '{"a":\r\n1}', ["a", "b"], {"a": 1}),
+    ('{"a":1}', "[1]", [], [1]),
+    ("[", "{", [], "{"),
+    ("NaN", '{"a":1}\n{"b":2}', [], '{"a":1}\n{"b":2}'),
+    ('["\\ud800"]', '{"a":"\\udc00"}', ["\ufffd"], {"a": "\ufffd"}),
+    ('["a"]', '{"a":1,"a":2}', ["a"], {"a": 2}),
+    ('["a"]', "1e999", ["a"], "1e999"),
+]
+
+
+def test_odd_rows_spoil_no_answer(stack, db):
+    tenant, device = stack.tenant(), unique("odd")
+    reader = stack.key("logs:read", tenant=tenant)
+    with db.cursor() as c:
+        c.execute("SET check_constraint_checks = 0")
+        c.execute("SELECT id FROM tenants WHERE name = %s", (tenant,))
+        tenant_id = c.fetchone()[0]
+        for tags, meta, _, _ in ODD:
+            c.execute("INSERT INTO logs (tenant_id, device_id, level, logged_at, message, tags, meta) "
+                      "VALUES (%s, %s, 2, NOW(3), 'm', %s, %s)", (tenant_id, device, tags, meta))
+        c.execute("SET check_constraint_checks = 1")
+    page = query(reader, order="asc")["items"]
+    assert [(e["tags"], e["meta"]) for e in page] == [(tags, meta) for *_, tags, meta in ODD]
+    lines = reader.get("/api/logs?format=ndjson&order=asc").body.splitlines()
+    assert [json.loads(line) for line in lines] == page
+
+
+def test_a_page_reads_little_more_than_it_shows(stack, db):
+    """Lines may be long: what is read at a time is bounded, and all that is read for one of them is few."""
+    tenant = stack.tenant()
+    reader = stack.key("logs:read", tenant=tenant)
+    with db.cursor() as c:
+        c.execute("SELECT id FROM tenants WHERE name = %s", (tenant,))
+        c.execute("INSERT INTO logs (tenant_id, device_id, level, logged_at, message) "
+                  "SELECT %s, 'd', 2, NOW(3), REPEAT(CHAR(1), 65536) FROM seq_1_to_1000", (c.fetchone()[0],))
+
+    def sent():
+        with db.cursor() as c:
+            c.execute("SELECT SUM(bytes_sent) FROM information_schema.user_statistics WHERE user LIKE '%fcgi%'")
+            return int(c.fetchone()[0] or 0)
+
+    with db.cursor() as c:
+        c.execute("SET GLOBAL userstat = 1")
+    before = sent()
+    assert len(query(reader, limit=1)["items"]) == 1
+    assert 65536 <= sent() - before < 100 * 65536
+    found, page, more = 0, {}, True
+    while more:
+        page = query(reader, limit=500, **({"before": page["next"]} if page else {}))
+        found, more = found + len(page["items"]), page["more"]
+        assert len(page["items"]) * 65536 * 6 < 9 * 1024 * 1024
+    assert found == 1000
