@@ -90,6 +90,12 @@ static bool set_global(struct call *call, const struct opt *o, const char *value
 	return true;
 }
 
+/* What stands before its name. */
+static const char *dashes_of(const struct opt *o)
+{
+	return o->name[1] ? "--" : "-";
+}
+
 static bool parse_number(const struct opt *o, const char *text, int64_t *out)
 {
 	char *end = NULL;
@@ -98,8 +104,8 @@ static bool parse_number(const struct opt *o, const char *text, int64_t *out)
 	errno = 0;
 	v = strtoll(text, &end, 10);
 	if (errno || end == text || *end || v < o->min || v > o->max) {
-		cmd_fail(CTL_USAGE, "--%s wants a number from %lld to %lld, not \"%s\"", o->name,
-			(long long)o->min, (long long)o->max, text);
+		cmd_fail(CTL_USAGE, "%s%s wants a number from %lld to %lld, not \"%s\"",
+			dashes_of(o), o->name, (long long)o->min, (long long)o->max, text);
 		return false;
 	}
 	*out = v;
@@ -126,13 +132,15 @@ static bool set_own(struct call *call, int i, const char *value)
 	return false;
 }
 
-/* One option at argv[*at], "--name value", "--name=value" or "-n value"; moves *at on past its
- * value. */
+/* One option at argv[*at], "--name value", "--name=value", "-n value" or "-nvalue"; moves *at on
+ * past its value. */
 static bool take_option(struct call *call, int argc, char **argv, int *at)
 {
-	const char *arg = argv[*at], *name = arg + (arg[1] == '-' ? 2 : 1);
-	size_t len = strcspn(name, "=");
-	const char *value = name[len] ? name + len + 1 : NULL;
+	const char *arg = argv[*at];
+	bool is_short = arg[1] != '-';
+	const char *name = arg + (is_short ? 1 : 2);
+	size_t len = is_short ? 1 : strcspn(name, "=");
+	const char *value = name[len] ? name + len + (name[len] == '=') : NULL;
 	const struct verb *verb = call->verb ? call->verb : verb_unsaid(call->cmd);
 	const struct opt *opts = verb ? verb->opts : NULL;
 	int i = find_opt(opts, name, len);
@@ -141,7 +149,7 @@ static bool take_option(struct call *call, int argc, char **argv, int *at)
 
 	if (!is_own)
 		i = find_opt(global_opts, name, len);
-	if (i < 0 || (len == 1) != (arg[1] != '-')) {
+	if (i < 0 || (len == 1) != is_short) {
 		cmd_fail(CTL_USAGE, "unknown option %s; see cmdbctl %s%s--help", arg,
 			call->cmd ? call->cmd->name : "", call->cmd ? " " : "");
 		return false;
@@ -150,7 +158,7 @@ static bool take_option(struct call *call, int argc, char **argv, int *at)
 	if (is_own)
 		call->verb = verb;
 	if (o->kind == OPT_FLAG && value) {
-		cmd_fail(CTL_USAGE, "--%s takes no value", o->name);
+		cmd_fail(CTL_USAGE, "%s%s takes no value", dashes_of(o), o->name);
 		return false;
 	}
 	if (o->kind != OPT_FLAG && !value) {
@@ -284,7 +292,7 @@ static void help_opts(const struct opt *opts, struct str *out)
 	for (const struct opt *o = opts; o && o->name; o++) {
 		struct str left = STR_INIT;
 
-		str_addf(&left, "%s%s%s%s", o->name[1] ? "--" : "-", o->name, o->arg ? " " : "",
+		str_addf(&left, "%s%s%s%s", dashes_of(o), o->name, o->arg ? " " : "",
 			o->arg ? o->arg : "");
 		str_addf(out, "  %-28s %s\n", str_c(&left), o->help);
 		str_fini(&left);
@@ -330,7 +338,7 @@ void cmd_help(const struct call *call, struct str *out)
 static void words_of_opts(struct str *out, const struct opt *opts)
 {
 	for (const struct opt *o = opts; o && o->name; o++)
-		str_addf(out, " %s%s", o->name[1] ? "--" : "-", o->name);
+		str_addf(out, " %s%s", dashes_of(o), o->name);
 }
 
 /* Those with a value, each once. */
@@ -339,7 +347,7 @@ static void words_of_valued_opts(struct str *out, const struct opt *opts)
 	for (const struct opt *o = opts; o && o->name; o++) {
 		struct str word = STR_INIT;
 
-		str_addf(&word, " %s%s ", o->name[1] ? "--" : "-", o->name);
+		str_addf(&word, " %s%s ", dashes_of(o), o->name);
 		if (o->arg && !strstr(str_c(out), str_c(&word)))
 			str_adds(out, str_c(&word) + (out->len > 0));
 		str_fini(&word);

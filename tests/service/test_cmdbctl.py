@@ -541,8 +541,9 @@ def test_tail_shows_what_came_after_an_event(stack):
     assert [json.loads(line)["id"] for line in lines] == ids[1:]
     text = stack.ctl("events", "tail", "--since", ids[1], "--topics", topic).stdout
     assert re.fullmatch(rf'{ids[2]} \S+Z {topic} add {{"n":2}}\n', text)
-    last = stack.ctl("events", "tail", "-n", 1000, "--topics", f"{topic},other").stdout
-    assert len(last.splitlines()) == 3
+    for n, shown in ((["-n", 1000], 3), (["-n2"], 2), (["-n=1"], 1)):
+        last = stack.ctl("events", "tail", *n, "--topics", f"{topic},other").stdout
+        assert len(last.splitlines()) == shown
 
 
 def test_tail_does_not_pass_on_what_steers_a_terminal(stack):
@@ -555,6 +556,8 @@ def test_tail_does_not_pass_on_what_steers_a_terminal(stack):
 
 
 def test_tail_errors(stack, tmp_path):
+    fails(stack, USAGE, "cmdbctl: -n wants a number", "events", "tail", "-nx")
+    fails(stack, USAGE, "cmdbctl: -f takes no value", "events", "tail", "-fn2")
     fails(stack, UNREACHABLE, "cannot be reached", "events", "tail", "--url", "http://127.0.0.1:1")
     fails(stack, FAILED, "401", "events", "tail", "--token", "nope")
     fails(stack, USAGE, "400 bad_request", "events", "tail", "--topics", "two words")
