@@ -17,8 +17,10 @@
 #include "stream.h"
 
 #define LOSS_PAUSE_MS 200
-#define ROWS_FIRST 16
-#define PAGE_BYTES_AIM (8u * 1024 * 1024)
+/* What one statement brings is in memory as a whole, and a row may be of any size, whatever those
+ * before it were. */
+#define ROWS_AT_ONCE 32
+#define PAGE_BYTES_AIM (8u * 1024 * 1024) /* a page ends with the row that reaches it */
 
 static const struct db_stmt sql_page = {"page",
 	"SELECT " RECORD_COLUMNS " FROM ws_events WHERE id > ? AND id <= ? ORDER BY id LIMIT ?", 3,
@@ -195,36 +197,36 @@ static enum err read_floors(struct reader *r, struct floors *floors)
 	return e;
 }
 
-/* Adds the first n records after < id <= m->upto to m. */
-static enum err read_rows(
-	struct reader *r, struct reader_mail *m, uint64_t after, size_t n, size_t *bytes)
+/* Adds the next records of the page, as many as one statement brings. */
+static enum err read_rows(struct reader *r, struct reader_mail *m, size_t *bytes, bool *has_more)
 {
-	const struct db_val in[] = {DBV_U(after), DBV_U(m->upto), DBV_U(n)};
-	const struct db_val *row;
+	uint64_t after = m->n ? m->records[m->n - 1]->item.id : m->after, rows_n;
+	const struct db_val in[] = {DBV_U(after), DBV_U(m->upto), DBV_U(ROWS_AT_ONCE)}, *row;
+	size_t had = m->n;
 	enum err e = db_query(r->db, m->job == READER_LASTING ? &sql_lasting : &sql_page, in, 3);
 
 	if (e)
 		return e;
-	m->records = xreallocarray(m->records, m->n + db_rows_n(r->db) + 1, sizeof(*m->records));
-	while ((row = db_fetch(r->db))) {
+	rows_n = db_rows_n(r->db);
+	m->records = xreallocarray(m->records, m->n + rows_n + 1, sizeof(*m->records));
+	while (*bytes < PAGE_BYTES_AIM && (row = db_fetch(r->db))) {
 		m->records[m->n] = record_new(row);
 		*bytes += record_size(m->records[m->n++]);
 	}
 	db_done(r->db);
+	*has_more = rows_n == ROWS_AT_ONCE || m->n - had < rows_n;
 	return ERR_OK;
 }
 
-/* Rows may be of any size: the first few tell whether all are to be read at a time. */
 static enum err reader_read_page(struct reader *r, struct reader_mail *m)
 {
-	size_t bytes = 0, most = ROWS_FIRST;
-	enum err e = read_rows(r, m, m->after, most, &bytes);
+	bool has_more = true;
+	size_t bytes = 0;
+	enum err e = ERR_OK;
 
-	if (!e && m->n == most && bytes / most * READER_ROWS_MAX <= PAGE_BYTES_AIM) {
-		most = READER_ROWS_MAX;
-		e = read_rows(r, m, m->records[m->n - 1]->item.id, most - ROWS_FIRST, &bytes);
-	}
-	if (!e && m->n == most)
+	while (!e && has_more && bytes < PAGE_BYTES_AIM && m->n < READER_ROWS_MAX)
+		e = read_rows(r, m, &bytes, &has_more);
+	if (!e && has_more)
 		m->upto = m->records[m->n - 1]->item.id;
 	if (e || m->n)
 		return e;
