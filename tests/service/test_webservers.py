@@ -1,5 +1,6 @@
 """The same behind each of the web servers people have: what they do with connections, bodies and
 answers that come late differs."""
+import gzip
 import http.client
 import json
 import os
@@ -84,13 +85,14 @@ def test_many_posts_are_all_answered_soon(front, admin, name):
     assert not bad and not slow, (bad, slow)
 
 
-def chunked(server, token, path, body):
+def chunked(server, token, path, body, headers=()):
     """A POST whose length is not told."""
     c = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30 * SLOWER)
     pieces = [body[i:i + 7] for i in range(0, len(body), 7)]
     c.request("POST", path, iter(pieces), {"Content-Type": "application/json",
                                           "Authorization": f"Bearer {token}",
-                                          "Transfer-Encoding": "chunked"}, encode_chunked=True)
+                                          "Transfer-Encoding": "chunked", **dict(headers)},
+              encode_chunked=True)
     reply = c.getresponse()
     out = reply.status, reply.read()
     c.close()
@@ -105,6 +107,24 @@ def test_chunked_bodies(front, admin, name):
         assert name == "apache_cgid" and json.loads(body)["error"]["code"] == "length_required"
     else:
         assert status == 201, (status, body)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_packed_lines_of_logs(front, admin, name):
+    """Nobody inflates them on the way, or forgets to say how they are packed."""
+    server, device = front(name), unique("d")
+    lines = [json.dumps({"deviceId": device, "level": "INFO", "message": f"{i} ü"}) for i in range(400)]
+    packed = gzip.compress("\n".join(lines).encode())
+    headers = {"Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"}
+    status, body = chunked(server, admin.token, "/api/logs", packed, headers)
+    if status == 411:
+        assert name == "apache_cgid"
+        reply = server.api(admin.token).post("/api/logs", packed, headers=headers)
+        status, body = reply.status, reply.body
+    assert status == 201, body
+    exported = server.api(admin.token).get(f"/api/logs?device={device}&format=ndjson&order=asc").body
+    assert [json.loads(line)["message"] for line in exported.splitlines()] == \
+        [f"{i} ü" for i in range(400)]
 
 
 def hold(server, token, query="timeout=20", headers=()):
