@@ -24,6 +24,21 @@ struct ask_logs {
 
 /* ---- reading the request ---- */
 
+/* The + of a zone that was not escaped in the address has come as a blank. */
+static bool parse_time(const char *value, int64_t *at)
+{
+	const size_t zone_len = sizeof("+01:00") - 1;
+	struct str text = STR_INIT;
+	bool is_good;
+
+	str_adds(&text, value);
+	if (text.len > zone_len && text.p[text.len - zone_len] == ' ')
+		text.p[text.len - zone_len] = '+';
+	is_good = clock_parse_rfc3339(str_c(&text), text.len, at);
+	str_fini(&text);
+	return is_good;
+}
+
 /* RFC 3339 with a zone, or milliseconds since 1970. */
 static int64_t read_time(struct ask_logs *a, const char *key, const char *value)
 {
@@ -32,7 +47,7 @@ static int64_t read_time(struct ask_logs *a, const char *key, const char *value)
 
 	if (parse_u64(value, 0, CLOCK_WALL_MAX_MS, &ms))
 		return (int64_t)ms;
-	if (clock_parse_rfc3339(value, strlen(value), &at))
+	if (parse_time(value, &at))
 		return at;
 	ctx_problem(a->ctx, key,
 		"must be a time as in 2026-11-22T19:35:00Z, or milliseconds since 1970");

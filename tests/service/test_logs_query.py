@@ -115,6 +115,9 @@ def test_time_range(home):
     assert found(**{"from": TIMES[1], "to": "2026-11-22T12:00:00.499Z"}) == [1]
     assert found(**{"from": "2026-11-22T12:00:00+01:00", "to": 1795348800500}) == [1, 2]
     assert found(**{"from": TIMES[2], "to": TIMES[0]}) == []
+    # As people paste it, not escaped.
+    pasted = reader.get(f"/api/logs?device={device}&order=asc&from=2026-11-22T12:00:00+01:00").data
+    assert [ids.index(e["id"]) for e in pasted["items"]] == [1, 2]
 
 
 @pytest.mark.parametrize("order, side", [("desc", "before"), ("asc", "after")])
