@@ -11,6 +11,7 @@ import re
 import select
 import signal
 import subprocess
+import termios
 import threading
 import time
 
@@ -209,17 +210,23 @@ def unread(pipe):
     return n[0]
 
 
-def test_progress_shows_on_a_terminal_only(stack, tmp_path):
+@pytest.mark.parametrize("columns", [12, 45, 80])
+def test_progress_shows_on_a_terminal_only(stack, tmp_path, columns):
+    """And in one line of it."""
     (tmp_path / "x").write_text("line\n" * 3000)
     args = ["logs", "send", "--device", unique("d"), tmp_path / "x"]
     assert stack.ctl(*args).stderr == ""
     master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (24, columns))
     done = start(stack, *args, stdout=subprocess.PIPE, stderr=slave)
     out, _ = done.communicate(timeout=60)
     os.close(slave)
     shown = os.read(master, 65536)
     os.close(master)
-    assert b"100 % " in shown and b"a second" in shown and "sent: 3000" in out, (shown, out)
+    assert b"100 % " in shown and "sent: 3000" in out, (shown, out)
+    assert b"a second" in shown or columns == 12
+    lines = shown.decode().replace("\x1b[K", "").split("\r")
+    assert max(map(len, lines)) < columns and "\n" not in shown.decode(), lines
 
 
 class Server(http.server.ThreadingHTTPServer):
