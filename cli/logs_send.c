@@ -216,6 +216,21 @@ static bool entry_of_text(struct send *s, const struct feed *f, struct slice lin
 	return true;
 }
 
+/* An entry as the web server shows it and the file of logs has it: what was the server's to say
+ * goes, and *line is what is left of it, in s->text. */
+static void drop_shown(struct send *s, struct json_object *o, struct slice *line)
+{
+	static const char *const members[] = {"id", "receivedAt", "tenant"};
+
+	if (!has_member(o, "id") || !has_member(o, "receivedAt"))
+		return;
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+		json_object_object_del(o, members[i]);
+	str_clear(&s->text);
+	json_print(&s->text, o);
+	*line = slice_str(&s->text);
+}
+
 /* A line that is an entry already: what it does not say itself is added. */
 static bool entry_of_json(struct send *s, const struct feed *f, struct slice line)
 {
@@ -241,6 +256,7 @@ static bool entry_of_json(struct send *s, const struct feed *f, struct slice lin
 		json_object_put(all);
 		return false;
 	}
+	drop_shown(s, o, &line);
 	str_addc(&s->entry, '{');
 	put_given(s, o, &s->entry);
 	if (!has_member(o, "timestamp"))

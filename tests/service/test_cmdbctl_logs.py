@@ -141,6 +141,20 @@ def test_entries_as_json_say_themselves_what_the_options_say_else(stack, db):
     assert lines_of(db, other) == ((2, "given", '["t"]', None, None),)
 
 
+def test_what_was_queried_can_be_sent(stack, db, tmp_path):
+    device = unique("d")
+    send(stack, device, "one", "two", timestamp="2026-01-01T00:00:00.123Z", tags=["t"], source="s",
+         level="WARN", meta={"x": 1.10, "big": 9007199254740993})
+    shown = stack.ctl("logs", "query", "--device", device, "--oldest-first", "--json", check=False).stdout
+    of_file = re.sub("^{", '{"tenant":1,', shown, flags=re.M)
+    stack.ctl("logs", "send", "--ndjson", input=shown + of_file)
+    rows = lines_of(db, device)
+    assert [r[1] for r in rows] == ["one", "two"] * 3 and rows[4:] == rows[2:4] == rows[:2]
+    with db.cursor() as c:
+        c.execute("SELECT COUNT(DISTINCT logged_at) FROM logs WHERE device_id = %s", (device,))
+        assert c.fetchone()[0] == 1
+
+
 @pytest.mark.parametrize("args, status, text", [
     (("send",), USAGE, "--device says whose"),
     (("send", "--device", "d", "--level", "loud"), USAGE, "--level is DEBUG"),
