@@ -501,6 +501,18 @@ static void log_entry_keys(struct slice digest, key_visit *visit, void *arg)
 	}
 }
 
+/* One look of its own, and one for each keyword. */
+static unsigned log_filter_looks(struct slice filter)
+{
+	struct bytes b = bytes_of(filter.p, filter.len);
+
+	bytes_take(&b, 2);
+	for (int lists = 2; lists > 0; lists--)
+		for (uint16_t n = bytes_u16(&b); n > 0 && !b.is_bad; n--)
+			bytes_text(&b);
+	return 1u + bytes_u16(&b);
+}
+
 /* ---- showing ---- */
 
 static void show_values(struct str *out, const char *field, struct bytes *b)
@@ -552,5 +564,6 @@ const struct stream_filter log_stream_filter = {
 	.keys = log_filter_keys,
 	.entry_keys = log_entry_keys,
 	.entry_id = log_entry_id,
+	.looks = log_filter_looks,
 	.show = log_filter_show,
 };

@@ -84,6 +84,8 @@ struct stream_filter {
 	/* The same of an entry. */
 	void (*entry_keys)(
 		struct slice digest, void (*visit)(struct slice key, void *arg), void *arg);
+	/* How often it may look through an entry, at most. NULL: once. */
+	unsigned (*looks)(struct slice filter);
 	/* As JSON, for people. Not of an empty one. */
 	void (*show)(struct slice filter, struct str *out);
 	/* By what clients name an entry, in put_dropped(). NULL: by its event's id. */

@@ -93,7 +93,8 @@ static bool collect_views(struct waiter *w, const struct record *r)
 	bool ok;
 
 	group_match(w->group, r, &h);
-	w->work += r->digests_len;
+	for (size_t i = 0; i < w->group->views_n; i++)
+		w->work += (size_t)w->group->views[i].looks * r->digests_len;
 	ok = add_hits(w, &h, keep_due(w, &h));
 	hits_fini(&h);
 	return ok;

@@ -150,7 +150,7 @@ static bool show_passed(
 bool session_show_again(struct session *s, const struct sub *view, uint64_t behind)
 {
 	const struct stream *st = stream_find(view->name.p);
-	struct asked_view v = {st, &st->views[view->view], view->filter};
+	struct asked_view v = {.stream = st, .row = &st->views[view->view], .filter = view->filter};
 	uint64_t cursor = session_cursor(s), upto = session_shown(s, view);
 
 	if (upto < cursor)

@@ -19,7 +19,9 @@ static bool resolve(const struct wire_view *want, uint8_t format, struct asked_v
 				       : st->views[want->view].grant != STREAM_IN_EVENTS))
 		return false;
 	*v = (struct asked_view){
-		.stream = st, .row = &st->views[want->view], .filter = want->filter};
+		.stream = st, .row = &st->views[want->view], .filter = want->filter, .looks = 1};
+	if (v->row->filter && v->row->filter->looks && v->filter.len)
+		v->looks = v->row->filter->looks(v->filter);
 	return true;
 }
 

@@ -21,6 +21,7 @@ struct asked_view {
 	const struct stream *stream;
 	const struct stream_view *row;
 	struct slice filter; /* borrowed from the interest; empty: all entries */
+	unsigned looks;      /* how often it looks through an entry */
 };
 
 #define HIT_ALL UINT32_MAX

@@ -18,10 +18,10 @@
 #include "ring.h"
 #include "tail.h"
 
-#define PAGES_PER_ANSWER 16                /* pages looked through before an answer says `more` */
-#define RING_PER_ANSWER 16384              /* events of the ring, likewise */
-#define WORK_PER_ANSWER (4u * 1024 * 1024) /* bytes that filters are tried on, likewise */
-#define PARTIAL_HELD_MAX (64u * 1024)      /* bytes held for one who waits for a further page */
+#define PAGES_PER_ANSWER 16                 /* pages looked through before an answer says `more` */
+#define RING_PER_ANSWER 16384               /* events of the ring, likewise */
+#define WORK_PER_ANSWER (16u * 1024 * 1024) /* bytes that filters look through, likewise */
+#define PARTIAL_HELD_MAX (64u * 1024)       /* bytes held for one who waits for a further page */
 #define AHEAD_HOLD_MS 300     /* how long a cursor beyond the tail may be right after all: */
 #define AHEAD_HOLD_MIN_MS 30  /* another host's poller may be a moment ahead of this one */
 #define PAGE_OVERTIME_MS 5000 /* how long an answer may be late for a page that is being read */
@@ -357,7 +357,7 @@ static bool page_use(struct waiter *w, const struct page *p)
 	uint64_t end = p->upto;
 
 	for (size_t i = 0; i < p->n; i++) {
-		if (collect_record(w, p->records[i]))
+		if (w->work < WORK_PER_ANSWER && collect_record(w, p->records[i]))
 			continue;
 		answer_partial(w, true);
 		return false;

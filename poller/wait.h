@@ -85,7 +85,7 @@ struct waiter {
 	char *who, *address; /* of a request of /events that is counted, else NULL */
 	struct pace *pace;   /* of its session; NULL: it has no paced views */
 	uint64_t held;       /* as in start, by now */
-	size_t work;         /* bytes that filters were tried on since it went on */
+	size_t work;         /* bytes that filters looked through since it went on */
 	struct start start;
 	UT_hash_handle hh;
 };

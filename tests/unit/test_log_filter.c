@@ -257,6 +257,7 @@ static void test_showing(void **state)
 	assert_string_equal(shown.p,
 		"{\"levels\":[\"DEBUG\",\"FATAL\"],\"deviceIds\":[\"a\",\"b\"],"
 		"\"tags\":[],\"keywords\":[\"q\\\"\"]}");
+	assert_int_equal(log_stream_filter.looks(slice_str(&filter)), 2);
 	log_filter_fini(&f);
 	str_fini(&filter);
 	str_fini(&shown);
