@@ -150,8 +150,9 @@ static bool take_option(struct call *call, int argc, char **argv, int *at)
 	if (!is_own)
 		i = find_opt(global_opts, name, len);
 	if (i < 0 || (len == 1) != is_short) {
-		cmd_fail(CTL_USAGE, "unknown option %s; see cmdbctl %s%s--help", arg,
-			call->cmd ? call->cmd->name : "", call->cmd ? " " : "");
+		cmd_fail(CTL_USAGE, "unknown option %s; see cmdbctl %s%s%s%s--help", arg,
+			call->cmd ? call->cmd->name : "", call->cmd ? " " : "",
+			verb ? verb->name : "", verb && *verb->name ? " " : "");
 		return false;
 	}
 	o = is_own ? &opts[i] : &global_opts[i];
@@ -285,6 +286,20 @@ int64_t opt_number(const struct call *call, const char *name, int64_t fallback)
 	return call->values[i].is_given ? call->values[i].number : fallback;
 }
 
+bool cmd_text(const char *arg, size_t most, struct str *out)
+{
+	char buf[8192];
+	size_t n;
+
+	if (strcmp(arg, "-")) {
+		str_adds(out, arg);
+		return out->len <= most;
+	}
+	while (out->len <= most && (n = fread(buf, 1, sizeof(buf), stdin)) > 0)
+		str_add(out, buf, n);
+	return out->len <= most;
+}
+
 /* ---- help and completion ---- */
 
 static void help_opts(const struct opt *opts, struct str *out)
@@ -320,7 +335,8 @@ void cmd_help(const struct call *call, struct str *out)
 		help_opts(global_opts, out);
 		return;
 	}
-	str_adds(out, "usage: cmdbctl COMMAND [VERB] [ARGUMENT...] [OPTION...]\n");
+	str_addf(out, "usage: cmdbctl %s [VERB] [ARGUMENT...] [OPTION...]\n",
+		call->cmd ? call->cmd->name : "COMMAND");
 	for (size_t i = 0; cmd_table[i]; i++) {
 		if (call->cmd && call->cmd != cmd_table[i])
 			continue;

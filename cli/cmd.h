@@ -98,6 +98,9 @@ const char *opt_text(const struct call *call, const char *name); /* NULL when no
 const struct strlist *opt_list(const struct call *call, const char *name);
 int64_t opt_number(const struct call *call, const char *name, int64_t fallback);
 
+/* Adds arg, or all of standard input where that is "-". False: it is longer than `most` bytes. */
+bool cmd_text(const char *arg, size_t most, struct str *out);
+
 /* "cmdbctl: ..." on standard error; returns status. */
 enum ctl_exit cmd_fail(enum ctl_exit status, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

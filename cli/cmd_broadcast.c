@@ -22,10 +22,13 @@ static enum ctl_exit broadcast_read(const struct call *call, struct str *args)
 {
 	const char *event = opt_text(call, "event"), *data = opt_text(call, "data");
 	const char *room = opt_text(call, "room"), *field, *why;
+	struct str json = STR_INIT;
 
 	if (!event || !data)
 		return cmd_fail(CTL_USAGE, "broadcast takes --event NAME and --data JSON");
-	cast_put(args, event, data, strlen(data));
+	cmd_text(data, WIRE_CAST_MAX, &json); /* too long: that is found next */
+	cast_put(args, event, str_c(&json), json.len);
+	str_fini(&json);
 	if (!cast_is_good((struct slice){args->p, args->len}, &field, &why))
 		return cmd_fail(CTL_USAGE, "--%s %s", field, why);
 	if (room && !room_is_name(room, strlen(room)))
@@ -151,7 +154,7 @@ static enum ctl_exit broadcast(struct call *call)
 
 static const struct opt opts[] = {
 	{"event", OPT_TEXT, "NAME", "the event's name", 0, 0},
-	{"data", OPT_TEXT, "JSON", "what comes with it", 0, 0},
+	{"data", OPT_TEXT, "JSON", "what comes with it; -: from standard input", 0, 0},
 	{"tenant", OPT_TEXT, "NAME", "to this tenant (default)", 0, 0},
 	{"room", OPT_TEXT, "ROOM", "only to this room, as in user:7", 0, 0},
 	{0},
@@ -162,7 +165,7 @@ const struct cmd cmd_broadcast = {
 	"tell whoever is connected",
 	(const struct verb[]){
 		{"", "", 0, 0, opts, broadcast,
-			"send an event to the sockets of this host, once, and show how many got it",
+			"send an event to all sockets, once, and show how many of this host got it",
 			false},
 		{0},
 	},

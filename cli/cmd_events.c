@@ -112,21 +112,6 @@ out:
 
 /* ---- publish ---- */
 
-/* The third argument, or all of standard input for "-". False if it is too large. */
-static bool read_payload(const char *arg, struct str *out)
-{
-	char buf[8192];
-	size_t n;
-
-	if (strcmp(arg, "-")) {
-		str_adds(out, arg);
-		return out->len <= PAYLOAD_MAX;
-	}
-	while (out->len <= PAYLOAD_MAX && (n = fread(buf, 1, sizeof(buf), stdin)) > 0)
-		str_add(out, buf, n);
-	return out->len <= PAYLOAD_MAX;
-}
-
 /* Checks all of it before the database is opened; CTL_OK with e and payload filled in. */
 static enum ctl_exit check_event(const struct call *call, struct event_out *e, struct str *payload)
 {
@@ -152,7 +137,7 @@ static enum ctl_exit check_event(const struct call *call, struct event_out *e, s
 	if (name && event_name_fault(name, strlen(name)))
 		return cmd_fail(
 			CTL_USAGE, "the name of an event %s", event_name_fault(name, strlen(name)));
-	if (!read_payload(call->args.v[2], payload))
+	if (!cmd_text(call->args.v[2], PAYLOAD_MAX, payload))
 		return cmd_fail(CTL_USAGE, "the payload is larger than %d bytes", PAYLOAD_MAX);
 	o = json_parse(str_c(payload), payload->len, &why, &at);
 	json_object_put(o);

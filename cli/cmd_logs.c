@@ -1,7 +1,35 @@
 /* What devices log; each verb has a file of its own. */
 #include "logs.h"
 
+#include <string.h>
+
 #include "rest.h"
+
+bool logs_time(const char *text, char out[CLOCK_RFC3339_SIZE])
+{
+	static const struct unit {
+		char name;
+		int64_t ms;
+	} units[] = {{'s', 1000}, {'m', 60000}, {'h', 3600000}, {'d', 86400000}};
+	struct str number = STR_INIT;
+	size_t len = strlen(text);
+	uint64_t n = 0;
+	int64_t at;
+	bool is_good = clock_parse_rfc3339(text, len, &at);
+
+	if (is_good)
+		clock_rfc3339(at, out);
+	for (size_t i = 0; !is_good && len && i < sizeof(units) / sizeof(units[0]); i++) {
+		if (text[len - 1] != units[i].name)
+			continue;
+		str_add(&number, text, len - 1);
+		is_good = parse_u64(
+			str_c(&number), 0, (uint64_t)(CLOCK_WALL_MAX_MS / units[i].ms), &n);
+		clock_rfc3339(clock_wall_ms() - (int64_t)n * units[i].ms, out);
+	}
+	str_fini(&number);
+	return is_good;
+}
 
 void logs_add_filter(const struct call *call, struct str *path)
 {

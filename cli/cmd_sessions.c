@@ -19,7 +19,7 @@
 #define TOP_HEAD 3 /* lines above and below the rows */
 #define CLEAR "\033[H\033[J"
 
-#define COLUMNS "id user ip node state connected messages lag topics"
+#define COLUMNS "id tenant user ip node state connected messages lag topics"
 
 const struct db_set *const sessions_sql[] = {&change_sql, &people_sql, &event_sql, NULL};
 
@@ -118,6 +118,7 @@ static struct json_object *row_of(struct json_object *c)
 	struct json_object *row = json_object_new_object();
 
 	flatten(row, "id", json_get(c, "id"));
+	flatten(row, "tenant", json_get(c, "tenant"));
 	flatten(row, "user", json_get(json_get(c, "user"), "username"));
 	flatten(row, "ip", json_get(c, "ip"));
 	flatten(row, "node", json_get(c, "node"));

@@ -4,6 +4,7 @@
 #ifndef CMDB_CLI_LOGS_H
 #define CMDB_CLI_LOGS_H
 
+#include "clock.h"
 #include "cmd.h"
 
 /* Which entries: as GET /api/logs and /events have it. */
@@ -15,6 +16,8 @@
 		"keyword", OPT_LIST, "TEXT", "only with this in the message; repeatable", 0, 0 \
 	}
 
+/* "10m", which is so long ago, or RFC 3339, as the web server takes it; false: it is none. */
+bool logs_time(const char *text, char out[CLOCK_RFC3339_SIZE]);
 /* Adds what these options say to the path of a request. */
 void logs_add_filter(const struct call *call, struct str *path);
 

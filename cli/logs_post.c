@@ -130,7 +130,7 @@ static bool drop_refused(
 
 		if (i == n || is_out[i])
 			continue;
-		str_addf(&text, "%s%s%s", member, *member ? " " : "", problem ? problem : "?");
+		str_addf(&text, "%s%s%s", member, *member ? ": " : "", problem ? problem : "?");
 		tell(p, &b->spans[i], str_c(&text));
 		str_fini(&text);
 		any = is_out[i] = true;

@@ -32,6 +32,16 @@ static void add_given(const struct call *call, const char *option, struct str *p
 		rest_query(path, option, text);
 }
 
+/* A time that is none is for the server to refuse. */
+static void logs_query_time(const struct call *call, const char *option, struct str *path)
+{
+	const char *text = opt_text(call, option);
+	char at[CLOCK_RFC3339_SIZE];
+
+	if (text)
+		rest_query(path, option, logs_time(text, at) ? at : text);
+}
+
 static void logs_query_number(struct str *path, const char *name, uint64_t n)
 {
 	struct str text = STR_INIT;
@@ -48,8 +58,8 @@ static void put_path(const struct logs_query *q, struct str *path)
 
 	str_adds(path, "/api/logs");
 	logs_add_filter(q->call, path);
-	add_given(q->call, "from", path);
-	add_given(q->call, "to", path);
+	logs_query_time(q->call, "from", path);
+	logs_query_time(q->call, "to", path);
 	add_given(q->call, far, path);
 	if (q->cursor.len)
 		rest_query(path, near, str_c(&q->cursor));
@@ -101,6 +111,8 @@ enum ctl_exit logs_query(struct call *call)
 		.left = opt_flag(call, "all") ? UINT64_MAX
 					      : (uint64_t)opt_number(call, "n", LINES)};
 
+	if (opt_flag(call, "all") && opt_is_given(call, "n"))
+		return cmd_fail(CTL_USAGE, "-n says how many, --all that it is all: give one");
 	if (!(q.rest = api_open(call, &status)))
 		return status;
 	entry_line_init(&q.line, call);
@@ -113,8 +125,8 @@ enum ctl_exit logs_query(struct call *call)
 
 const struct opt logs_query_opts[] = {
 	LOGS_FILTER_OPTS,
-	{"from", OPT_TEXT, "TIME", "only what devices say is of this time (RFC 3339) or later", 0,
-		0},
+	{"from", OPT_TEXT, "TIME",
+		"only what devices say is of this time (10m ago, RFC 3339) or later", 0, 0},
 	{"to", OPT_TEXT, "TIME", "or earlier", 0, 0},
 	{"before", OPT_TEXT, "ID", "only with smaller ids", 0, 0},
 	{"after", OPT_TEXT, "ID", "only with larger ids", 0, 0},

@@ -237,30 +237,6 @@ static enum ctl_exit catch_up(struct logs_tail *t, const char *from)
 	return status;
 }
 
-/* "10m" as a time; false: it is none. */
-static bool since_of(const char *text, char out[CLOCK_RFC3339_SIZE])
-{
-	static const struct unit {
-		char name;
-		int64_t ms;
-	} units[] = {{'s', 1000}, {'m', 60000}, {'h', 3600000}, {'d', 86400000}};
-	struct str number = STR_INIT;
-	size_t len = strlen(text);
-	uint64_t n = 0;
-	bool is_good = false;
-
-	for (size_t i = 0; len && i < sizeof(units) / sizeof(units[0]); i++) {
-		if (text[len - 1] != units[i].name)
-			continue;
-		str_add(&number, text, len - 1);
-		is_good = parse_u64(
-			str_c(&number), 0, (uint64_t)(CLOCK_WALL_MAX_MS / units[i].ms), &n);
-		clock_rfc3339(clock_wall_ms() - (int64_t)n * units[i].ms, out);
-	}
-	str_fini(&number);
-	return is_good;
-}
-
 static enum ctl_exit logs_tail_begin(struct logs_tail *t)
 {
 	const char *since = opt_text(t->call, "since");
@@ -268,9 +244,11 @@ static enum ctl_exit logs_tail_begin(struct logs_tail *t)
 	char from[CLOCK_RFC3339_SIZE] = "";
 	enum ctl_exit status;
 
-	if (since && !since_of(since, from))
+	if (since && !logs_time(since, from))
 		return cmd_fail(CTL_USAGE,
-			"--since wants a time as in 90s, 10m, 2h or 7d, not \"%s\"", since);
+			"--since wants a time as in 90s, 10m, 2h or 7d, or "
+			"2026-11-22T19:35:00Z, not \"%s\"",
+			since);
 	if (!last)
 		status = skip_all(t);
 	else if (since && !opt_is_given(t->call, "n"))
@@ -346,7 +324,8 @@ enum ctl_exit logs_tail(struct call *call)
 
 const struct opt logs_tail_opts[] = {
 	LOGS_FILTER_OPTS,
-	{"since", OPT_TEXT, "TIME", "begin with all since then, as in 90s, 10m, 2h, 7d", 0, 0},
+	{"since", OPT_TEXT, "TIME", "begin with all since then, as in 10m, 2h, 7d, or RFC 3339", 0,
+		0},
 	{"n", OPT_NUMBER, "N", "begin with the last N (100)", 0, LAST_MAX},
 	{"f", OPT_FLAG, NULL, "go on with what comes, as it does without", 0, 0},
 	API_OPTS,

@@ -10,7 +10,9 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "json.h"
 #include "mem.h"
+#include "rest.h"
 #include "wire.h"
 
 #define RING_TIMEOUT_MS 1000
@@ -192,13 +194,25 @@ const struct poller_welcome *poller_welcome(const struct poller *p)
 	return &p->welcome;
 }
 
+/* With what it says of it, if anything: details as the web server gives them. */
+static void add_refusal(struct str *why, const char *refusal, struct slice json)
+{
+	const char *bad;
+	size_t at;
+	struct json_object *details = json.len ? json_parse_own(json.p, json.len, &bad, &at) : NULL;
+
+	str_adds(why, refusal);
+	rest_details(details, why);
+	json_object_put(details);
+}
+
 /* To the last ticket. */
 static bool answered(struct poller *p, struct str *json, struct str *why)
 {
 	static const char *const refusals[WIRE_ANSWER_N] = {
 		[WIRE_ANSWER_UNKNOWN] = "the poller does not know this question",
 		[WIRE_ANSWER_FORBIDDEN] = "the poller does not tell that to cmdbctl",
-		[WIRE_ANSWER_BAD] = "the poller does not take what was asked: ",
+		[WIRE_ANSWER_BAD] = "the poller does not take what was asked",
 		[WIRE_ANSWER_BUSY] = "the poller is busy: try again in a moment",
 		[WIRE_ANSWER_NONE] = "there is none",
 	};
@@ -212,8 +226,7 @@ static bool answered(struct poller *p, struct str *json, struct str *why)
 	if (is_ok)
 		str_add(json, f.answer.json.p, f.answer.json.len);
 	else if (f.answer.what && f.answer.what < WIRE_ANSWER_N)
-		str_addf(why, "%s%.*s", refusals[f.answer.what], (int)f.answer.json.len,
-			f.answer.json.p);
+		add_refusal(why, refusals[f.answer.what], f.answer.json);
 	else
 		str_adds(why, "an answer out of place");
 	wire_drop(p->in, &f);

@@ -221,17 +221,8 @@ struct json_object *rest_data(const struct rest_answer *a)
 	return json_get(a->json, "data");
 }
 
-void rest_problem(const struct rest_answer *a, struct str *out)
+void rest_details(struct json_object *details, struct str *out)
 {
-	struct json_object *error = json_get(a->json, "error"),
-			   *details = json_get(error, "details");
-	const char *message = json_get_str(error, "message");
-
-	if (!message) {
-		str_addf(out, "HTTP status %d from something that is not cmdb", a->status);
-		return;
-	}
-	str_addf(out, "%s (%d %s)", message, a->status, json_get_str(error, "code"));
 	if (!json_object_is_type(details, json_type_array))
 		return;
 	for (size_t i = 0; i < json_object_array_length(details); i++) {
@@ -240,6 +231,19 @@ void rest_problem(const struct rest_answer *a, struct str *out)
 
 		str_addf(out, "\n  %s: %s", field ? field : "?", problem ? problem : "?");
 	}
+}
+
+void rest_problem(const struct rest_answer *a, struct str *out)
+{
+	struct json_object *error = json_get(a->json, "error");
+	const char *message = json_get_str(error, "message");
+
+	if (!message) {
+		str_addf(out, "HTTP status %d from something that is not cmdb", a->status);
+		return;
+	}
+	str_addf(out, "%s (%d %s)", message, a->status, json_get_str(error, "code"));
+	rest_details(json_get(error, "details"), out);
 }
 
 void rest_escape(struct str *out, const char *text)

@@ -55,6 +55,8 @@ bool rest_stream_begins(
 	struct rest *r, const char *path, unsigned timeout_ms, int *status, struct str *why);
 /* `data` of a success body, borrowed, or NULL. */
 struct json_object *rest_data(const struct rest_answer *a);
+/* Adds [{"field","problem"}], each on a line of its own; of what is no array nothing. */
+void rest_details(struct json_object *details, struct str *out);
 /* What a failure body says, with its details, one line each. */
 void rest_problem(const struct rest_answer *a, struct str *out);
 /* Adds "key=value", percent-encoded, with the '?' or '&' that belongs before it. */

@@ -102,6 +102,14 @@ static size_t add_cell(struct str *out, struct json_object *v)
 		return out_add_safe(out, "-");
 	if (json_object_is_type(v, json_type_boolean))
 		return out_add_safe(out, json_object_get_boolean(v) ? "yes" : "no");
+	if (json_object_is_type(v, json_type_object)) {
+		struct str json = STR_INIT;
+
+		json_print(&json, v);
+		width = out_add_safe(out, str_c(&json));
+		str_fini(&json);
+		return width;
+	}
 	if (!json_object_is_type(v, json_type_array)) {
 		const char *text = json_object_get_string(v);
 
@@ -124,15 +132,31 @@ static struct json_object *member(struct json_object *o, const char *word)
 	return v;
 }
 
+/* A member's name as people read it, lastSeen and last_seen as LAST SEEN; returns its width. */
+static size_t add_head(struct str *out, const char *word)
+{
+	size_t len = rows_word_len(word), before = out->len;
+
+	for (size_t i = 0; i < len; i++) {
+		bool is_lower = word[i] >= 'a' && word[i] <= 'z';
+
+		if (i > 0 && word[i] >= 'A' && word[i] <= 'Z')
+			str_addc(out, ' ');
+		str_addc(out, word[i] == '_' ? ' ' : (char)(is_lower ? word[i] - 32 : word[i]));
+	}
+	return out->len - before;
+}
+
 static size_t column_width(struct json_object *rows, const char *word)
 {
 	struct str cell = STR_INIT;
-	size_t most = rows_word_len(word);
+	size_t most = add_head(&cell, word);
 
 	for (size_t i = 0; i < json_object_array_length(rows); i++) {
-		size_t width = add_cell(&cell, member(json_object_array_get_idx(rows, i), word));
+		size_t width;
 
 		str_clear(&cell);
+		width = add_cell(&cell, member(json_object_array_get_idx(rows, i), word));
 		if (width > most)
 			most = width;
 	}
@@ -158,13 +182,11 @@ void rows_print(const struct call *call, struct json_object *rows, const char *c
 	}
 	for (const char *p = cols; *p && n < sizeof(widths) / sizeof(widths[0]);
 		p = next_word(p), n++) {
+		size_t width = add_head(&out, p);
+
 		widths[n] = column_width(rows, p);
-		for (size_t i = 0; i < rows_word_len(p); i++)
-			str_addc(&out, p[i] == '_' ? ' '
-						   : (char)(p[i] >= 'a' && p[i] <= 'z' ? p[i] - 32
-										       : p[i]));
 		if (*next_word(p))
-			pad(&out, rows_word_len(p), widths[n]);
+			pad(&out, width, widths[n]);
 	}
 	str_addc(&out, '\n');
 	for (size_t i = 0; i < json_object_array_length(rows); i++) {

@@ -59,8 +59,9 @@ def test_each_socket_of_the_tenant_hears_it_once(stack, two, db):
         c.execute("SELECT target FROM audit_log WHERE action = 'broadcast' AND tenant_id = %s",
                   (tenant_id(stack, name),))
         assert [r[0] for r in c.fetchall()] == ["news", "last"]
-    said = stack.ctl("broadcast", "--event", "news", "--data", "{}", "--tenant", name).stdout
+    said = stack.ctl("broadcast", "--event", "news", "--data", "-", "--tenant", name, input='{"n": 4}\n').stdout
     assert said == "sent to 3 sockets\n"
+    assert [c.event("news") for c in clients] == [[{"n": 4}]] * 3
     for c in [*clients, stranger]:
         c.close()
 
@@ -192,6 +193,7 @@ def test_what_cmdbctl_refuses(stack):
         return done.stderr
 
     assert "--event" in fails(USAGE, "--data", "{}")
+    assert "--data must have" in fails(USAGE, "--event", "a", "--data", '"' + "x" * 65536 + '"')
     assert "--event cannot be one" in fails(USAGE, "--event", "connect", "--data", "{}")
     assert "--data must be JSON" in fails(USAGE, "--event", "a", "--data", "{")
     assert "--room" in fails(USAGE, "--event", "a", "--data", "1", "--room", "")

@@ -61,7 +61,9 @@ def one(db, sql, *args):
     (("user", "nope"), '"user" has no "nope"'),
     (("user", "add"), "an argument is missing: usage: cmdbctl user add NAME"),
     (("user", "add", "a", "b"), "too many arguments"),
-    (("user", "list", "--nope"), "unknown option --nope"),
+    (("user", "list", "--nope"), "unknown option --nope; see cmdbctl user list --help"),
+    (("user", "--nope"), "unknown option --nope; see cmdbctl user list --help"),
+    (("token", "--nope"), "unknown option --nope; see cmdbctl token --help"),
     (("user", "list", "-tenant", "x"), "unknown option -tenant"),
     (("user", "list", "--tenant"), "--tenant wants a value"),
     (("user", "add", "x", "--password-stdin=1"), "takes no value"),
@@ -78,7 +80,8 @@ def test_help_and_version(stack):
     for command in ("migrate", "tenant", "role", "user", "apikey", "token", "events", "logs", "devices", "broadcast", "websites",
                     "status", "config", "doctor", "completion"):
         assert f"\n{command}: " in text
-    assert "user add NAME" in stack.ctl("user", "--help").stdout
+    text = stack.ctl("user", "--help").stdout
+    assert text.startswith("usage: cmdbctl user [VERB]") and "user add NAME" in text
     assert "--password-stdin" in stack.ctl("user", "add", "--help").stdout
     assert re.fullmatch(r"cmdbctl \d+\.\d+\.\d+\n", stack.ctl("--version").stdout)
 

@@ -135,7 +135,7 @@ def test_entries_as_json_say_themselves_what_the_options_say_else(stack, db):
     assert [(int(n), how) for n, how, _ in sorted(said, key=lambda s: int(s[0]))] == [
         (4, "not sent"), (5, "not sent"), (6, "not sent"), (7, "refused"), (8, "refused"),
         (9, "refused")], done.stderr
-    assert "line 8 is refused: nope " in done.stderr
+    assert "line 8 is refused: nope: unknown field\n" in done.stderr
     assert lines_of(db, one) == ((4, "own", '["x"]', "s", '{"n":1}'),
                                  (2, "last", '["t"]', None, None))
     assert lines_of(db, other) == ((2, "given", '["t"]', None, None),)
@@ -164,6 +164,8 @@ def test_what_was_queried_can_be_sent(stack, db, tmp_path):
     (("send", "--device", "d", "--give-up", "1", "--url", "http://127.0.0.1:1"), UNREACHABLE,
      "given up: .*cannot be reached"),
     (("generate", "--rate", "0"), USAGE, "--rate wants a number"),
+    (("query", "--all", "-n", "2"), USAGE, "--all"),
+    (("query", "--from", "soon"), USAGE, "from: must be a time"),
 ])
 def test_what_goes_wrong_is_said(stack, args, status, text):
     done = stack.ctl("logs", *args, input="a line\n", check=False)
@@ -515,6 +517,13 @@ def test_tail_begins_where_since_says(stack):
             tail.wait_for(shown)
     with tailing(stack, "--device", device, "--since", "1d", "-n", 1) as tail:
         tail.wait_for(["10"])
+    at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now / 1000 - 1800 + 3600 - 60)) + "+01:00"
+    with tailing(stack, "--device", device, "--since", at) as tail:
+        tail.wait_for(["1800", "10"])
+    for wants, shown in ((("--from", "60m"), ["10", "1800"]), (("--to", "90s"), ["1800", "7200"]),
+                         (("--from", at, "--to", "1m"), ["1800"]), (("--to", now - 7200 * 1000), ["7200"])):
+        found = stack.ctl("logs", "query", "--device", device, *wants, "--json", check=False).stdout
+        assert [json.loads(line)["message"] for line in found.splitlines()] == shown, wants
     for bad in ("10", "m", "-1m", "1w", ""):
         done = stack.ctl("logs", "tail", "--since", bad, check=False)
         assert done.returncode == USAGE and "--since wants a time" in done.stderr, done
@@ -764,6 +773,7 @@ def test_devices_are_listed_with_what_they_are(stack, db):
     assert stack.ctl("devices", "--search", mark, "--online", "--json") == rows[1:]
     assert stack.ctl("devices", "--search", mark, "--online", "--offline", "--json") == rows
     text = stack.ctl("devices", "--search", mark).stdout
+    assert re.split("  +", text.splitlines()[0]) == ["DEVICE ID", "ONLINE", "STATUS", "LAST SEEN", "LINES LAST HOUR"]
     assert re.search(rf"^{re.escape(one)} +yes +online +\S+Z +2$|^{re.escape(one)} +true +online "
                      rf"+\S+Z +2$", text, re.M), text
     assert stack.ctl("devices", "show", one, "--json") == rows[1]
