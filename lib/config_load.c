@@ -11,6 +11,7 @@
 #include <ini.h>
 
 #include "config_row.h"
+#include "day_file.h"
 #include "mem.h"
 #include "text.h"
 
@@ -338,11 +339,19 @@ static void load_set(struct load *l, const char *set)
 static void check_together(struct load *l)
 {
 	const struct config *c = l->c;
+	struct str name = STR_INIT;
+
 	if (c->events.timeout_s > c->events.timeout_max_s)
 		problem(l, "events", "timeout_s", "%lld s is more than timeout_max_s, %lld s",
 			(long long)c->events.timeout_s, (long long)c->events.timeout_max_s);
 	if (!*c->database.socket && !*c->database.host)
 		problem(l, "database", "socket", "empty, and so is database.host: set one of them");
+	if (*c->logs.file && (*c->logs.file != '/' || !day_file_name(&name, c->logs.file, 0)))
+		problem(l, "logs", "file",
+			"\"%s\" is no path that begins with / and has %% in %%Y, %%m, %%d, %%H and "
+			"%%%% alone",
+			c->logs.file);
+	str_fini(&name);
 }
 
 void config_defaults(struct config *c)
