@@ -42,6 +42,8 @@ static bool beat_read(struct ctx *ctx, struct beat *b)
 				      json_object_get_string_len(v) > DEVICE_STATUS_MAX))
 			ctx_problem(
 				ctx, key, "must be a text of at most %d bytes", DEVICE_STATUS_MAX);
+		else if (v && !strcmp(json_object_get_string(v), "offline"))
+			ctx_problem(ctx, key, "a device that can say so is not offline");
 		else
 			b->said = v;
 	}

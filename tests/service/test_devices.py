@@ -142,7 +142,7 @@ def test_parameters_that_are_none(home, query, field):
 
 
 @pytest.mark.parametrize("body, field", [
-    ({"status": 1}, "status"), ({"status": "x" * 65}, "status"), ({"state": "x"}, "state"), ({"x" * 65: 1}, "(a longer name)")])
+    ({"status": 1}, "status"), ({"status": "offline"}, "status"), ({"status": "x" * 65}, "status"), ({"state": "x"}, "state"), ({"x" * 65: 1}, "(a longer name)")])
 def test_a_heartbeat_that_says_something_else(home, body, field):
     reply = home.beat("d", body, 422)
     assert [d["field"] for d in reply.error["details"]] == [field], reply
