@@ -13,7 +13,8 @@
 #define SITES_N 4
 #define META_ONE_IN 8
 
-/* A message of a kind: %n number, %t ms, %i address, %r the request's id, %p path, %u user, %d
+/* A message of a kind: %n number, %h one below 100, %t ms, %i address, %o port of a client, %r the
+ * request's id, %p path, %u user, %d
  * another device. */
 struct line {
 	enum entry_level level;
@@ -56,19 +57,19 @@ static const struct kind {
 			{ENTRY_ERROR, "replica", "lost connection to %d, retrying in %n s"},
 			{ENTRY_FATAL, "mariadbd", "InnoDB: assertion failure in thread %n"}, {0}}},
 	{"sw", "network", 3, {0, 20, 830, 120, 27, 3},
-		(const struct line[]){{ENTRY_DEBUG, "lldpd", "neighbour %d seen on port %n"},
-			{ENTRY_INFO, "ifmgr", "port %n: link up, 10 Gbit/s full duplex"},
-			{ENTRY_INFO, "sshd", "accepted publickey for %u from %i port %n"},
-			{ENTRY_WARN, "ifmgr", "port %n: %n input errors within 5 s"},
-			{ENTRY_WARN, "stp", "topology change on port %n by %d"},
-			{ENTRY_ERROR, "ifmgr", "port %n: link down"},
+		(const struct line[]){{ENTRY_DEBUG, "lldpd", "neighbour %d seen on port %h"},
+			{ENTRY_INFO, "ifmgr", "port %h: link up, 10 Gbit/s full duplex"},
+			{ENTRY_INFO, "sshd", "accepted publickey for %u from %i port %o"},
+			{ENTRY_WARN, "ifmgr", "port %h: %n input errors within 5 s"},
+			{ENTRY_WARN, "stp", "topology change on port %h by %d"},
+			{ENTRY_ERROR, "ifmgr", "port %h: link down"},
 			{ENTRY_ERROR, "bgpd", "neighbour %i: hold timer expired"},
-			{ENTRY_FATAL, "psu", "power supply 2 failed, %n W left"}, {0}}},
+			{ENTRY_FATAL, "psu", "power supply 2 failed, %h W left"}, {0}}},
 	{"sensor", "iot", 4, {0, 250, 720, 25, 5, 0},
-		(const struct line[]){{ENTRY_DEBUG, "radio", "rssi -%n dBm, frame %n"},
-			{ENTRY_INFO, "reading", "temperature=%n.%n humidity=%n"},
-			{ENTRY_INFO, "reading", "Außenfühler: %n,%n °C"},
-			{ENTRY_WARN, "power", "battery at %n %%"},
+		(const struct line[]){{ENTRY_DEBUG, "radio", "rssi -%h dBm, frame %n"},
+			{ENTRY_INFO, "reading", "temperature=%h.%h humidity=%h"},
+			{ENTRY_INFO, "reading", "Außenfühler: %h,%h °C"},
+			{ENTRY_WARN, "power", "battery at %h %%"},
 			{ENTRY_ERROR, "reading", "no answer from the probe within %t ms"}, {0}}},
 	{"build", "ci", 1, {0, 300, 620, 60, 18, 2},
 		(const struct line[]){
@@ -76,7 +77,7 @@ static const struct kind {
 			{ENTRY_INFO, "runner", "[%r] job %n for %u passed in %t ms"},
 			{ENTRY_INFO, "runner", "[%r] fetched %n objects from %d"},
 			{ENTRY_WARN, "runner", "[%r] test took %t ms, more than usual"},
-			{ENTRY_ERROR, "runner", "[%r] job %n failed: 3 of %n tests"},
+			{ENTRY_ERROR, "runner", "[%r] job %n failed: 3 of 1%h tests"},
 			{ENTRY_FATAL, "runner", "disk full: cannot write artifact of job %n"},
 			{0}}},
 };
@@ -189,6 +190,12 @@ static void put_word(struct fleet *f, char what, unsigned device, uint32_t reque
 	switch (what) {
 	case 'n':
 		str_addu(out, below(f, u < 900 ? 100 : 100000));
+		break;
+	case 'h': /* of a hundred */
+		str_addu(out, below(f, 100));
+		break;
+	case 'o': /* a client's port */
+		str_addu(out, 32768 + below(f, 28232));
 		break;
 	case 't': /* ms: mostly few */
 		str_addu(out, u < 950 ? 1 + below(f, 80) : 500 + below(f, 9500));

@@ -376,6 +376,8 @@ def test_a_fleet_is_the_same_for_the_same_seed(stack):
 
     one = fleet("--seed", 7)
     assert one == fleet("--seed", 7) and one != fleet("--seed", 8)
+    for what, most in ((r"port (\d+)", 65535), (r"temperature=(\d+)", 99), (r"hler: (\d+),", 99), (r"battery at (\d+)", 99)):
+        assert max(map(int, re.findall(what, one))) <= most, what
     entries = [json.loads(line) for line in one.splitlines()]
     assert len(entries) == 20000
     devices = collections.Counter(e["deviceId"] for e in entries)
