@@ -112,6 +112,39 @@ static void flatten(struct json_object *row, const char *name, struct json_objec
 	json_object_object_add(row, name, json_object_get(v));
 }
 
+static bool is_paused(struct json_object *views, const char *topic)
+{
+	for (size_t i = 0; views && i < json_object_array_length(views); i++) {
+		struct json_object *v = json_object_array_get_idx(views, i);
+		const char *of = json_get_str(v, "topic");
+
+		if (of && !strcmp(of, topic))
+			return json_object_get_boolean(json_get(v, "paused"));
+	}
+	return false;
+}
+
+/* Each with a sign that it is paused, if it is. NULL: none. */
+static struct json_object *topics_of(struct json_object *subscription)
+{
+	struct json_object *topics = json_get(subscription, "topics"), *all;
+
+	if (!topics)
+		return NULL;
+	all = json_object_new_array();
+	for (size_t i = 0; i < json_object_array_length(topics); i++) {
+		struct json_object *topic = json_object_array_get_idx(topics, i);
+		struct str text = STR_INIT;
+
+		str_adds(&text, json_object_get_string(topic));
+		if (is_paused(json_get(subscription, "views"), str_c(&text)))
+			str_adds(&text, " (paused)");
+		json_object_array_add(all, json_object_new_string(str_c(&text)));
+		str_fini(&text);
+	}
+	return all;
+}
+
 /* What people look at of a connection. */
 static struct json_object *row_of(struct json_object *c)
 {
@@ -126,7 +159,7 @@ static struct json_object *row_of(struct json_object *c)
 	flatten(row, "connected", json_get(c, "connectedAt"));
 	flatten(row, "messages", json_get(c, "messageCount"));
 	flatten(row, "lag", json_get(c, "lag"));
-	flatten(row, "topics", json_get(json_get(c, "subscription"), "topics"));
+	json_object_object_add(row, "topics", topics_of(json_get(c, "subscription")));
 	return row;
 }
 

@@ -14,8 +14,7 @@
 #define META_ONE_IN 8
 
 /* A message of a kind: %n number, %h one below 100, %t ms, %i address, %o port of a client, %r the
- * request's id, %p path, %u user, %d
- * another device. */
+ * request's id, %p path, %u user, %d another device. */
 struct line {
 	enum entry_level level;
 	const char *source, *text;

@@ -79,6 +79,18 @@ def test_one(stack, tenant):
     c.close()
 
 
+def test_who_is_at_lunch_shows(stack, tenant):
+    api, _, name = tenant
+    c = join(stack, api)
+    c.ask("nodes")
+    for n, event in enumerate(("log:subscribe", "log:pause", "log:resume"), 50):
+        c.emit(event, ack=n)
+        c.ack(n)
+        row = stack.ctl("sessions", "list", "--tenant", name).stdout.splitlines()[1]
+        assert "nodes" in row and "logs" in row and ("logs (paused)" in row) == (event == "log:pause"), row
+    c.close()
+
+
 def test_kick(stack, tenant):
     api, id, name = tenant
     clients = [join(stack, api) for _ in range(3)]
