@@ -65,8 +65,9 @@ static void on_log_subscribe(struct socket_call *call)
 	if (refused) {
 		socket_fail(call, refused, "The subscription is not possible.");
 	} else {
-		socket_subscribe(call, &asked);
+		/* What the poller has against it comes behind that. */
 		on_log_answer(call, "log:subscribed");
+		socket_subscribe(call, &asked);
 	}
 	str_fini(&filter);
 }

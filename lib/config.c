@@ -224,6 +224,11 @@ const struct config_row config_rows[] = {
 	KEY(logs, max_per_s, INT, "100", 0, 1000000, "lines",
 		"Lines of devices' logs that a socket is sent in a second. What is beyond is left "
 		"out, and the client told which. 0: any number."),
+	KEY(logs, max_keyword_views, INT, "50", 0, 1000000, "views",
+		"Sockets and waiting requests of one user or API key that filter logs by keyword, "
+		"on "
+		"this host: each message may have to be looked through for each of them. More are "
+		"refused. 0: no limit."),
 	KEY(logs, replay, INT, "1000", 0, 10000, "lines",
 		"The most lines that log:resume brings of those that came during a pause. Of the "
 		"rest the client is told which they are."),

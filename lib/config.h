@@ -65,7 +65,7 @@ struct config {
 		int64_t admin_ttl_s;
 	} socketio;
 	struct {
-		int64_t max_per_s, replay, offline_s;
+		int64_t max_per_s, max_keyword_views, replay, offline_s;
 		char *file, *fsync; /* fsync: never, second or write */
 		int64_t retention_days, retention_rows, index_settle_s;
 		bool index;

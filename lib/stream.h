@@ -84,7 +84,8 @@ struct stream_filter {
 	/* The same of an entry. */
 	void (*entry_keys)(
 		struct slice digest, void (*visit)(struct slice key, void *arg), void *arg);
-	/* How often it may look through an entry, at most. NULL: once. */
+	/* How often it may look through an entry, at most. NULL: once. Of filters that do so more
+	 * often one user may have so many: logs.max_keyword_views. */
 	unsigned (*looks)(struct slice filter);
 	/* As JSON, for people. Not of an empty one. */
 	void (*show)(struct slice filter, struct str *out);

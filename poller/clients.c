@@ -105,3 +105,14 @@ bool clients_make_room(struct clients *all, int64_t max)
 			return false;
 	return true;
 }
+
+void tally_caller_name(const struct caller *c, char name[TALLY_NAME_SIZE])
+{
+	char id[24], kind = caller_name(c, id);
+
+	snprintf(name, TALLY_NAME_SIZE, "%s%s",
+		kind == 'u' ? "user:"
+		: kind      ? "apikey:"
+			    : "",
+		kind ? id : "");
+}

@@ -30,6 +30,9 @@ void tally_drop(struct clients *all, char kind, const char *name);
 /* The same of the sockets of a user or API key; nobody has no limit, and is none. */
 bool tally_add_caller(struct clients *all, const struct caller *c, int64_t max);
 void tally_drop_caller(struct clients *all, const struct caller *c); /* takes NULL */
+/* The name by which /events counts the same: "user:7", "apikey:3"; "" for nobody. */
+#define TALLY_NAME_SIZE 32
+void tally_caller_name(const struct caller *c, char name[TALLY_NAME_SIZE]);
 /* All that poller.max_clients counts. */
 size_t clients_n(const struct clients *all);
 /* May there be one client more, a waiting request or a session (max: poller.max_clients)? Who has

@@ -84,7 +84,9 @@ static void set_views(const struct hub *hub, struct group *g)
 	for (size_t i = 0; i < g->views_n; i++) {
 		const struct stream_pace *pace = g->views[i].row->pace;
 		uint32_t per_s = pace ? rate_of(hub, pace) : 0;
+		const struct asked_view *v = &g->views[i];
 
+		g->is_costly = g->is_costly || v->looks > 1;
 		if (!pace)
 			continue;
 		g->is_paced = true;

@@ -42,6 +42,7 @@ struct group {
 	struct member_list members; /* sessions, in any state, that it is the group of */
 	struct asked_view *views;   /* on asking */
 	size_t views_n;
+	bool is_costly;     /* one of them looks through texts (stream.h) */
 	bool is_paced;      /* there are such with a pace; all of them: */
 	uint32_t window_ms; /* the longest window */
 	uint32_t per_s;     /* the lowest rate; 0: none has one */

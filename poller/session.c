@@ -190,6 +190,7 @@ void session_free(struct session *s)
 {
 	struct sessions *ss = s->hub->sessions;
 
+	session_uncount(s);
 	if (s->poll)
 		wait_end(s->poll);
 	evtimer_del(&s->timer);

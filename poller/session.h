@@ -46,6 +46,7 @@
 #include <event2/event_struct.h>
 #include <uthash.h>
 
+#include "clients.h"
 #include "ops.h"
 #include "pace.h"
 #include "packets.h"
@@ -123,11 +124,12 @@ struct session {
 	size_t socks_n;
 	int64_t opened_wall_ms, ended_ms;
 
-	uint16_t answer_packets;  /* the most its client takes in an answer; 0: any number */
-	struct group *group;      /* what its socket in "/" wants; its limit is no higher */
-	struct rights *rights;    /* of its socket in "/"; NULL: none are known */
-	struct subs subs;         /* what it is to get beyond what it gets by right */
-	struct strlist requested; /* topics it asked for */
+	uint16_t answer_packets;      /* the most its client takes in an answer; 0: any number */
+	struct group *group;          /* what its socket in "/" wants; its limit is no higher */
+	struct rights *rights;        /* of its socket in "/"; NULL: none are known */
+	struct subs subs;             /* what it is to get beyond what it gets by right */
+	char costly[TALLY_NAME_SIZE]; /* who its costly views are counted for; "": there are none */
+	struct strlist requested;     /* topics it asked for */
 	struct skip *skips;
 	size_t skips_n;
 

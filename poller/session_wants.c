@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "clients.h"
+#include "figure.h"
 #include "group.h"
 #include "hub.h"
 #include "interest.h"
@@ -13,6 +15,7 @@
 #include "session_show.h"
 #include "session_store.h"
 #include "sessions.h"
+#include "view.h"
 #include "wait.h"
 
 static struct sock *main_sock(const struct session *s)
@@ -36,6 +39,54 @@ static void set_group(struct session *s, struct group *g)
 		wait_regroup(s->poll, g);
 }
 
+/* ---- views that look through texts ---- */
+
+static bool is_costly(const struct sub *sub)
+{
+	return sub->type == SUB_VIEW && !sub->is_paused &&
+	       view_is_costly(stream_find(sub->name.p), sub->view, sub->filter);
+}
+
+void session_uncount(struct session *s)
+{
+	if (s->costly[0])
+		tally_drop(&s->hub->clients, 'F', s->costly);
+	s->costly[0] = '\0';
+}
+
+/* What is there is counted, whatever the limit. */
+static void session_count(struct session *s)
+{
+	bool has_costly = false;
+
+	for (size_t i = 0; i < s->subs.n; i++)
+		has_costly = has_costly || is_costly(&s->subs.v[i]);
+	if (has_costly == (s->costly[0] != '\0'))
+		return;
+	session_uncount(s);
+	if (!has_costly)
+		return;
+	tally_caller_name(main_sock(s)->caller, s->costly);
+	if (s->costly[0])
+		tally_add(&s->hub->clients, 'F', s->costly, 0);
+}
+
+/* May it have one more? */
+static bool may_cost(struct session *s, const struct sub *sub)
+{
+	char name[TALLY_NAME_SIZE];
+
+	if (s->costly[0] || !is_costly(sub))
+		return true;
+	tally_caller_name(main_sock(s)->caller, name);
+	if (!tally_add(&s->hub->clients, 'F', name, s->hub->cfg->logs.max_keyword_views)) {
+		figure_add(s->hub->figures, FIGURE_SUBSCRIPTIONS_REFUSED, 1);
+		return false;
+	}
+	tally_drop(&s->hub->clients, 'F', name);
+	return true;
+}
+
 void session_make_group(struct session *s)
 {
 	struct wire_interest want;
@@ -44,9 +95,11 @@ void session_make_group(struct session *s)
 	uint16_t limit = (uint16_t)s->hub->cfg->socketio.limit;
 
 	if (!s->rights || !main_sock(s)) {
+		session_uncount(s);
 		set_group(s, s->hub->sessions->nothing);
 		return;
 	}
+	session_count(s);
 	if (s->answer_packets && limit > s->answer_packets)
 		limit = s->answer_packets;
 	who = who_of(s);
@@ -131,6 +184,7 @@ void session_end_rights(struct session *s)
 {
 	rights_put(&s->hub->sessions->rights, s->rights);
 	s->rights = NULL;
+	session_uncount(s);
 	set_group(s, s->hub->sessions->nothing);
 }
 
@@ -159,7 +213,7 @@ bool session_subscribe(struct session *s, const struct subs *asked)
 			is_alive = tell(s, sub, "forbidden");
 		} else if (has(s, sub)) {
 			continue;
-		} else if (!subs_add(&s->subs, sub)) {
+		} else if (!may_cost(s, sub) || !subs_add(&s->subs, sub)) {
 			is_alive = tell(s, sub, "limit");
 		} else {
 			figure_add(s->hub->figures, FIGURE_SUBSCRIPTIONS, 1);

@@ -20,6 +20,7 @@ bool session_tell_gone(struct session *s, const struct subs *gone, const char *r
 /* It may something else from now on. false: as above. */
 bool session_set_rights(struct session *s, struct slice rights);
 void session_end_rights(struct session *s); /* its socket has left */
+void session_uncount(struct session *s);    /* its views cost nothing any more */
 /* What was asked for, judged by what it may; of what it does not get the client is told. false: as
  * above. */
 bool session_subscribe(struct session *s, const struct subs *asked);

@@ -9,6 +9,14 @@
 
 /* ---- views ---- */
 
+bool view_is_costly(const struct stream *st, size_t view, struct slice filter)
+{
+	const struct stream_filter *f =
+		st && view < STREAM_VIEWS_MAX ? st->views[view].filter : NULL;
+
+	return f && f->looks && filter.len && f->looks(filter) > 1;
+}
+
 /* Those of sockets and those of /events are not each other's. */
 static bool resolve(const struct wire_view *want, uint8_t format, struct asked_view *v)
 {

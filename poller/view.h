@@ -41,6 +41,8 @@ struct hits {
 	size_t entries_n, entries_cap;
 };
 
+/* Does its filter look through entries more than once (stream.h)? */
+bool view_is_costly(const struct stream *st, size_t view, struct slice filter);
 /* The views on asking of an interest that there are: *out is the caller's to free. */
 size_t views_of(const struct wire_interest *want, struct asked_view **out);
 

@@ -83,6 +83,7 @@ struct waiter {
 	const struct waiter_kind *kind;
 	void *owner;         /* its kind's */
 	char *who, *address; /* of a request of /events that is counted, else NULL */
+	bool is_costly;      /* counted as such, too */
 	struct pace *pace;   /* of its session; NULL: it has no paced views */
 	uint64_t held;       /* as in start, by now */
 	size_t work;         /* bytes that filters looked through since it went on */

@@ -15,6 +15,15 @@
 
 /* ---- how many one may hold ---- */
 
+/* Of those that look through texts one has fewer. */
+static bool count_costly(struct waiter *w, int64_t max)
+{
+	if (!w->group->is_costly)
+		return true;
+	w->is_costly = tally_add(&w->conn->hub->clients, 'F', w->who, max);
+	return w->is_costly;
+}
+
 /* What is answered at once, and what was counted before, has no limit. NULL: counted; else which
  * limit was in the way. */
 static const char *count_in(struct waiter *w, const struct wire_frame *f)
@@ -40,6 +49,11 @@ static const char *count_in(struct waiter *w, const struct wire_frame *f)
 		tally_drop(&hub->clients, 'H', w->address);
 		limit = "host";
 		figure = FIGURE_WAITS_REFUSED_HOST;
+	} else if (!count_costly(w, is_free ? 0 : hub->cfg->logs.max_keyword_views)) {
+		tally_drop(&hub->clients, 'h', w->who);
+		tally_drop(&hub->clients, 'H', w->address);
+		limit = "user";
+		figure = FIGURE_SUBSCRIPTIONS_REFUSED;
 	} else {
 		hub->clients.held_n++;
 		return NULL;
@@ -59,6 +73,8 @@ static void count_out(struct waiter *w)
 		return;
 	tally_drop(&hub->clients, 'h', w->who);
 	tally_drop(&hub->clients, 'H', w->address);
+	if (w->is_costly)
+		tally_drop(&hub->clients, 'F', w->who);
 	hub->clients.held_n--;
 	free(w->who);
 	free(w->address);

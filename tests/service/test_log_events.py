@@ -175,6 +175,45 @@ def test_one_answer_is_so_much_work(tenant):
     assert 1 < answers_n(1) < 6 <= answers_n(16)
 
 
+def test_keywords_are_for_so_many_views(own_stack):
+    stack = own_stack("logs.max_keyword_views=2")
+    w = Tenant(stack)
+
+    def subscribed(filter):
+        socket = connect(stack, w.user.token)
+        socket.emit("log:subscribe", filter, ack=1)
+        assert socket.ack(1) == [{"success": True}]
+        return socket
+
+    def refused(socket):
+        return socket.event("subscription_error") == [{"channel": "logs", "reason": "limit"}]
+
+    first, second = [subscribed({"keywords": [text]}) for text in ("one", "two")]
+    third = subscribed({"keywords": ["three"]})
+    assert refused(third)
+    # What looks for nothing costs little; what is given back, or paused, may be had by others.
+    third.emit("log:subscribe", {"levels": ["INFO"]}, ack=2)
+    assert third.ack(2) == [{"success": True}]
+    waiting = w.user.get(query({"keywords": ["x"]}, timeout=5, since=w.user.tail()))
+    assert (waiting.status, waiting.json["error"]["code"]) == (429, "too_many_held")
+    assert w.user.get(query({"keywords": ["x"]}, timeout=0)).status == 200
+    first.emit("log:pause", ack=3)
+    first.ack(3)
+    third.emit("log:subscribe", {"keywords": ["THREE"]}, ack=4)
+    third.ack(4)
+    stack.kill("poller")
+    wait_until(stack.status, 20, "the poller answers")
+    ids = w.log(line(message="one"), line(message="two"), line(message="three"))
+    assert second.event("log:new")[0]["id"] == ids[1]
+    assert third.event("log:new")[0]["id"] == ids[2]
+    assert refused(subscribed({"keywords": ["four"]}))
+    second.emit("log:unsubscribe", ack=5)
+    second.ack(5)
+    fourth = subscribed({"keywords": ["four"]})
+    w.log(line(message="four"))
+    assert fourth.event("log:new")[0]["message"] == "four"
+
+
 def test_it_takes_the_permission(stack, tenant):
     viewer = stack.user(roles=("viewer",))
     assert viewer.get("/events?timeout=0&topics=logs&level=INFO").status == 403
