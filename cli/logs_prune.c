@@ -1,9 +1,10 @@
 /*
- * `cmdbctl logs prune`: takes away the oldest lines of logs, and what the index says of them
- * (lib/log_index.h). Ids rise as lines come, so what goes is all up to an id: the last one that
- * came too long ago, or, if that is larger, the one above which there are no more lines than are
- * kept. The index knows how many a block has, so that these are not counted one by one; it is cut
- * at a block's end. Dying half way is harmless: the next run goes on.
+ * `cmdbctl logs prune`: takes away the oldest lines of logs, what the index says of them
+ * (lib/log_index.h), and devices that have been silent for as long and of which no line is left.
+ * Ids rise as lines come, so what goes is all up to an id: the last one that came too long ago, or,
+ * if that is larger, the one above which there are no more lines than are kept. The index knows how
+ * many a block has, so that these are not counted one by one; it is cut at a block's end. Dying
+ * half way is harmless: the next run goes on.
  */
 #include <json-c/json.h>
 
@@ -47,10 +48,19 @@ static const struct db_stmt prune_no_supers = {"logs_prune.no_supers",
 static const struct db_stmt prune_no_pages = {"logs_prune.no_pages",
 	"DELETE FROM log_pages WHERE super < ? ORDER BY super, page LIMIT " INDEX_ROWS, 1, 0};
 
+#define SILENT_DEVICES                                                                    \
+	"FROM devices WHERE is_online = 0 AND last_seen_at < NOW(3) - INTERVAL ? SECOND " \
+	"AND NOT EXISTS (SELECT 1 FROM logs l WHERE l.tenant_id = devices.tenant_id "     \
+	"AND l.device_id = devices.device_id)"
+static const struct db_stmt prune_silent = {
+	"logs_prune.silent", "SELECT COUNT(*) " SILENT_DEVICES, 1, 1};
+static const struct db_stmt prune_devices = {
+	"logs_prune.devices", "DELETE " SILENT_DEVICES " LIMIT 500", 1, 0};
+
 static const struct db_set prune_sql = {"logs_prune",
 	(const struct db_stmt *const[]){&prune_ends, &prune_first, &prune_is_old, &prune_indexed,
 		&prune_count, &prune_blocks, &prune_lines, &prune_all, &prune_no_blocks,
-		&prune_no_supers, &prune_no_pages, NULL},
+		&prune_no_supers, &prune_no_pages, &prune_silent, &prune_devices, NULL},
 	true};
 static const struct db_set *const prune_sets[] = {&prune_sql, NULL};
 
@@ -59,7 +69,8 @@ struct logs_prune {
 	struct db *db;
 	uint64_t oldest, newest; /* ids; 0: there are none */
 	uint64_t cut;            /* all up to it go */
-	uint64_t gone;
+	uint64_t gone, devices_n;
+	int64_t keep_s;
 	struct bar bar;
 };
 
@@ -173,7 +184,6 @@ static enum err cut_by_rows(struct logs_prune *p, int64_t keep, uint64_t *cut)
 static enum err find_cut_of_logs(struct logs_prune *p)
 {
 	const struct config *cfg = p->call->cfg;
-	int64_t days = opt_number(p->call, "older-than", cfg->logs.retention_days);
 	uint64_t by_rows;
 	const struct db_val *row;
 	enum err e = db_one(p->db, &prune_ends, NULL, 0, &row);
@@ -182,7 +192,7 @@ static enum err find_cut_of_logs(struct logs_prune *p)
 		return e;
 	p->oldest = dbv_u(&row[0]);
 	p->newest = dbv_u(&row[1]);
-	e = cut_by_age(p, days * DAY_S, &p->cut);
+	e = cut_by_age(p, p->keep_s, &p->cut);
 	if (e == ERR_OK)
 		e = cut_by_rows(
 			p, opt_number(p->call, "keep-rows", cfg->logs.retention_rows), &by_rows);
@@ -242,6 +252,37 @@ static enum err remove_index(struct logs_prune *p)
 	return e;
 }
 
+static enum err remove_devices(struct logs_prune *p)
+{
+	enum err e = ERR_OK;
+	uint64_t n = 1;
+
+	while (e == ERR_OK && n > 0) {
+		e = remove_some(p, &prune_devices, &DBV_I(p->keep_s), &n);
+		p->devices_n += e == ERR_OK ? n : 0;
+	}
+	return e;
+}
+
+static enum err logs_remove(struct logs_prune *p)
+{
+	enum err e = p->newest ? remove_lines(p) : ERR_OK;
+
+	if (e == ERR_OK && p->newest)
+		e = remove_index(p);
+	return e == ERR_OK ? remove_devices(p) : e;
+}
+
+/* Devices of which a line goes first are not counted. */
+static enum err only_count(struct logs_prune *p)
+{
+	enum err e = logs_number(p->db, &prune_all, &DBV_U(p->cut), 1, 0, &p->gone);
+
+	return e == ERR_OK
+		       ? logs_number(p->db, &prune_silent, &DBV_I(p->keep_s), 1, 0, &p->devices_n)
+		       : e;
+}
+
 /* ---- the command ---- */
 
 enum ctl_exit logs_prune(struct call *call)
@@ -255,20 +296,19 @@ enum ctl_exit logs_prune(struct call *call)
 	if (status != CTL_OK)
 		return status;
 	p.db = call->db;
+	p.keep_s = opt_number(call, "older-than", call->cfg->logs.retention_days) * DAY_S;
 	bar_init(&p.bar);
 	if ((e = db_script(p.db, "SET SESSION innodb_lock_wait_timeout = 2")) ||
 		(e = find_cut_of_logs(&p)))
 		return cmd_fail_db(call, e, "nothing was deleted");
-	if (is_dry)
-		e = logs_number(p.db, &prune_all, &DBV_U(p.cut), 1, 0, &p.gone);
-	else if (p.newest && !(e = remove_lines(&p)))
-		e = remove_index(&p);
+	e = is_dry ? only_count(&p) : logs_remove(&p);
 	if (e != ERR_OK)
 		return cmd_fail_db(call, e, "pruning stopped half way; run it again");
 	o = json_object_new_object();
 	json_object_object_add(o, "dry_run", json_object_new_boolean(is_dry));
 	json_object_object_add(o, "upto", json_object_new_uint64(p.cut));
 	json_object_object_add(o, "lines", json_object_new_uint64(p.gone));
+	json_object_object_add(o, "devices", json_object_new_uint64(p.devices_n));
 	rows_print_one(call, o);
 	json_object_put(o);
 	return CTL_OK;

@@ -244,7 +244,8 @@ const struct config_row config_rows[] = {
 		"When what is written there is put on the disk: when the system likes, once a "
 		"second, or before each request is answered."),
 	KEY(logs, retention_days, INT, "30", 1, 36500, "days",
-		"Lines of logs that came longer ago are removed by cmdbctl logs prune."),
+		"Lines of logs that came longer ago, and devices that have been silent for as "
+		"long, are removed by cmdbctl logs prune."),
 	KEY(logs, retention_rows, INT, "50000000", 1000, 1000000000000, "lines",
 		"The newest so many are kept at most."),
 	KEY(logs, index, BOOL, "on", 0, 0, "",

@@ -36,9 +36,9 @@ def test_what_is_old_goes(pruned):
     empty(pruned)
     fill(pruned, 6000)
     sql(pruned, "UPDATE logs SET received_at = NOW(3) - INTERVAL 40 DAY WHERE id <= 3333")
-    assert prune(pruned, "--dry-run") == {"dry_run": True, "upto": 3333, "lines": 3333}
+    assert prune(pruned, "--dry-run") == {"dry_run": True, "upto": 3333, "lines": 3333, "devices": 0}
     assert lines(pruned) == (6000, 1, 6000)
-    assert prune(pruned) == {"dry_run": False, "upto": 3333, "lines": 3333}
+    assert prune(pruned) == {"dry_run": False, "upto": 3333, "lines": 3333, "devices": 0}
     assert lines(pruned) == (2667, 3334, 6000)
     assert prune(pruned)["lines"] == 0
     assert prune(pruned, "--older-than", 41)["lines"] == 0
@@ -46,6 +46,21 @@ def test_what_is_old_goes(pruned):
     assert prune(pruned, "--older-than", 4)["lines"] == 667
     assert prune(pruned, "--older-than", 0)["lines"] == 2000
     assert lines(pruned) == (0, 0, 0) and prune(pruned)["lines"] == 0
+
+
+def test_devices_that_are_long_silent_go(pruned):
+    empty(pruned)
+    sql(pruned, "DELETE FROM devices")
+    sql(pruned, "INSERT INTO devices (tenant_id, device_id, is_online, last_seen_at) VALUES "
+        "(1, 'gone', 0, NOW(3) - INTERVAL 31 DAY), (1, 'away', 0, NOW(3) - INTERVAL 29 DAY), "
+        "(1, 'logged', 0, NOW(3) - INTERVAL 31 DAY), (1, 'old', 0, NOW(3) - INTERVAL 99 DAY), "
+        "(1, 'here', 1, NOW(3))")
+    sql(pruned, "INSERT INTO logs (tenant_id, device_id, level, logged_at, message) VALUES "
+        "(1, 'logged', 2, NOW(3), 'x'), (2, 'gone', 2, NOW(3), 'x')")
+    assert prune(pruned, "--dry-run")["devices"] == 2
+    assert prune(pruned)["devices"] == 2
+    assert {d for d, in sql(pruned, "SELECT device_id FROM devices")} == {"away", "logged", "here"}
+    assert prune(pruned, "--older-than", 28)["devices"] == 1
 
 
 def test_more_than_are_kept_go(pruned):
