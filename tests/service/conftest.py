@@ -32,6 +32,9 @@ _serial = itertools.count(1)
 
 
 def pytest_configure(config):
+    # Who runs the tests in the background may have them, and all that they start, ignore Ctrl-C.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "slow: takes many seconds, or makes no sense under valgrind")
 
 

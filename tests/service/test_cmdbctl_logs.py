@@ -17,7 +17,7 @@ import time
 
 import pytest
 
-from conftest import unique, wait_until
+from conftest import SLOWER, unique, wait_until
 
 OK, FAILED, USAGE, UNREACHABLE, NOT_FOUND = range(5)
 
@@ -554,13 +554,17 @@ def shown_on_a_terminal(stack, device, marker, **env):
             shown += os.read(master, 65536)
         return marker in shown
 
-    wait_until(is_there, 20, "the marker")
-    process.send_signal(signal.SIGINT)
-    with contextlib.suppress(OSError):  # it has gone, and with it the terminal
-        while more := os.read(master, 65536):
-            shown += more
-    os.close(master)
-    assert process.wait(20) == -signal.SIGINT
+    try:
+        wait_until(is_there, 20, "the marker")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20 * SLOWER) == -signal.SIGINT
+        with contextlib.suppress(OSError):  # it has gone, and with it the terminal
+            while more := os.read(master, 65536):
+                shown += more
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
     return shown.decode()
 
 
