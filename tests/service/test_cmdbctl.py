@@ -1157,6 +1157,7 @@ def test_tail_counts_events_that_show(stack, own_stack):
     assert tail(3) == ids[1:] and tail(1) == ids[3:] and tail(100) == ids and tail(0) == []
     own = own_stack()
     kept = [own.ctl("events", "publish", topic, "add", "{}", "--json")["id"] for _ in range(30)]
+    wait_until(lambda: own.has_noted(kept[-1]), 20, "the poller has noted its tail")
     own.ctl("events", "prune", "--rows", 5)
     floor = wait_until(lambda: own.status()["floor"], 10, "the poller knows")
     left = [i for i in kept if i > floor]

@@ -237,13 +237,6 @@ def test_doctor_looks_as_who_writes(stack, open_dir):
     assert found == ["fail", "ok", "fail", "ok"]
 
 
-def test_a_name_that_means_nothing(filed):
-    f = filed(name="lines-%Q.jsonl").up()
-    f.post("a")
-    assert f.files() == [] and f.metric("cmdb_fcgi_log_file_failing") == 1
-    assert "means nothing" in f.doctor()["text"]
-
-
 def test_what_is_no_ordinary_file(filed):
     f = filed(name="pipe")
     os.mkfifo(f.dir / "pipe")

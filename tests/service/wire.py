@@ -75,8 +75,8 @@ def rows(body, topic="websites", at=0):
 
 
 def subscribe(rooms, may=b""):
-    subs = b"".join(b"\x01\0\0" + text(room) + text("") for room in rooms)
-    return bytes([16]) + blob(b"\x01" + struct.pack("<H", len(rooms)) + subs) + blob(may)
+    subs = b"".join(b"\x01\0\0" + text(room) + text("") + bytes(17) for room in rooms)
+    return bytes([16]) + blob(b"\x02" + struct.pack("<H", len(rooms)) + subs) + blob(may)
 
 
 @dataclass
