@@ -252,13 +252,14 @@ class World {
 			WHERE t.name = '${this.name}' AND action LIKE '${action}' ORDER BY a.id`);
 	}
 
-	// n events of the tenant's topic that change no row, published by SQL.
-	publish(n, topic = "websites") {
-		return sql(`SET max_recursive_iterations = ${n};
+	// n events of the tenant's topic that change no row, published by SQL, and released.
+	async publish(n, topic = "websites") {
+		await sql(`SET max_recursive_iterations = ${n};
 			INSERT INTO ws_events (topic, event_type, payload, tenant_id)
 			WITH RECURSIVE k (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM k WHERE n < ${n})
 			SELECT '${topic}', 'update', JSON_OBJECT('id', n), t.id
 			FROM k, tenants t WHERE t.name = '${this.name}' ORDER BY n`);
+		await this.released();
 	}
 
 	// A socket that is about to connect. Its token is the user's, unless `auth` says otherwise.
