@@ -6,8 +6,8 @@
  *   node log_storm.js     CMDB_URL and CMDB_STORM {"tokens": [..], "filters": [..]} in the environment
  *
  * Says `ready` when all are subscribed. Then reads one line, the first id of the lines that end it:
- * one of them is for each client. Prints of each client what came before these, a line of JSON:
- * {"trouble": [..], "got": [id or {"count","from","to"}, ..]}.
+ * one of them is for each client, and it is sent that, or told that it is left out. Prints of each
+ * client what came, a line of JSON: {"trouble": [..], "got": [id or {"count","from","to"}, ..]}.
  */
 const { once } = require("node:events");
 const readline = require("node:readline");
@@ -60,8 +60,7 @@ class Client {
 	report(end) {
 		if (this.newest < end)
 			this.trouble.push(`did not come to the end: ${this.newest} of ${end}`);
-		const got = this.got.filter(one => (one.from ?? one) < end);
-		return JSON.stringify({ trouble: this.trouble, got });
+		return JSON.stringify({ trouble: this.trouble, got: this.got });
 	}
 }
 
